@@ -1,0 +1,272 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinyface import optim
+from tinyface.errors import TinyfaceError
+
+SHAPES = [(), (1,), (3, 5), (300, 257)]  # the last spans several slices of CHUNK_BYTES in both precisions
+
+
+def make_parameters(dtype, shapes=SHAPES, seed=0):
+    rng = np.random.default_rng(seed)
+    return [SimpleNamespace(data=rng.standard_normal(s).astype(dtype).reshape(s), grad=None) for s in shapes]
+
+
+def make_gradients(dtype, steps, shapes=SHAPES, seed=1):
+    rng = np.random.default_rng(seed)
+    return [[rng.standard_normal(s).astype(dtype).reshape(s) for s in shapes] for _ in range(steps)]
+
+
+def run(optimizer, gradients):
+    for grads in gradients:
+        for parameter, grad in zip(optimizer.parameters, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+
+
+def one_value(value, grad):
+    return SimpleNamespace(data=np.array([value]), grad=np.array([grad]))
+
+
+OPTIMIZERS = {
+    "adagrad": (optim.AdaGrad, "Adagrad", {"lr": 0.01}),
+    "adagrad-decay": (optim.AdaGrad, "Adagrad", {"lr": 0.01, "weight_decay": 5e-4}),
+    "sgd": (optim.SGD, "SGD", {"lr": 0.1}),
+    "momentum": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    "nesterov": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    "adam": (optim.Adam, "Adam", {"lr": 0.01}),
+    "adam-options": (optim.Adam, "Adam", {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.9), "eps": 1e-3}),
+}
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.mark.reference
+@every_optimizer
+@both_dtypes
+def test_twenty_steps_equal_pytorch(name, dtype):
+    torch = pytest.importorskip("torch")
+    ours, theirs, options = OPTIMIZERS[name]
+    parameters = make_parameters(dtype)
+    tensors = [torch.tensor(p.data.copy(), requires_grad=True) for p in parameters]
+    gradients = make_gradients(dtype, 20)
+
+    run(ours(parameters, **options), gradients)
+    reference = getattr(torch.optim, theirs)(tensors, **options)
+    for grads in gradients:
+        for tensor, grad in zip(tensors, grads, strict=True):
+            tensor.grad = torch.tensor(grad)
+        reference.step()
+
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-13}
+    for parameter, tensor in zip(parameters, tensors, strict=True):
+        np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), **tolerance)
+
+
+def test_adagrad_by_hand():
+    p = one_value(2.0, 2.9)
+    optimizer = optim.AdaGrad([p], lr=0.5, weight_decay=0.05)
+    optimizer.step()  # g = 2.9 + 0.05 * 2 = 3, sum = 9, 2 - 0.5 * 3 / 3
+    np.testing.assert_allclose(p.data, [1.5], rtol=1e-9)
+    p.grad = np.array([4 - 0.05 * 1.5])
+    optimizer.step()  # g = 4, sum = 9 + 16, 1.5 - 0.5 * 4 / 5
+    np.testing.assert_allclose(p.data, [1.1], rtol=1e-9)
+    np.testing.assert_allclose(optimizer.state_dict()["0"]["sum"], [25.0])
+
+
+def test_adagrad_with_zero_gradient_does_not_divide_by_zero():
+    p = one_value(2.0, 0.0)
+    optim.AdaGrad([p], lr=0.5).step()
+    assert p.data[0] == 2.0
+
+
+def test_sgd_by_hand():
+    p = one_value(1.0, 2.0)
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.5)
+    optimizer.step()  # v = 2, 1 - 0.2
+    optimizer.step()  # v = 0.5 * 2 + 2 = 3, 0.8 - 0.3
+    np.testing.assert_allclose(p.data, [0.5])
+
+
+def test_nesterov_by_hand():
+    p = one_value(1.0, 2.0)
+    optim.SGD([p], lr=0.1, momentum=0.5, nesterov=True).step()  # v = 2, 1 - 0.1 * (2 + 0.5 * 2)
+    np.testing.assert_allclose(p.data, [0.7])
+
+
+def test_adams_first_step_is_lr_times_the_sign():
+    p = one_value(1.0, -3e-3)
+    optim.Adam([p], lr=0.1, eps=1e-12).step()
+    np.testing.assert_allclose(p.data, [1.1])
+
+
+@every_optimizer
+@both_dtypes
+def test_updates_in_place_and_keeps_dtype(name, dtype):
+    kind, _, options = OPTIMIZERS[name]
+    parameters = make_parameters(dtype)
+    before = [p.data for p in parameters]
+    gradients = make_gradients(dtype, 2)
+    copies = [[g.copy() for g in grads] for grads in gradients]
+    optimizer = kind(parameters, **options)
+    run(optimizer, gradients)
+    assert all(p.data is b and b.dtype == dtype for p, b in zip(parameters, before, strict=True))
+    for entry in optimizer.state_dict().values():
+        assert all(entry[slot].dtype == dtype for slot in optimizer.slots)
+    for grads, copied in zip(gradients, copies, strict=True):  # gradients are read, never written
+        assert all(np.array_equal(g, c) for g, c in zip(grads, copied, strict=True))
+
+
+@every_optimizer
+def test_slices_do_not_change_a_bit(name, monkeypatch):
+    kind, _, options = OPTIMIZERS[name]
+    sliced, whole = make_parameters(np.float32), make_parameters(np.float32)
+    run(kind(sliced, **options), make_gradients(np.float32, 3))
+    monkeypatch.setattr(optim, "CHUNK_BYTES", 1 << 30)
+    run(kind(whole, **options), make_gradients(np.float32, 3))
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(sliced, whole, strict=True))
+
+
+@every_optimizer
+def test_a_parameter_without_gradient_is_left_alone(name):
+    kind, _, options = OPTIMIZERS[name]
+    parameters = make_parameters(np.float32, [(3,), (3,)])
+    before = parameters[0].data.copy()
+    optimizer = kind(parameters, **options)
+    parameters[1].grad = np.ones(3, np.float32)
+    optimizer.step()
+    assert np.array_equal(parameters[0].data, before)
+    assert list(optimizer.state_dict()) == ["1"]
+
+
+def test_zero_grad():
+    p = one_value(1.0, 2.0)
+    optim.SGD([p]).zero_grad()
+    assert p.grad is None
+
+
+def test_a_gradient_of_any_memory_order_is_read_right():
+    p = SimpleNamespace(data=np.zeros((2, 3)), grad=np.arange(6.0).reshape(3, 2).T)
+    optim.SGD([p], lr=1.0).step()
+    np.testing.assert_array_equal(p.data, -np.arange(6.0).reshape(3, 2).T)
+
+
+def test_what_cannot_be_updated_in_place_is_refused():
+    p = SimpleNamespace(data=np.zeros((3, 2)).T, grad=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        optim.SGD([p]).step()
+    p = SimpleNamespace(data=np.zeros((3, 2)), grad=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="its gradient"):
+        optim.SGD([p]).step()
+
+
+def test_an_empty_parameter_is_fine():
+    optim.AdaGrad([SimpleNamespace(data=np.zeros((0, 3)), grad=np.zeros((0, 3)))]).step()
+
+
+@every_optimizer
+def test_state_dict_continues_bit_by_bit(name):
+    kind, _, options = OPTIMIZERS[name]
+    gradients = make_gradients(np.float32, 6)
+    straight = make_parameters(np.float32)
+    run(kind(straight, **options), gradients)
+
+    first = make_parameters(np.float32)
+    interrupted = kind(first, **options)
+    run(interrupted, gradients[:3])
+    state = interrupted.state_dict()
+    second = [SimpleNamespace(data=p.data.copy(), grad=None) for p in first]
+    run(interrupted, gradients[3:])  # must not change the state that was handed out
+    resumed = kind(second, **options)
+    resumed.load_state_dict(state)
+    run(resumed, gradients[3:])
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(straight, second, strict=True))
+
+
+def test_foreign_state_is_refused():
+    parameters = make_parameters(np.float32, [(3,), (2,)])
+    adagrad, adam = optim.AdaGrad(parameters), optim.Adam(parameters)
+    run(adagrad, make_gradients(np.float32, 1, [(3,), (2,)]))
+    state = adagrad.state_dict()
+    with pytest.raises(TinyfaceError, match="--optimizer"):
+        adam.load_state_dict(state)
+    with pytest.raises(TinyfaceError, match="the network only 1"):
+        optim.AdaGrad(parameters[:1]).load_state_dict(state)
+    with pytest.raises(TinyfaceError, match=r"shape \(3,\), the parameter \(2,\)"):
+        optim.AdaGrad(parameters[::-1]).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (optim.AdaGrad, {"lr": -1}, "--lr must be greater than 0, got -1"),
+        (optim.AdaGrad, {"lr": 0.0}, "--lr must be greater than 0, got 0"),
+        (optim.SGD, {"lr": math.nan}, "--lr must be greater than 0, got nan"),
+        (optim.Adam, {"lr": math.inf}, "--lr must be greater than 0, got inf"),
+        (optim.AdaGrad, {"weight_decay": -0.1}, "--weight-decay must be 0 or more, got -0.1"),
+        (optim.SGD, {"momentum": 1.0}, "--momentum must be in [0, 1), got 1"),
+        (optim.SGD, {"nesterov": True}, "--nesterov needs a --momentum greater than 0"),
+        (optim.Adam, {"betas": (0.9, 1.0)}, "--betas must be in [0, 1), got 1"),
+    ],
+)
+def test_bad_values_name_the_option(kind, options, message):
+    with pytest.raises(TinyfaceError) as error:
+        kind([], **options)
+    assert str(error.value) == message
+
+
+def test_schedules_by_hand():
+    assert [optim.constant()(s) for s in (0, 10**6)] == [1, 1]
+    np.testing.assert_allclose([optim.step_decay(10, 0.5)(s) for s in (0, 9, 10, 25)], [1, 1, 0.5, 0.25])
+    np.testing.assert_allclose([optim.cosine(8)(s) for s in (0, 2, 4, 8, 9)], [1, 0.8535534, 0.5, 0, 0])
+    np.testing.assert_allclose([optim.cosine(8, final=0.2)(s) for s in (0, 4, 8)], [1, 0.6, 0.2])
+    warm = optim.with_warmup(optim.step_decay(4, 0.1), 4)
+    np.testing.assert_allclose([warm(s) for s in range(6)], [0.25, 0.5, 0.75, 1, 0.1, 0.1])
+    assert optim.with_warmup(optim.constant(), 0)(0) == 1
+
+
+def test_schedule_by_name():
+    assert optim.schedule("constant", 90)(89) == 1
+    step = optim.schedule("step", 90)
+    np.testing.assert_allclose([step(s) for s in (0, 29, 30, 59, 60, 89)], [1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert optim.schedule("cosine", 90, warmup=9)(0) == pytest.approx(1 / 9)
+    assert optim.schedule("cosine", 90, warmup=9)(45) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: optim.schedule("linear", 9), "--schedule must be one of constant, step, cosine, got linear"),
+        (lambda: optim.schedule("cosine", 0), "--steps must be at least 1, got 0"),
+        (lambda: optim.schedule("constant", 9, warmup=-1), "--warmup must be 0 or more, got -1"),
+    ],
+)
+def test_bad_schedules_name_the_option(call, message):
+    with pytest.raises(TinyfaceError) as error:
+        call()
+    assert str(error.value) == message
+
+
+@pytest.mark.reference
+def test_schedules_equal_pytorch():
+    torch = pytest.importorskip("torch")
+
+    def factors(make, steps):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule = make(optimizer)
+        result = []
+        for _ in range(steps):
+            result.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return result
+
+    cosine, step_decay = optim.cosine(30, final=0.05), optim.step_decay(7, 0.3)
+    scheduler = torch.optim.lr_scheduler
+    theirs = factors(lambda o: scheduler.CosineAnnealingLR(o, 30, eta_min=0.05), 31)
+    np.testing.assert_allclose([cosine(s) for s in range(31)], theirs, rtol=1e-12)
+    theirs = factors(lambda o: scheduler.StepLR(o, 7, 0.3), 31)
+    np.testing.assert_allclose([step_decay(s) for s in range(31)], theirs, rtol=1e-12)

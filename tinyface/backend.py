@@ -1,0 +1,202 @@
+"""Where arrays live and who computes on them: the array module, moves, kernels, worker threads, random numbers.
+
+The only file that imports CuPy, and it does so only when somebody asks for the GPU.
+"""
+
+import ctypes
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .errors import TinyfaceError
+
+# ---------------------------------------------------------------- devices
+
+
+def get_array_module(*arrays):
+    """The module that computes on these arrays, named `xp` by custom: numpy, or cupy if any lies on a GPU."""
+    if all(isinstance(a, np.ndarray | np.generic | float | int) for a in arrays):
+        return np
+    return cupy()
+
+
+@lru_cache(maxsize=1)
+def cupy():
+    """CuPy, imported on first use and checked for a device.
+
+    Raises TinyfaceError where CuPy is not installed or finds no GPU.
+    """
+    try:
+        import cupy as module
+    except ImportError:
+        raise TinyfaceError(
+            "--device cuda: CuPy is not installed; install it with pip install 'tinyface[gpu]', or use --device cpu"
+        ) from None
+    try:
+        devices = module.cuda.runtime.getDeviceCount()
+    except module.cuda.runtime.CUDARuntimeError:
+        devices = 0
+    if not devices:
+        raise TinyfaceError("--device cuda: CuPy finds no CUDA device; check nvidia-smi, or use --device cpu")
+    return module
+
+
+def device_of(array):
+    """ "cpu" or "cuda"."""
+    return "cpu" if isinstance(array, np.ndarray) else "cuda"
+
+
+def to_device(array, device):
+    """The array on "cpu" or "cuda"; the array itself if it is there already."""
+    if device == "cpu":
+        return array if isinstance(array, np.ndarray) else cupy().asnumpy(array)
+    if device == "cuda":
+        return cupy().asarray(array)
+    raise TinyfaceError(f"--device: unknown device {device!r}; use cpu or cuda")
+
+
+def need_cpu(op, array):
+    """Raises where an op that has no CUDA kernel yet meets an array on a GPU."""
+    if not isinstance(array, np.ndarray):
+        raise TinyfaceError(f"{op}: has no CUDA kernel in this version; use --device cpu")
+
+
+_kernels = {}
+
+
+def load_kernels(source, dtype=np.float32):
+    """The compiled kernels of a .cu file (`cupy.RawModule`), with `real` defined as the type of `dtype`.
+
+    One text serves float32 and float64. Compiled on first use and kept; `#line` makes the compiler's
+    messages name the file and its true lines. Kernels are `extern "C"`.
+    """
+    source, real = Path(source), {4: "float", 8: "double"}[np.dtype(dtype).itemsize]
+    if (source, real) not in _kernels:
+        code = f'#line 1 "{source.name}"\n' + source.read_text()
+        options = (f"-Dreal={real}", "--std=c++17")
+        _kernels[source, real] = cupy().RawModule(code=code, options=options)
+    return _kernels[source, real]
+
+
+# ---------------------------------------------------------------- worker threads
+
+_worker = threading.local()
+_pool = None
+_pool_lock = threading.Lock()
+_threads = int(os.environ.get("TINYFACE_THREADS") or os.cpu_count() or 1)
+
+
+def set_threads(count):
+    """Use `count` threads from now on. Results don't depend on it. Default: $TINYFACE_THREADS, else every CPU."""
+    global _pool, _threads
+    if count < 1:
+        raise TinyfaceError(f"threads: must be at least 1, got {count}")
+    with _pool_lock:
+        _pool, _threads = None, int(count)
+
+
+def get_threads():
+    """The number of threads that `parallel_for` spreads work over."""
+    return _threads
+
+
+def _get_pool():
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            # BLAS keeps to the thread that calls it: we cut the work ourselves, into pieces that stay in
+            # that core's cache, and a fixed cut gives the same bits whatever the number of threads.
+            from threadpoolctl import threadpool_limits
+
+            threadpool_limits(1, user_api="blas")
+            _keep_memory()
+            _pool = ThreadPoolExecutor(max(_threads - 1, 1), thread_name_prefix="tinyface")
+        return _pool
+
+
+def parallel_for(body, count):
+    """Run body(0), …, body(count - 1), spread over the threads; returns when all are done.
+
+    NumPy lets go of the interpreter lock inside its loops, so plain threads keep all cores busy. Bodies must
+    write to different places; whoever wants reproducible sums adds the pieces' results in order afterwards.
+    """
+    pool = _get_pool()
+    workers = 1 if getattr(_worker, "busy", False) else min(_threads, count)
+    pieces = iter(range(count))  # next() is atomic, so the threads share one iterator
+
+    def work():
+        _worker.busy = True
+        try:
+            for index in pieces:
+                body(index)
+        finally:
+            _worker.busy = False
+
+    if workers == 1:
+        for index in pieces:
+            body(index)
+        return
+    others = [pool.submit(work) for _ in range(workers - 1)]
+    try:
+        work()
+    finally:
+        for other in others:
+            other.result()
+
+
+def slices(length, step):
+    """[slice(0, step), slice(step, 2·step), …] up to `length`."""
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def scratch(name, shape, dtype):
+    """An uninitialised array that this thread uses over and over under this name: no page faults, warm cache."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffers = _worker.__dict__.setdefault("buffers", {})
+    if name not in buffers or buffers[name].nbytes < size:
+        buffers[name] = np.empty(size, np.uint8)
+    return buffers[name][:size].view(dtype).reshape(shape)
+
+
+def _keep_memory():
+    """Let the allocator keep freed memory instead of handing it back to the system after every large array.
+
+    A fresh 40 MB array costs more in page faults than the arithmetic on it. Only glibc knows these switches.
+    """
+    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    except (OSError, AttributeError):
+        pass
+
+
+# ---------------------------------------------------------------- random numbers
+
+_generator = np.random.default_rng(0)
+
+
+def seed(value):
+    """Start the random numbers of initialisation and dropout anew. They are drawn on the host for every device."""
+    global _generator
+    _generator = np.random.default_rng(value)
+
+
+def rng():
+    """The generator behind initialisation and dropout (numpy.random.Generator)."""
+    return _generator
+
+
+def get_random_state():
+    """The generator's state as a plain dictionary, for checkpoints."""
+    return _generator.bit_generator.state
+
+
+def set_random_state(state):
+    """Continue exactly where `get_random_state` was taken."""
+    _generator.bit_generator.state = state

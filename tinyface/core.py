@@ -1,0 +1,249 @@
+"""The engine: tensors that remember how they were made, and the walk back that turns this into gradients.
+
+A `Function` computes arrays from arrays (`forward`) and gradients from gradients (`backward`). Calling one on
+tensors records it; the records form a graph from the result back to the leaves. `Tensor.backward` walks the
+graph in reverse order of computation and applies the chain rule at each function:
+
+    grad of input = function.backward(grad of output),   summed where a tensor was used more than once.
+"""
+
+import contextlib
+import threading
+
+import numpy as np
+
+from . import backend
+
+_state = threading.local()
+
+
+def is_grad_enabled():
+    """Whether functions are being recorded in this thread."""
+    return getattr(_state, "grad_enabled", True)
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Compute without recording, so without gradients: `with no_grad(): ...` or `@no_grad()`."""
+    before = is_grad_enabled()
+    _state.grad_enabled = False
+    try:
+        yield
+    finally:
+        _state.grad_enabled = before
+
+
+class Tensor:
+    """An array with a gradient.
+
+    data: array (NumPy or CuPy), or anything NumPy makes one of; Python floats become float32.
+    requires_grad: whether `backward` should reach this tensor.
+
+    `.data` and `.grad` are plain arrays; `.grad` is None until a backward pass arrives, then adds up over
+    passes. Only leaves, the tensors that no function made, get one.
+    """
+
+    __array_priority__ = 100  # so that numpy_array * tensor is ours, not an object array
+
+    def __init__(self, data, requires_grad=False):
+        if isinstance(data, Tensor):
+            raise TypeError("Tensor: data is a Tensor already; use .detach() for one without history")
+        if not hasattr(data, "dtype"):
+            data = np.asarray(data)
+            if data.dtype == np.float64:
+                data = data.astype(np.float32)
+        elif isinstance(data, np.generic):
+            data = np.asarray(data)
+        if requires_grad and data.dtype.kind != "f":
+            raise TypeError(f"Tensor: only floating-point data can have a gradient, got {data.dtype}")
+        self.data = data
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.creator = None  # the Function that made this tensor; None for a leaf
+        self.output_index = 0  # which of the creator's outputs this is
+
+    @property
+    def shape(self):
+        return self.data.shape
+
+    @property
+    def ndim(self):
+        return self.data.ndim
+
+    @property
+    def size(self):
+        return self.data.size
+
+    @property
+    def dtype(self):
+        return self.data.dtype
+
+    @property
+    def device(self):
+        """ "cpu" or "cuda"."""
+        return backend.device_of(self.data)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __repr__(self):
+        made = f", made by {self.creator.name}" if self.creator else ", requires_grad=True" * self.requires_grad
+        return f"Tensor({self.data!r}{made})"
+
+    def item(self):
+        """The single element as a Python number. On a GPU this waits for the device."""
+        return self.data.item()
+
+    def numpy(self):
+        """The data as a NumPy array; copied if it lies on a GPU."""
+        return backend.to_device(self.data, "cpu")
+
+    def detach(self):
+        """The same data without history."""
+        return Tensor(self.data)
+
+    def to(self, device):
+        """A leaf with the data on "cpu" or "cuda"; this very tensor if it is there already."""
+        if device == self.device:
+            return self
+        return Tensor(backend.to_device(self.data, device), self.requires_grad)
+
+    def backward(self, grad=None):
+        """Gradients of this tensor for every leaf that it was computed from, added to their `.grad`.
+
+        grad: array of this tensor's shape, the gradient of some final scalar with respect to this tensor;
+            may be left out where this tensor is itself a scalar.
+        The graph is freed on the way: a second backward through it raises RuntimeError.
+        """
+        xp = backend.get_array_module(self.data)
+        if not self.requires_grad:
+            raise RuntimeError("backward: this tensor has no history and requires no gradient")
+        if grad is None:
+            if self.size != 1:
+                raise RuntimeError(
+                    f"backward: needs a gradient of shape {self.shape}, for only a scalar can go without one"
+                )
+            grad = xp.ones_like(self.data)
+        grad = xp.asarray(grad, dtype=self.dtype)
+        if grad.shape != self.shape:
+            raise ValueError(f"backward: gradient of shape {grad.shape} for a tensor of shape {self.shape}")
+        if self.creator is None:
+            self.grad = _sum(self.grad, grad)
+            return
+
+        pending = {self.creator: {self.output_index: grad}}  # function → gradients of its outputs so far
+        for function in reversed(_topological_order(self.creator)):
+            inputs, input_grads = function._consume(pending.pop(function))
+            for tensor, tensor_grad in zip(inputs, input_grads, strict=True):
+                if tensor_grad is None or not tensor.requires_grad:
+                    continue
+                if tensor.creator is None:
+                    tensor.grad = _sum(tensor.grad, tensor_grad)
+                else:
+                    of_creator = pending.setdefault(tensor.creator, {})
+                    index = tensor.output_index
+                    of_creator[index] = _sum(of_creator.get(index), tensor_grad)
+
+
+class Parameter(Tensor):
+    """A tensor that training changes: a leaf with a gradient, found by `nn.Module.parameters`."""
+
+    def __init__(self, data):
+        super().__init__(data, requires_grad=True)
+
+    def __repr__(self):
+        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+class Function:
+    """One differentiable operation. Options go to the constructor, arrays through the call.
+
+    forward(*arrays) → array or tuple of arrays; may keep on `self` what backward will need, and look at
+        `self.needs_grad`, one bool per input, to compute no more than that.
+    backward(*grads) → one gradient per input (None where there is none), of that input's shape and type.
+        Gradients handed in may be shared: never change them in place.
+    """
+
+    inputs = None
+
+    @property
+    def name(self):
+        """What error messages call this op: the class name in the spelling of `tinyface.ops`."""
+        return getattr(self, "op", type(self).__name__.lower())
+
+    def __call__(self, *inputs):
+        inputs = _as_tensors(inputs)
+        record = is_grad_enabled() and any(x.requires_grad for x in inputs)
+        self.needs_grad = tuple(record and x.requires_grad for x in inputs)
+        outputs = self.forward(*(x.data for x in inputs))
+        results = tuple(Tensor(y, record) for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+        if record:
+            self.inputs = inputs
+            self.output_like = tuple((y.shape, y.dtype) for y in results)
+            for index, result in enumerate(results):
+                result.creator, result.output_index = self, index
+        return results if isinstance(outputs, tuple) else results[0]
+
+    def forward(self, *arrays):
+        raise NotImplementedError
+
+    def backward(self, *grads):
+        raise NotImplementedError
+
+    def _consume(self, grads):
+        """Run backward once, check what it returns, and let go of everything kept for it."""
+        if self.inputs is None:
+            raise RuntimeError(
+                f"backward: the graph behind {self.name} was freed by an earlier backward; run forward again"
+            )
+        inputs = self.inputs
+        xp = backend.get_array_module(*(x.data for x in inputs))
+        complete = (
+            grads[i] if i in grads else xp.zeros(shape, dtype)
+            for i, (shape, dtype) in enumerate(self.output_like)
+        )
+        input_grads = self.backward(*complete)
+        input_grads = input_grads if isinstance(input_grads, tuple) else (input_grads,)
+        if len(input_grads) != len(inputs):
+            raise RuntimeError(f"{self.name}: backward gave {len(input_grads)} gradients for {len(inputs)} inputs")
+        for index, (tensor, grad) in enumerate(zip(inputs, input_grads, strict=True)):
+            if grad is not None and grad.shape != tensor.shape:
+                raise RuntimeError(
+                    f"{self.name}: backward gave a gradient of shape {grad.shape} "
+                    f"for input {index} of shape {tensor.shape}"
+                )
+        name = self.name
+        self.__dict__.clear()
+        self.op = name
+        return inputs, input_grads
+
+
+def _as_tensors(inputs):
+    """Plain arrays become tensors; plain numbers too, of the type and device that the tensors beside them have."""
+    like = next((x.data for x in inputs if isinstance(x, Tensor)), np.empty(0, np.float32))
+    xp = backend.get_array_module(like)
+    return tuple(
+        x if isinstance(x, Tensor) else Tensor(xp.asarray(x, like.dtype) if isinstance(x, int | float) else x)
+        for x in inputs
+    )
+
+
+def _sum(so_far, grad):
+    return grad if so_far is None else so_far + grad
+
+
+def _topological_order(last):
+    """All functions behind `last`, each after the ones it depends on. A stack, not recursion: depth is unlimited."""
+    order, seen, stack = [], {last}, [(last, iter(last.inputs or ()))]
+    while stack:
+        function, rest = stack[-1]
+        for tensor in rest:
+            creator = tensor.creator
+            if creator is not None and creator not in seen:
+                seen.add(creator)
+                stack.append((creator, iter(creator.inputs or ())))
+                break
+        else:
+            order.append(function)
+            stack.pop()
+    return order

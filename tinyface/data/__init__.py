@@ -1,0 +1,1 @@
+"""Face data sets: their layouts on disk, transforms, loaders, and toy faces that are drawn."""

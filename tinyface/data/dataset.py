@@ -1,0 +1,215 @@
+"""What every face data set looks like to the rest of tinyface, whatever its files look like on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tinyface.data.transforms import Size, read_image, resize_labels
+from tinyface.errors import TinyfaceError
+
+# CelebA's 40 attributes in the order of its own files (list_attr_celeba.txt).
+ATTRIBUTES = (
+    "5_o_Clock_Shadow",
+    "Arched_Eyebrows",
+    "Attractive",
+    "Bags_Under_Eyes",
+    "Bald",
+    "Bangs",
+    "Big_Lips",
+    "Big_Nose",
+    "Black_Hair",
+    "Blond_Hair",
+    "Blurry",
+    "Brown_Hair",
+    "Bushy_Eyebrows",
+    "Chubby",
+    "Double_Chin",
+    "Eyeglasses",
+    "Goatee",
+    "Gray_Hair",
+    "Heavy_Makeup",
+    "High_Cheekbones",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "Narrow_Eyes",
+    "No_Beard",
+    "Oval_Face",
+    "Pale_Skin",
+    "Pointy_Nose",
+    "Receding_Hairline",
+    "Rosy_Cheeks",
+    "Sideburns",
+    "Smiling",
+    "Straight_Hair",
+    "Wavy_Hair",
+    "Wearing_Earrings",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+    "Wearing_Necklace",
+    "Wearing_Necktie",
+    "Young",
+)
+
+# The 7 classes of the segmentation network, in the order of its channels (Kalayeh et al. 2017).
+REGIONS = ("background", "hair", "face skin", "eyes", "eyebrows", "mouth", "nose")
+
+# Helen's and LaPa's 11 ids: background, face skin, left brow, right brow, left eye, right eye, nose,
+# upper lip, inner mouth, lower lip, hair.
+HELEN_TO_REGION = np.array([0, 2, 4, 4, 3, 3, 6, 5, 5, 5, 1], dtype=np.uint8)
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class FaceDataset:
+    """One split of one data set. Images and label maps stay on disk until they are asked for."""
+
+    layout: str  # "CelebA", "LaPa", …
+    root: Path
+    split: str  # one of SPLITS
+    images: list[Path]  # N files
+    attributes: np.ndarray | None = None  # (N, 40) uint8, 1 = has it, in the order of ATTRIBUTES
+    identities: np.ndarray | None = None  # (N,) int64
+    landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the image file
+    label_reader: Callable[[int], np.ndarray] | None = None  # index -> (H, W) uint8, ids of REGIONS
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int, size: Size) -> np.ndarray:
+        """(h, w, 3) uint8 RGB at size = (h, w). Raises TinyfaceError for a damaged file."""
+        return read_image(self.images[index], size)
+
+    def labels(self, index: int, size: Size) -> np.ndarray:
+        """(h, w) uint8 ids of REGIONS at size = (h, w), by nearest neighbour.
+
+        Raises TinyfaceError for a damaged label file, or one of another size than its image.
+        """
+        if self.label_reader is None:
+            raise TinyfaceError(f"{self.root}: {self.layout} has no label maps")
+        return resize_labels(self.label_reader(index), size)
+
+
+class Layout:
+    """One way in which a data set lies on disk, found at `root`. Its subclasses are listed in `layouts`."""
+
+    name: str
+    sign: str  # what it is recognised by, for people
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @staticmethod
+    def recognises(root: Path) -> bool:
+        """Whether `root` holds this layout: a few looks at the folder, no file is read."""
+        raise NotImplementedError
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """What it has besides images: "attributes", "labels" or both."""
+        raise NotImplementedError
+
+    @property
+    def variant(self) -> str:
+        """Which of its variants was found, for people; may be empty."""
+        return ""
+
+    @cached_property
+    def members(self) -> dict[str, Sequence]:
+        """What belongs to each split of SPLITS; the lengths are the numbers of images."""
+        raise NotImplementedError
+
+    def read(self, split: str) -> FaceDataset:
+        """The data set of one split. Raises TinyfaceError where files are missing or make no sense."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """E.g. "CelebA (txt, aligned images): 7000 train, 1000 val, 0 test"."""
+        counts = ", ".join(f"{len(self.members[split])} {split}" for split in SPLITS)
+        return f"{self.name} ({self.variant}): {counts}" if self.variant else f"{self.name}: {counts}"
+
+
+def layouts() -> tuple[type[Layout], ...]:
+    """Every layout that tinyface reads. A new one is a subclass of Layout, added here."""
+    # Imported here, since these modules are written in terms of this one.
+    from tinyface.data.celeba import CelebA
+    from tinyface.data.celebamask import CelebAMaskHQ
+    from tinyface.data.helen import Helen, HelenStar
+    from tinyface.data.lapa import LaPa
+
+    return (CelebA, CelebAMaskHQ, Helen, HelenStar, LaPa)
+
+
+def find_layouts(path: Path | str) -> list[Layout]:
+    """The layouts found at `path` itself, or else in its direct sub-folders; never empty.
+
+    Raises TinyfaceError for a folder that is missing, empty or not understood.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "no such folder"
+        raise TinyfaceError(f"{path}: {what}; give the folder of a face data set")
+    with os.scandir(path) as entries:
+        entries = sorted(entries, key=lambda entry: entry.name)
+    if not entries:
+        raise TinyfaceError(f"{path}: the folder is empty; give the folder of a face data set")
+    found = [layout(path) for layout in layouts() if layout.recognises(path)]
+    if not found:
+        children = [path / entry.name for entry in entries if entry.is_dir()]
+        found = [layout(child) for child in children for layout in layouts() if layout.recognises(child)]
+    if not found:
+        known = "; ".join(f"{layout.name} by {layout.sign}" for layout in layouts())
+        raise TinyfaceError(f"{path}: no data set recognised here or one folder below (known: {known})")
+    return found
+
+
+def choose_layout(path: Path | str, need: str) -> Layout:
+    """The one layout at `path` that offers `need`, "attributes" or "labels".
+
+    Raises TinyfaceError where none does, or more than one.
+    """
+    found = find_layouts(path)
+    fitting = [layout for layout in found if need in layout.offers]
+    what = "attributes" if need == "attributes" else "label maps"
+    if not fitting:
+        names = ", ".join(layout.name for layout in found)
+        raise TinyfaceError(f"{path}: {what} are needed, but {names} has none; give another folder")
+    if len(fitting) > 1:
+        roots = ", ".join(f"{layout.root} ({layout.name})" for layout in fitting)
+        raise TinyfaceError(f"{path}: several data sets have {what}: {roots}; give one of these folders")
+    return fitting[0]
+
+
+def describe(path: Path | str, need: str | None = None) -> str:
+    """A line for people on what lies at `path`: layout and number of images per split.
+
+    With `need` ("attributes" or "labels") only the data set that `open_dataset` would take.
+    """
+    found = find_layouts(path) if need is None else [choose_layout(path, need)]
+    return "; ".join(layout.describe() for layout in found)
+
+
+def split_sizes(path: Path | str, need: str) -> dict[str, int]:
+    """Number of images per split, 0 where a split does not exist."""
+    members = choose_layout(path, need).members
+    return {split: len(members[split]) for split in SPLITS}
+
+
+def open_dataset(path: Path | str, split: str, need: str) -> FaceDataset:
+    """The `split` ("train", "val" or "test") of the data set at `path` that has what you `need`.
+
+    `need` is "attributes" or "labels". `path` is the folder of a data set, or a folder of such folders.
+    Raises TinyfaceError for a folder that is missing, empty or not understood, or a split without images.
+    """
+    layout = choose_layout(path, need)
+    if not layout.members.get(split):
+        there = ", ".join(name for name in SPLITS if layout.members[name]) or "no images at all"
+        raise TinyfaceError(f"{layout.root}: {layout.name} has no images in split '{split}'; it has: {there}")
+    return layout.read(split)

@@ -1,0 +1,128 @@
+"""From image files to the arrays a network takes: decoding, resizing, scaling, flipping."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tinyface.errors import TinyfaceError
+
+Size = tuple[int, int]  # (height, width) everywhere in tinyface; only Pillow says (width, height)
+T = TypeVar("T")
+
+# All that Pillow's decoders are known to raise on broken data.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
+    """`use(image)` on the opened file; whatever is wrong with the file becomes a TinyfaceError."""
+    try:
+        with Image.open(path) as image:
+            return use(image)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise TinyfaceError(f"{path}: can't be opened as an image ({error.strerror})") from None
+    except UnidentifiedImageError:
+        empty = Path(path).stat().st_size == 0
+        what = "is empty (0 bytes)" if empty else "is not an image that Pillow can read"
+        raise TinyfaceError(f"{path}: {what}; replace the file or take it out of the data set") from None
+    except _BROKEN as error:
+        raise TinyfaceError(f"{path}: damaged or cut short ({error}); replace the file") from error
+
+
+def read_image(path: Path | str, size: Size | None = None) -> np.ndarray:
+    """The image as (height, width, 3) uint8 RGB, resized to `size` (bilinear, antialiased) unless None.
+
+    A camera's orientation tag is applied. Raises TinyfaceError for a file that is missing, empty, cut short
+    or no image.
+    """
+
+    def decode(image: Image.Image) -> np.ndarray:
+        if size is not None:
+            # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8: far cheaper. Twice the wanted size
+            # remains, for the filter below to smooth.
+            image.draft(None, (2 * max(size), 2 * max(size)))
+        ImageOps.exif_transpose(image, in_place=True)
+        image = image.convert("RGB")
+        if size is not None and image.size != (size[1], size[0]):
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.array(image)
+
+    return _with_image(path, decode)
+
+
+def image_size(path: Path | str) -> Size:
+    """(height, width) of an image file, from its header alone: as `read_image` without a size returns it."""
+
+    def measure(image: Image.Image) -> Size:
+        width, height = image.size
+        on_its_side = image.getexif().get(0x0112, 1) >= 5  # the orientation tag: 5 to 8 are quarter turns
+        return (width, height) if on_its_side else (height, width)
+
+    return _with_image(path, measure)
+
+
+def read_label_image(path: Path | str) -> np.ndarray:
+    """The ids of a label file (8-bit grey or palette image) as (height, width) uint8, at the file's size."""
+
+    def decode(image: Image.Image) -> np.ndarray:
+        if image.mode not in ("L", "P"):
+            raise TinyfaceError(
+                f"{path}: a label map is an 8-bit grey or palette image, this one has mode {image.mode}"
+            )
+        return np.array(image)
+
+    return _with_image(path, decode)
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """Where an image file of any mode isn't black, as (height, width) bool."""
+    return _with_image(path, lambda image: np.array(image.convert("L")) > 0)
+
+
+def resize_labels(labels: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W) uint8 ids to `size` by nearest neighbour, since ids can't be mixed."""
+    if labels.shape == tuple(size):
+        return labels
+    return np.array(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def require_same_size(label_path: Path, label_size: Size, image_path: Path, image_size: Size) -> None:
+    """Raise TinyfaceError unless a label map has the (height, width) of its image."""
+    if tuple(label_size) != tuple(image_size):
+        (h, w), (image_h, image_w) = label_size, image_size
+        raise TinyfaceError(
+            f"{label_path}: {w}x{h} pixels, but its image {image_path} has {image_w}x{image_h}; "
+            "a label map needs the size of its image"
+        )
+
+
+def to_network_input(images: np.ndarray) -> np.ndarray:
+    """(N, h, w, 3) uint8 RGB to (N, 3, h, w) float32 in [-1, 1]: RGB / 127.5 − 1.
+
+    The only such function: training, `evaluate` and `predict` all call it, so they can't disagree.
+    """
+    n, h, w, channels = images.shape
+    scaled = np.empty((n, channels, h, w), dtype=np.float32)
+    np.divide(images.transpose(0, 3, 1, 2), np.float32(127.5), out=scaled)
+    scaled -= 1
+    return scaled
+
+
+def horizontal_flip(
+    images: np.ndarray, labels: np.ndarray | None, flips: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mirror images (N, h, w, 3) and label maps (N, h, w) or None, left to right, where `flips` (N,) is true.
+
+    Returns new arrays. The 7 regions don't tell left from right, so the ids stay as they are.
+    """
+    images = images.copy()
+    images[flips] = images[flips, :, ::-1]
+    if labels is not None:
+        labels = labels.copy()
+        labels[flips] = labels[flips, :, ::-1]
+    return images, labels

@@ -1,0 +1,133 @@
+"""Module: a tree of layers. It finds its parameters and buffers by the attributes they were assigned to."""
+
+import numpy as np
+
+from .. import backend
+from ..core import Parameter
+
+
+class Module:
+    """Base of all layers and networks: assign parameters, buffers and modules as attributes, define `forward`.
+
+    Everything is found in the order of definition, and named by its path ("conv11.norm.gamma").
+    """
+
+    training = True
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    # An attribute is a parameter, a buffer (a bare array), a module, or a list of modules.
+
+    def _children(self):
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                for index, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{index}", item
+
+    def named_modules(self, prefix=""):
+        """(path, module) of this module and all below it, parents first."""
+        yield prefix, self
+        for name, child in self._children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def _named(self, belongs):
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if belongs(value):
+                    yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self):
+        """(path, Parameter) in order of definition."""
+        return self._named(lambda value: isinstance(value, Parameter))
+
+    def parameters(self):
+        """The parameters in order of definition."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self):
+        """(path, array): state that is saved but not trained, such as running statistics."""
+        return self._named(lambda value: hasattr(value, "dtype") and not isinstance(value, Parameter))
+
+    def buffers(self):
+        """The buffers in order of definition."""
+        return [buffer for _, buffer in self.named_buffers()]
+
+    def state_dict(self):
+        """{path: NumPy array} of all parameters, then all buffers. Copies: later training doesn't change them."""
+        arrays = {name: parameter.data for name, parameter in self.named_parameters()}
+        arrays.update(self.named_buffers())
+        return {name: np.array(backend.to_device(array, "cpu")) for name, array in arrays.items()}
+
+    def load_state_dict(self, state):
+        """Take over the values of a `state_dict` of the same network, in place and in this network's types.
+
+        Raises KeyError or ValueError, naming the entry, before anything is changed.
+        """
+        own = {name: parameter.data for name, parameter in self.named_parameters()}
+        own.update(self.named_buffers())
+        missing, extra = [n for n in own if n not in state], [n for n in state if n not in own]
+        if missing or extra:
+            raise KeyError(
+                f"state of another network: missing {missing[:3] or 'nothing'}, unexpected {extra[:3] or 'nothing'}"
+            )
+        for name, array in own.items():
+            if array.shape != state[name].shape:
+                raise ValueError(
+                    f"state of another network: {name} has shape {state[name].shape}, expected {array.shape}"
+                )
+        for name, array in own.items():
+            array[...] = backend.to_device(np.asarray(state[name], array.dtype), backend.device_of(array))
+
+    def train(self, mode=True):
+        """Training behaviour (batch statistics, dropout) for this module and all below; returns self."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Evaluation behaviour: running statistics, no dropout."""
+        return self.train(False)
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, target):
+        """Move all parameters and buffers to "cpu" or "cuda", or change their type (np.float64 …); returns self."""
+        if isinstance(target, str):
+
+            def change(array):
+                return backend.to_device(array, target)
+        else:
+
+            def change(array):
+                return array.astype(target, copy=False)
+
+        for _, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    value.data = change(value.data)
+                    value.grad = None if value.grad is None else change(value.grad)
+                elif hasattr(value, "dtype"):
+                    setattr(module, name, change(value))
+        return self
+
+
+class Sequential(Module):
+    """Modules applied one after the other."""
+
+    def __init__(self, *layers):
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x

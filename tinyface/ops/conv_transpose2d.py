@@ -1,0 +1,60 @@
+"""Transposed 2-D convolution ("deconvolution"): the convolution's input gradient, used as a forward operation.
+
+    y[n, o, i·s + u − p, j·s + v − p]  +=  x[n,c,i,j] · w[c,o,u,v]        (over all c, i, j, u, v),   then + b[o]
+
+    ∂L/∂x = conv2d(g, w)                     w read as (out = C, in = O, kh, kw)
+    ∂L/∂w = conv2d's weight gradient with g as the input and x as the gradient
+    ∂L/∂b[o] = Σ_{n,i,j} g[n,o,i,j]
+
+Shelhamer, Long, Darrell, "Fully Convolutional Networks" (2016), section 3.3: what a convolution does forward,
+this does backward, and the other way round.
+"""
+
+from .. import backend
+from ..core import Function
+from .conv2d import check_shapes, convolve, input_gradient, weight_gradient
+
+
+class ConvTranspose2d(Function):
+    op = "conv_transpose2d"
+
+    def __init__(self, stride, padding, output_padding):
+        if output_padding >= stride and output_padding > 0:
+            raise ValueError(
+                f"conv_transpose2d: output_padding {output_padding} must be smaller than stride {stride}"
+            )
+        self.stride, self.padding, self.output_padding = stride, padding, output_padding
+
+    def forward(self, x, w, b=None):
+        backend.need_cpu(self.op, x)
+        check_shapes(self.op, x, w, b, channels_axis=0)
+        self.x, self.w = x, w
+        (n, _, h, width), (_, o, kh, kw) = x.shape, w.shape
+        s, p, extra = self.stride, self.padding, self.output_padding
+        out_h, out_w = (h - 1) * s - 2 * p + kh + extra, (width - 1) * s - 2 * p + kw + extra
+        if out_h < 1 or out_w < 1:
+            raise ValueError(f"conv_transpose2d: padding {p} leaves nothing of x of shape {x.shape}")
+        y = input_gradient(x, w, (n, o, out_h, out_w), s, p)
+        if b is not None:
+            y += b[:, None, None]
+        return y
+
+    def backward(self, g):
+        dx = dw = None
+        if self.needs_grad[0]:
+            dx = convolve(g, self.w, None, self.stride, self.padding)
+        if self.needs_grad[1]:
+            dw = weight_gradient(g, self.x, self.w.shape, self.stride, self.padding)
+        if len(self.needs_grad) == 2:
+            return dx, dw
+        return dx, dw, g.sum(axis=(0, 2, 3)) if self.needs_grad[2] else None
+
+
+def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0):
+    """Transposed convolution of x (N, C, H, W) with w (C, O, kh, kw), plus b (O,) → (N, O, H', W').
+
+    H' = (H − 1)·stride − 2·padding + kh + output_padding, W' likewise.
+    Raises ValueError where shapes don't fit.
+    """
+    inputs = (x, w) if b is None else (x, w, b)
+    return ConvTranspose2d(stride, padding, output_padding)(*inputs)

@@ -1,0 +1,255 @@
+"""Optimizers (AdaGrad, SGD, Adam) and learning-rate schedules.
+
+An optimizer changes each parameter's `.data` in place from its `.grad`; a parameter without a gradient is
+left alone. The arithmetic is PyTorch's: weight decay is added to the gradient, g ← g + λw, before the rule.
+
+A rule written as plain NumPy expressions would stream six full-size temporaries through memory. Here every
+parameter is walked in slices that fit into the cache, so that memory is read and written once per step; the
+threads share the slices. Each element's arithmetic is its own, so the bits don't depend on the cut.
+"""
+
+import math
+
+import numpy as np
+
+from . import backend
+from .errors import TinyfaceError
+
+CHUNK_BYTES = 256 * 1024  # per array: an AdaGrad slice touches five, which fit into a core's own cache
+
+
+class Optimizer:
+    """Base of all optimizers: walks the parameters and keeps their state; a subclass gives the rule.
+
+    parameters: objects with `.data` (array) and `.grad` (array of the same shape, or None).
+    lr: learning rate > 0; a schedule may set the attribute `lr` before every step.
+    weight_decay: λ >= 0, the L2 penalty's factor.
+    Raises TinyfaceError, naming the option, for values out of range.
+    """
+
+    slots = ()  # names of the arrays kept per parameter, each of the parameter's shape, zero at the start
+
+    def __init__(self, parameters, lr, weight_decay=0.0):
+        self.parameters = list(parameters)
+        self.lr = _checked("--lr", lr, lr > 0, "greater than 0")
+        self.weight_decay = _checked("--weight-decay", weight_decay, weight_decay >= 0, "0 or more")
+        self.state = {}  # parameter index -> {"step": updates so far, slot name: array}, made at first use
+
+    def zero_grad(self):
+        """Forget all gradients; None rather than zeros, so that unused parameters are skipped."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self):
+        """Update every parameter that has a gradient."""
+        for index, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                self._update_parameter(index, parameter)
+
+    def update(self, step, w, g, scratch, *slots):
+        """The rule, for one slice: change `w` and the `slots` in place.
+
+        g: the gradient with weight decay added, a copy that may be overwritten. scratch: free memory of the
+        same size. step: this parameter's count of updates, 1 at the first. All arrays are flat.
+        """
+        raise NotImplementedError
+
+    def _update_parameter(self, index, parameter):
+        data, grad = parameter.data, parameter.grad
+        if not data.flags.c_contiguous:  # flattening would copy, and the update would be lost
+            raise ValueError(f"parameter {index} is not C-contiguous, so it cannot be updated in place")
+        if grad.shape != data.shape:
+            raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
+        xp = backend.get_array_module(data)
+        if index not in self.state:
+            self.state[index] = {"step": 0} | {name: xp.zeros_like(data) for name in self.slots}
+        state = self.state[index]
+        state["step"] += 1
+
+        arrays = [a.reshape(-1) for a in (data, grad, *(state[name] for name in self.slots))]
+
+        def update_slice(piece, buffers):
+            w, gradient, *slots = (a[piece] for a in arrays)
+            g, scratch = buffers
+            xp.multiply(w, self.weight_decay, out=g)
+            g += gradient
+            self.update(state["step"], w, g, scratch, *slots)
+
+        if xp is not np:  # a GPU has no use for slices: each would be a kernel launch of its own
+            update_slice(slice(None), xp.empty((2, data.size), data.dtype))
+            return
+        pieces = backend.slices(data.size, CHUNK_BYTES // data.itemsize)
+
+        def work(i):
+            shape = (2, pieces[i].stop - pieces[i].start)
+            update_slice(pieces[i], backend.scratch("optim", shape, data.dtype))
+
+        backend.parallel_for(work, len(pieces))
+
+    def state_dict(self):
+        """The accumulated state as {"<parameter index>": {"step": int, slot: NumPy array}}; copies.
+
+        Hyperparameters are not in it: they are options of the run.
+        """
+        return {
+            str(index): {
+                name: value if name == "step" else np.array(backend.to_device(value, "cpu"))
+                for name, value in state.items()
+            }
+            for index, state in self.state.items()
+        }
+
+    def load_state_dict(self, state_dict):
+        """Take over what `state_dict` gave, so that training goes on bit by bit as if never interrupted.
+
+        Raises TinyfaceError if the state belongs to another kind of optimizer or to another network.
+        """
+        state = {}
+        for key, entry in state_dict.items():
+            index = int(key)
+            if index >= len(self.parameters):
+                raise TinyfaceError(
+                    f"the optimizer state has a parameter {index}, the network only {len(self.parameters)}: "
+                    "resume with the options the checkpoint was made with"
+                )
+            if set(entry) != {"step", *self.slots}:
+                raise TinyfaceError(
+                    f"the optimizer state holds {', '.join(sorted(entry))}, not what {type(self).__name__} "
+                    "keeps: resume with the --optimizer the checkpoint was made with"
+                )
+            data = self.parameters[index].data
+            xp = backend.get_array_module(data)
+            state[index] = {"step": int(entry["step"])}
+            for name in self.slots:
+                if entry[name].shape != data.shape:
+                    raise TinyfaceError(
+                        f"the optimizer state of parameter {index} has shape {entry[name].shape}, the "
+                        f"parameter {data.shape}: resume with the options the checkpoint was made with"
+                    )
+                state[index][name] = xp.array(entry[name], dtype=data.dtype)
+        self.state = state
+
+
+class AdaGrad(Optimizer):
+    """s ← s + g², w ← w − lr · g / (√s + ε)   (Duchi, Hazan, Singer 2011; the optimizer of Kalayeh et al.)"""
+
+    slots = ("sum",)
+
+    def __init__(self, parameters, lr=1e-3, weight_decay=0.0, eps=1e-10):
+        super().__init__(parameters, lr, weight_decay)
+        self.eps = float(eps)
+
+    def update(self, step, w, g, scratch, sum):
+        xp = backend.get_array_module(w)
+        xp.multiply(g, g, out=scratch)
+        sum += scratch
+        xp.sqrt(sum, out=scratch)
+        scratch += self.eps
+        g /= scratch
+        g *= self.lr
+        w -= g
+
+
+class SGD(Optimizer):
+    """v ← μv + g, w ← w − lr · v; with `nesterov`, w ← w − lr · (g + μv). Momentum μ in [0, 1)."""
+
+    def __init__(self, parameters, lr=1e-2, weight_decay=0.0, momentum=0.0, nesterov=False):
+        super().__init__(parameters, lr, weight_decay)
+        self.momentum = _checked("--momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
+        if nesterov and not momentum:
+            raise TinyfaceError("--nesterov needs a --momentum greater than 0")
+        self.nesterov = nesterov
+        self.slots = ("momentum",) if momentum else ()
+
+    def update(self, step, w, g, scratch, velocity=None):
+        xp = backend.get_array_module(w)
+        if velocity is not None:
+            velocity *= self.momentum
+            velocity += g
+            if self.nesterov:
+                xp.multiply(velocity, self.momentum, out=scratch)
+                g += scratch
+            else:
+                g[...] = velocity
+        g *= self.lr
+        w -= g
+
+
+class Adam(Optimizer):
+    """m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − lr · m̂ / (√v̂ + ε)   (Kingma & Ba 2015)
+
+    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) undo the pull towards the zeros they started from.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(self, parameters, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999), eps=1e-8):
+        super().__init__(parameters, lr, weight_decay)
+        self.betas = tuple(_checked("--betas", beta, 0 <= beta < 1, "in [0, 1)") for beta in betas)
+        self.eps = float(eps)
+
+    def update(self, step, w, g, scratch, mean, square):
+        xp = backend.get_array_module(w)
+        beta1, beta2 = self.betas
+        mean *= beta1
+        xp.multiply(g, 1 - beta1, out=scratch)
+        mean += scratch
+        square *= beta2
+        g *= g
+        g *= 1 - beta2
+        square += g
+
+        xp.sqrt(square, out=scratch)
+        scratch /= math.sqrt(1 - beta2**step)
+        scratch += self.eps
+        xp.divide(mean, scratch, out=g)
+        g *= self.lr / (1 - beta1**step)
+        w -= g
+
+
+# Schedules: functions from the step (0 at the first) to a factor on the base learning rate. They have no
+# state, so a resumed run needs nothing but its step.
+
+
+def constant():
+    """Factor 1 for ever."""
+    return lambda step: 1.0
+
+
+def step_decay(every, factor=0.1):
+    """Multiply by `factor` after every `every` steps."""
+    every = _checked("--lr-every", every, every >= 1, "at least 1")
+    return lambda step: factor ** (step // every)
+
+
+def cosine(total_steps, final=0.0):
+    """Half a cosine from 1 at step 0 to `final` at `total_steps`, then `final` (Loshchilov & Hutter 2017)."""
+    total_steps = _checked("--steps", total_steps, total_steps >= 1, "at least 1")
+    return lambda step: final + (1 - final) * (1 + math.cos(math.pi * min(step / total_steps, 1))) / 2
+
+
+def with_warmup(schedule, warmup_steps):
+    """`schedule`, its first `warmup_steps` steps scaled by 1/n, 2/n, … 1."""
+    warmup_steps = _checked("--warmup", warmup_steps, warmup_steps >= 0, "0 or more")
+    return lambda step: schedule(step) * min(1.0, (step + 1) / max(warmup_steps, 1))
+
+
+SCHEDULES = {
+    "constant": lambda total_steps: constant(),
+    "step": lambda total_steps: step_decay(max(1, math.ceil(total_steps / 3))),  # two drops to a tenth
+    "cosine": cosine,
+}
+
+
+def schedule(name, total_steps, warmup=0):
+    """The schedule of a name in SCHEDULES for a run of `total_steps` steps, the first `warmup` rising."""
+    if name not in SCHEDULES:
+        raise TinyfaceError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {name}")
+    return with_warmup(SCHEDULES[name](total_steps), warmup)
+
+
+def _checked(option, value, valid, wanted):
+    """`value`, or a TinyfaceError that names the option. NaN fails every comparison, so it is caught too."""
+    if not valid or not math.isfinite(value):
+        raise TinyfaceError(f"{option} must be {wanted}, got {value:g}")
+    return value

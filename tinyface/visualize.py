@@ -1,0 +1,322 @@
+"""Pictures, drawn with Pillow alone: parsing overlays and sheets, attribute cards, curves, region weights.
+
+Every function returns a PIL image (RGB); `save_png` writes one. Images come as PIL images or as arrays
+(H, W, 3) uint8; label maps as integer arrays (H, W) with the ids of REGIONS.
+"""
+
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .data.dataset import REGIONS
+from .errors import TinyfaceError
+
+# One colour per region, from Okabe and Ito's set that colour-blind people tell apart. The background is
+# almost black: laid over a picture it dims it.
+PALETTE = np.array(
+    [
+        (16, 18, 24),  # background
+        (0, 114, 178),  # hair: blue
+        (86, 180, 233),  # face skin: sky blue
+        (240, 228, 66),  # eyes: yellow
+        (0, 158, 115),  # eyebrows: green
+        (213, 94, 0),  # mouth: vermilion
+        (230, 159, 0),  # nose: orange
+    ],
+    np.uint8,
+)
+
+PAPER, INK, SOFT, FAINT = (255, 255, 255), (32, 36, 44), (112, 118, 130), (232, 235, 240)
+ACCENT, SECOND = (0, 114, 178), (213, 94, 0)
+
+
+def overlay(image, labels, alpha=0.5):
+    """The picture with its regions in colour, (H, W, 3) uint8: (1 − alpha)·image + alpha·PALETTE[labels].
+
+    Pixels whose label is no region (say, an ignored one) keep their colour. Raises ValueError where sizes differ.
+    """
+    picture = _pixels(image)
+    labels = np.asarray(labels)
+    if labels.shape != picture.shape[:2]:
+        raise ValueError(f"labels are {labels.shape}, the image is {picture.shape[:2]}")
+    known = (labels >= 0) & (labels < len(PALETTE))
+    colours = PALETTE[np.where(known, labels, 0).astype(np.intp)]
+    mixed = np.rint((1 - alpha) * picture + alpha * colours).astype(np.uint8)
+    return np.where(known[..., None], mixed, picture)
+
+
+def legend(names=REGIONS, width=None):
+    """One row of colour patches with the regions' names, broken into more rows where `width` pixels don't hold it."""
+    font, patch, gap, height = _font(14), 14, 7, 26
+    if len(names) > len(PALETTE):
+        raise ValueError(f"{len(names)} names, but the palette has {len(PALETTE)} colours")
+    places, x, y = [], 0, 0
+    for name in names:
+        length = patch + gap + math.ceil(font.getlength(name))
+        if width and x and x + length > width:
+            x, y = 0, y + height
+        places.append((x, y))
+        x += length + 22
+    right = max(
+        x + patch + gap + math.ceil(font.getlength(n)) for n, (x, _) in zip(names, places, strict=True)
+    )
+    image, draw = _canvas(width or right, y + height)
+    for name, colour, (x, y) in zip(names, PALETTE, places, strict=False):
+        draw.rounded_rectangle((x, y + 6, x + patch - 1, y + 6 + patch - 1), 3, fill=tuple(map(int, colour)))
+        draw.text((x + patch + gap, y + height // 2), name, INK, font, anchor="lm")
+    return image
+
+
+def parsing_sheet(images, predicted, truth=None, alpha=0.6):
+    """A sheet with one row per face: the image, the true regions where given, the predicted ones; and a legend.
+
+    images: N images; predicted, truth: N label maps (H, W) each. Raises ValueError without any image.
+    """
+    if not len(images):
+        raise ValueError("a parsing sheet needs at least one image")
+    columns = {"image": [_pixels(image) for image in images]}
+    if truth is not None:
+        columns["truth"] = [overlay(i, t, alpha) for i, t in zip(images, truth, strict=True)]
+    columns["prediction"] = [overlay(i, p, alpha) for i, p in zip(images, predicted, strict=True)]
+
+    height, width = columns["image"][0].shape[:2]
+    cell, gap, margin, head = max(width, 96), 10, 20, 30
+    inner = len(columns) * (cell + gap) - gap
+    key = legend(width=inner)
+    below = margin + head + len(images) * (height + gap)
+    sheet, draw = _canvas(inner + 2 * margin, below + 8 + key.height + margin - 6)
+    for column, (caption, pictures) in enumerate(columns.items()):
+        x = margin + column * (cell + gap)
+        draw.text((x + cell // 2, margin + head // 2 - 5), caption, INK, _font(16), anchor="mm")
+        for row, picture in enumerate(pictures):
+            y = margin + head + row * (height + gap)
+            sheet.paste(Image.fromarray(picture), (x + (cell - width) // 2, y))
+    sheet.paste(key, (margin, below + 8))
+    return sheet
+
+
+def attribute_card(image, overlay, names, probabilities, top=12):
+    """A face, its parsing (`overlay`, an image, or None) and bars of its `top` most probable attributes.
+
+    names: A attribute names; probabilities: (A,) in [0, 1]. Bars from 50 % on are strong, the others pale.
+    """
+    probabilities = np.asarray(probabilities, float)
+    if len(names) != len(probabilities):
+        raise ValueError(f"{len(names)} names for {len(probabilities)} probabilities")
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    margin, gap, line, bar = 28, 14, 30, 220
+    height = max(len(order) * line, 240)
+    pictures = [_scaled(picture, height) for picture in (image, overlay) if picture is not None]
+
+    font = _font(17)
+    shown = [names[i].replace("_", " ") for i in order]
+    text = math.ceil(max((font.getlength(name) for name in shown), default=0))
+    bars = margin + sum(picture.width + gap for picture in pictures) + 2 * gap + text + gap
+    card, draw = _canvas(bars + bar + 62 + margin, height + 2 * margin)
+    x = margin
+    for picture in pictures:
+        card.paste(picture, (x, margin), _rounded(picture.size, 10))
+        x += picture.width + gap
+    top_line = margin + (height - len(order) * line) // 2
+    for row, (index, name) in enumerate(zip(order, shown, strict=True)):
+        y, p = top_line + row * line + line // 2, probabilities[index]
+        strong = p >= 0.5
+        draw.text((bars - gap, y), name, INK if strong else SOFT, font, anchor="rm")
+        _bar(card, (bars, y - 7, bar, 14), 1.0, FAINT)
+        _bar(card, (bars, y - 7, bar, 14), min(max(p, 0.0), 1.0), ACCENT if strong else (158, 190, 214))
+        draw.text((bars + bar + 62, y), f"{100 * p:.0f} %", INK if strong else SOFT, font, anchor="rm")
+    return card
+
+
+def training_curve(log_records, path=None, loss="loss", measure=None):
+    """Line chart over the steps of a training log: the loss and, where named, a validation measure below it.
+
+    log_records: dictionaries (one JSON line each) with "step" and some of the keys `loss` and `measure`.
+    Written to `path` where given. Raises TinyfaceError if there is nothing to draw.
+    """
+    panels = []
+    for key, colour in ((loss, ACCENT), (measure, SECOND)):
+        points = [(r["step"], r[key]) for r in log_records if key in r and "step" in r and _finite(r[key])]
+        if points:
+            panels.append((key, colour, sorted(points)))
+    if not panels:
+        raise TinyfaceError(f"the training log has no finite {loss!r} to draw: train for some steps first")
+
+    width, height, left, right, head, foot = 860, 300, 84, 30, 46, 46
+    chart, draw = _canvas(width, len(panels) * height + 14)
+    steps = [step for _, _, points in panels for step, _ in points]
+    x_low, x_high = min(steps), max(max(steps), min(steps) + 1)
+    for row, (key, colour, points) in enumerate(panels):
+        top, bottom = row * height + head, (row + 1) * height - foot
+        values = np.array([value for _, value in points], float)
+        ticks = _ticks(values.min(), values.max())
+        low, high = min(ticks[0], values.min()), max(ticks[-1], values.max())
+
+        def place(step, value, top=top, bottom=bottom, low=low, high=high):
+            x = left + (step - x_low) / (x_high - x_low) * (width - left - right)
+            return x, bottom - (value - low) / (high - low) * (bottom - top)
+
+        draw.text((left, top - 18), key.replace("_", " "), INK, _font(17), anchor="ls")
+        for tick in ticks:
+            y = round(place(x_low, tick)[1])
+            draw.line((left, y, width - right, y), FAINT)
+            draw.text((left - 12, y), f"{tick:g}", SOFT, _font(14), anchor="rm")
+        for tick in _ticks(x_low, x_high, 6):
+            if x_low <= tick <= x_high:
+                draw.text((place(tick, low)[0], bottom + 10), f"{tick:,.0f}", SOFT, _font(14), anchor="ma")
+        line = [place(step, value) for step, value in points]
+        if len(points) > 60:  # noise from batch to batch: pale points' line behind, running mean in front
+            _polyline(chart, line, tuple((c + 2 * 255) // 3 for c in colour), 1.2)
+            smooth = _running_mean(values, len(values) // 30)
+            line = [place(step, value) for (step, _), value in zip(points, smooth, strict=True)]
+        _polyline(chart, line, colour, 2.4)
+        if key != loss or len(points) == 1:
+            for x, y in line:
+                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+    draw.text((width - right, len(panels) * height - 12), "step", SOFT, _font(14), anchor="rs")
+    if path is not None:
+        save_png(chart, path)
+    return chart
+
+
+def region_weight_map(weights, attribute_names, region_names=REGIONS):
+    """Heat map of the weights w[r, a] (R, A) with which SSP adds up its regions' scores (Kalayeh et al., Figure 4).
+
+    One line per attribute, one column per region; the darker, the heavier. Weights of one attribute add to 1.
+    """
+    weights = np.asarray(weights, float)
+    if weights.shape != (len(region_names), len(attribute_names)):
+        raise ValueError(f"weights {weights.shape}, not ({len(region_names)}, {len(attribute_names)})")
+    font, margin, line, cell, gap = _font(14), 24, 20, 84, 2
+    shown = [name.replace("_", " ") for name in attribute_names]
+    left = margin + math.ceil(max(font.getlength(name) for name in shown)) + 12
+    top = margin + 30
+    width, height = left + len(region_names) * cell + margin, top + len(shown) * line + 62
+    image, draw = _canvas(width, height)
+    for column, name in enumerate(region_names):
+        draw.text((left + column * cell + cell // 2, top - 10), name, INK, font, anchor="ms")
+    for row, name in enumerate(shown):
+        y = top + row * line
+        draw.text((left - 12, y + line // 2), name, INK, font, anchor="rm")
+        for column in range(len(region_names)):
+            x = left + column * cell
+            draw.rectangle((x, y, x + cell - gap - 1, y + line - gap - 1), _heat(weights[column, row]))
+    bar_y, bar_width = top + len(shown) * line + 18, 3 * cell
+    for x in range(bar_width):
+        draw.line((left + x, bar_y, left + x, bar_y + 11), _heat(x / (bar_width - 1)))
+    for share in (0, 0.5, 1):
+        place = (left + share * (bar_width - 1), bar_y + 17)
+        draw.text(place, f"{share:g}", SOFT, font, anchor="ma")
+    draw.text((left + bar_width + 16, bar_y + 6), "weight of the region", SOFT, font, anchor="lm")
+    return image
+
+
+def save_png(image, path):
+    """Write a PIL image as PNG, whole or not at all: to a file beside `path` that then takes its name.
+
+    Raises TinyfaceError if the folder is missing or not writable.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            image.save(file, "PNG")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TinyfaceError(f"{path}: cannot be written ({reason}); choose a writable folder") from None
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+@lru_cache
+def _font(size):
+    return ImageFont.load_default(size)
+
+
+def _canvas(width, height):
+    image = Image.new("RGB", (int(width), int(height)), PAPER)
+    return image, ImageDraw.Draw(image)
+
+
+def _pixels(image):
+    """A picture as (H, W, 3) uint8."""
+    if isinstance(image, Image.Image):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise ValueError(f"an image must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
+    return pixels
+
+
+def _scaled(picture, height):
+    """A picture as a PIL image of this height, its aspect kept."""
+    picture = Image.fromarray(_pixels(picture))
+    width = max(1, round(picture.width * height / picture.height))
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+SMOOTH = 4  # shapes are drawn this many times larger and shrunk: Pillow itself does not smooth edges
+
+
+def _rounded(size, radius):
+    """A mask of this size with round corners."""
+    mask = Image.new("L", (size[0] * SMOOTH, size[1] * SMOOTH))
+    box = (0, 0, mask.width - 1, mask.height - 1)
+    ImageDraw.Draw(mask).rounded_rectangle(box, radius * SMOOTH, fill=255)
+    return mask.resize(size, Image.Resampling.BOX)
+
+
+def _bar(image, box, share, colour):
+    """Fill `share` of a horizontal bar x, y, width, height with round ends."""
+    x, y, width, height = box
+    length = round(share * width)
+    if length:
+        mask = _rounded((width, height), height // 2).crop((0, 0, length, height))
+        if length > height:
+            mask.paste(mask.crop((0, 0, 1, 1)), (0, 0))
+        image.paste(colour, (x, y), mask)
+
+
+def _polyline(image, points, colour, width):
+    """A smooth line through the points (x, y)."""
+    mask = Image.new("L", (image.width * SMOOTH, image.height * SMOOTH))
+    line = [(x * SMOOTH, y * SMOOTH) for x, y in points]
+    ImageDraw.Draw(mask).line(line, 255, round(width * SMOOTH), joint="curve")
+    image.paste(colour, (0, 0), mask.resize(image.size, Image.Resampling.BOX))
+
+
+def _heat(share):
+    """White to dark blue for 0 … 1."""
+    stops = np.array([(247, 249, 252), (158, 202, 225), (33, 113, 181), (8, 38, 92)], float)
+    place = min(max(float(share), 0.0), 1.0) * (len(stops) - 1)
+    first = min(int(place), len(stops) - 2)
+    colour = stops[first] + (place - first) * (stops[first + 1] - stops[first])
+    return tuple(int(round(c)) for c in colour)
+
+
+def _ticks(low, high, wanted=5):
+    """Round numbers that cover low … high, steps of 1, 2 or 5 times a power of ten."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / wanted))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m * wanted >= span)
+    return [round(i * step, 12) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def _running_mean(values, reach):
+    """Mean over the neighbours up to `reach` away, fewer at the ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    first, last = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
+    return (total[last] - total[first]) / (last - first)
+
+
+def _finite(value):
+    return isinstance(value, int | float) and math.isfinite(value)
