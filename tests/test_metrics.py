@@ -90,10 +90,10 @@ def test_nothing_defined_gives_nan_and_no_warning():
 
 def test_majority_error_by_hand():
     train = np.array([[1, 0, 1], [1, 0, 0], [0, 1, 1], [1, 0, 0]])  # majority 1, 0, and a tie
-    test = np.array([[1, 1, 1], [0, 1, 0]])
+    test = np.array([[1, 1, 1], [0, 1, 1]])
     error, mean = metrics.majority_error(train, test)
-    np.testing.assert_allclose(error, [0.5, 1, 0.5])
-    assert mean == pytest.approx(2 / 3)
+    np.testing.assert_allclose(error, [0.5, 1, 1])
+    assert mean == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ class Tensor:
         return len(self.data)
 
     def __repr__(self):
-        made = f", made by {self.creator.name}" if self.creator else ", requires_grad=True" * self.requires_grad
+        made = (
+            f", made by {self.creator.name}" if self.creator else ", requires_grad=True" * self.requires_grad
+        )
         return f"Tensor({self.data!r}{made})"
 
     def item(self):
@@ -135,7 +137,7 @@ class Tensor:
         for function in reversed(_topological_order(self.creator)):
             inputs, input_grads = function._consume(pending.pop(function))
             for tensor, tensor_grad in zip(inputs, input_grads, strict=True):
-                if tensor_grad is None or not tensor.requires_grad:
+                if tensor_grad is None:
                     continue
                 if tensor.creator is None:
                     tensor.grad = _sum(tensor.grad, tensor_grad)
@@ -191,7 +193,10 @@ class Function:
         raise NotImplementedError
 
     def _consume(self, grads):
-        """Run backward once, check what it returns, and let go of everything kept for it."""
+        """Run backward once, check what it returns, and let go of everything kept for it.
+
+        → the inputs, and for each its gradient in its own type, None where it has none or needs none.
+        """
         if self.inputs is None:
             raise RuntimeError(
                 f"backward: the graph behind {self.name} was freed by an earlier backward; run forward again"
@@ -205,31 +210,40 @@ class Function:
         input_grads = self.backward(*complete)
         input_grads = input_grads if isinstance(input_grads, tuple) else (input_grads,)
         if len(input_grads) != len(inputs):
-            raise RuntimeError(f"{self.name}: backward gave {len(input_grads)} gradients for {len(inputs)} inputs")
+            raise RuntimeError(
+                f"{self.name}: backward gave {len(input_grads)} gradients for {len(inputs)} inputs"
+            )
+        wanted = [None] * len(inputs)
         for index, (tensor, grad) in enumerate(zip(inputs, input_grads, strict=True)):
-            if grad is not None and grad.shape != tensor.shape:
+            if grad is None or not tensor.requires_grad:
+                continue
+            wanted[index] = xp.asarray(grad, dtype=tensor.dtype)
+            if wanted[index].shape != tensor.shape:
                 raise RuntimeError(
-                    f"{self.name}: backward gave a gradient of shape {grad.shape} "
+                    f"{self.name}: backward gave a gradient of shape {wanted[index].shape} "
                     f"for input {index} of shape {tensor.shape}"
                 )
         name = self.name
         self.__dict__.clear()
         self.op = name
-        return inputs, input_grads
+        return inputs, wanted
 
 
 def _as_tensors(inputs):
     """Plain arrays become tensors; plain numbers too, of the type and device that the tensors beside them have."""
     like = next((x.data for x in inputs if isinstance(x, Tensor)), np.empty(0, np.float32))
     xp = backend.get_array_module(like)
+    dtype = like.dtype if like.dtype.kind == "f" else None  # beside integers 0.5 must not become 0
     return tuple(
-        x if isinstance(x, Tensor) else Tensor(xp.asarray(x, like.dtype) if isinstance(x, int | float) else x)
+        x if isinstance(x, Tensor) else Tensor(xp.asarray(x, dtype) if isinstance(x, int | float) else x)
         for x in inputs
     )
 
 
 def _sum(so_far, grad):
-    return grad if so_far is None else so_far + grad
+    if so_far is None:
+        return grad
+    return backend.get_array_module(grad).asarray(so_far + grad)  # NumPy adds 0-d arrays to a bare number
 
 
 def _topological_order(last):

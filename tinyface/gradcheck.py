@@ -10,6 +10,7 @@ On smooth ground both agree with ∂L/∂x_i, and their mean is exact to ε². W
 
 import numpy as np
 
+from . import backend
 from .core import Tensor, no_grad
 
 
@@ -27,10 +28,10 @@ def gradcheck(fn, *inputs, eps=1e-6, rtol=1e-5, atol=1e-7, samples=None, seed=0)
     """
     rng = np.random.default_rng(seed)
     tensors = [_to_float64(x) for x in inputs]
-    checked = [i for i, t in enumerate(tensors) if isinstance(t, Tensor)]
+    checked = [i for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.requires_grad]
     output = fn(*tensors)
     op = output.creator.name if output.creator else getattr(fn, "__name__", "function")
-    v = rng.standard_normal(output.shape)
+    v = backend.to_device(np.asarray(rng.standard_normal(output.shape)), output.device)
     output.backward(v)
 
     def projected():
@@ -61,7 +62,7 @@ def _to_float64(x):
     data = x.data if isinstance(x, Tensor) else x
     if not hasattr(data, "dtype") or data.dtype.kind != "f":
         return x
-    return Tensor(np.array(data, dtype=np.float64), requires_grad=True)
+    return Tensor(data.astype(np.float64), requires_grad=True)
 
 
 def _compare(op, i, index, analytic, right, left, atol, rtol):

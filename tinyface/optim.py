@@ -126,7 +126,7 @@ class Optimizer:
                         f"the optimizer state of parameter {index} has shape {entry[name].shape}, the "
                         f"parameter {data.shape}: resume with the options the checkpoint was made with"
                     )
-                state[index][name] = xp.array(entry[name], dtype=data.dtype)
+                state[index][name] = xp.array(entry[name], dtype=data.dtype, order="C")
         self.state = state
 
 

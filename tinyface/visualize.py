@@ -31,13 +31,14 @@ PALETTE = np.array(
 )
 
 PAPER, INK, SOFT, FAINT = (255, 255, 255), (32, 36, 44), (112, 118, 130), (232, 235, 240)
-ACCENT, SECOND = (0, 114, 178), (213, 94, 0)
+ACCENT, PALE, SECOND = (0, 114, 178), (158, 190, 214), (213, 94, 0)
 
 
 def overlay(image, labels, alpha=0.5):
     """The picture with its regions in colour, (H, W, 3) uint8: (1 − alpha)·image + alpha·PALETTE[labels].
 
-    Pixels whose label is no region (say, an ignored one) keep their colour. Raises ValueError where sizes differ.
+    Pixels whose label is no region (an ignored one, say) keep their colour.
+    Raises ValueError where sizes differ.
     """
     picture = _pixels(image)
     labels = np.asarray(labels)
@@ -50,31 +51,27 @@ def overlay(image, labels, alpha=0.5):
 
 
 def legend(names=REGIONS, width=None):
-    """One row of colour patches with the regions' names, broken into more rows where `width` pixels don't hold it."""
-    font, patch, gap, height = _font(14), 14, 7, 26
+    """Colour patches with the regions' names: one row, or as many as `width` pixels ask for."""
     if len(names) > len(PALETTE):
         raise ValueError(f"{len(names)} names, but the palette has {len(PALETTE)} colours")
-    places, x, y = [], 0, 0
-    for name in names:
-        length = patch + gap + math.ceil(font.getlength(name))
-        if width and x and x + length > width:
-            x, y = 0, y + height
-        places.append((x, y))
-        x += length + 22
-    right = max(
-        x + patch + gap + math.ceil(font.getlength(n)) for n, (x, _) in zip(names, places, strict=True)
-    )
-    image, draw = _canvas(width or right, y + height)
-    for name, colour, (x, y) in zip(names, PALETTE, places, strict=False):
-        draw.rounded_rectangle((x, y + 6, x + patch - 1, y + 6 + patch - 1), 3, fill=tuple(map(int, colour)))
-        draw.text((x + patch + gap, y + height // 2), name, INK, font, anchor="lm")
+    font, patch, height = _font(14), 14, 26
+    cell = patch + 7 + math.ceil(max(font.getlength(name) for name in names)) + 18
+    columns = max(1, width // cell) if width else len(names)
+    rows = math.ceil(len(names) / columns)
+    columns = math.ceil(len(names) / rows)  # rows of even length
+    image, draw = _canvas(width or columns * cell, rows * height)
+    for index, name in enumerate(names):
+        x, y = index % columns * cell, index // columns * height
+        colour = tuple(PALETTE[index].tolist())
+        draw.rounded_rectangle((x, y + 6, x + patch - 1, y + 6 + patch - 1), 3, fill=colour)
+        draw.text((x + patch + 7, y + height // 2), name, INK, font, anchor="lm")
     return image
 
 
 def parsing_sheet(images, predicted, truth=None, alpha=0.6):
-    """A sheet with one row per face: the image, the true regions where given, the predicted ones; and a legend.
+    """A sheet with one row per face: image, true regions where given, predicted ones; below, a legend.
 
-    images: N images; predicted, truth: N label maps (H, W) each. Raises ValueError without any image.
+    images: N images of one size; predicted, truth: N label maps (H, W). Raises ValueError without any image.
     """
     if not len(images):
         raise ValueError("a parsing sheet needs at least one image")
@@ -126,14 +123,14 @@ def attribute_card(image, overlay, names, probabilities, top=12):
         y, p = top_line + row * line + line // 2, probabilities[index]
         strong = p >= 0.5
         draw.text((bars - gap, y), name, INK if strong else SOFT, font, anchor="rm")
-        _bar(card, (bars, y - 7, bar, 14), 1.0, FAINT)
-        _bar(card, (bars, y - 7, bar, 14), min(max(p, 0.0), 1.0), ACCENT if strong else (158, 190, 214))
+        _bar(card, (bars, y - 7), bar, FAINT)
+        _bar(card, (bars, y - 7), round(bar * min(max(p, 0.0), 1.0)), ACCENT if strong else PALE)
         draw.text((bars + bar + 62, y), f"{100 * p:.0f} %", INK if strong else SOFT, font, anchor="rm")
     return card
 
 
 def training_curve(log_records, path=None, loss="loss", measure=None):
-    """Line chart over the steps of a training log: the loss and, where named, a validation measure below it.
+    """Line chart over the steps of a training log: the loss and, below it, a validation measure where named.
 
     log_records: dictionaries (one JSON line each) with "step" and some of the keys `loss` and `measure`.
     Written to `path` where given. Raises TinyfaceError if there is nothing to draw.
@@ -147,9 +144,10 @@ def training_curve(log_records, path=None, loss="loss", measure=None):
         raise TinyfaceError(f"the training log has no finite {loss!r} to draw: train for some steps first")
 
     width, height, left, right, head, foot = 860, 300, 84, 30, 46, 46
-    chart, draw = _canvas(width, len(panels) * height + 14)
+    chart, draw = _canvas(width, len(panels) * height + 20)
     steps = [step for _, _, points in panels for step, _ in points]
-    x_low, x_high = min(steps), max(max(steps), min(steps) + 1)
+    x_low = 0 if min(steps) < max(steps) / 10 else min(steps)
+    x_high = max(max(steps), x_low + 1)
     for row, (key, colour, points) in enumerate(panels):
         top, bottom = row * height + head, (row + 1) * height - foot
         values = np.array([value for _, value in points], float)
@@ -166,25 +164,22 @@ def training_curve(log_records, path=None, loss="loss", measure=None):
             draw.line((left, y, width - right, y), FAINT)
             draw.text((left - 12, y), f"{tick:g}", SOFT, _font(14), anchor="rm")
         for tick in _ticks(x_low, x_high, 6):
-            if x_low <= tick <= x_high:
+            if x_low <= tick <= x_high and tick == round(tick):
                 draw.text((place(tick, low)[0], bottom + 10), f"{tick:,.0f}", SOFT, _font(14), anchor="ma")
         line = [place(step, value) for step, value in points]
         if len(points) > 60:  # noise from batch to batch: pale points' line behind, running mean in front
             _polyline(chart, line, tuple((c + 2 * 255) // 3 for c in colour), 1.2)
             smooth = _running_mean(values, len(values) // 30)
             line = [place(step, value) for (step, _), value in zip(points, smooth, strict=True)]
-        _polyline(chart, line, colour, 2.4)
-        if key != loss or len(points) == 1:
-            for x, y in line:
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
-    draw.text((width - right, len(panels) * height - 12), "step", SOFT, _font(14), anchor="rs")
+        _polyline(chart, line, colour, 2.4, dots=3.5 if len(points) <= 60 else 0)
+    draw.text((width - right, len(panels) * height + 4), "step", SOFT, _font(14), anchor="rs")
     if path is not None:
         save_png(chart, path)
     return chart
 
 
 def region_weight_map(weights, attribute_names, region_names=REGIONS):
-    """Heat map of the weights w[r, a] (R, A) with which SSP adds up its regions' scores (Kalayeh et al., Figure 4).
+    """Heat map of SSP's weights w[r, a] (R, A) for its regions' scores (Kalayeh et al. 2017, Figure 4).
 
     One line per attribute, one column per region; the darker, the heavier. Weights of one attribute add to 1.
     """
@@ -274,22 +269,21 @@ def _rounded(size, radius):
     return mask.resize(size, Image.Resampling.BOX)
 
 
-def _bar(image, box, share, colour):
-    """Fill `share` of a horizontal bar x, y, width, height with round ends."""
-    x, y, width, height = box
-    length = round(share * width)
+def _bar(image, place, length, colour):
+    """A horizontal bar, 14 pixels high, with round ends."""
     if length:
-        mask = _rounded((width, height), height // 2).crop((0, 0, length, height))
-        if length > height:
-            mask.paste(mask.crop((0, 0, 1, 1)), (0, 0))
-        image.paste(colour, (x, y), mask)
+        image.paste(colour, place, _rounded((length, 14), min(length, 14) // 2))
 
 
-def _polyline(image, points, colour, width):
-    """A smooth line through the points (x, y)."""
+def _polyline(image, points, colour, width, dots=0):
+    """A smooth line through the points (x, y), with dots of this radius on them."""
     mask = Image.new("L", (image.width * SMOOTH, image.height * SMOOTH))
+    draw = ImageDraw.Draw(mask)
     line = [(x * SMOOTH, y * SMOOTH) for x, y in points]
-    ImageDraw.Draw(mask).line(line, 255, round(width * SMOOTH), joint="curve")
+    draw.line(line, 255, round(width * SMOOTH), joint="curve")
+    radius = dots * SMOOTH
+    for x, y in line if dots else ():
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), 255)
     image.paste(colour, (0, 0), mask.resize(image.size, Image.Resampling.BOX))
 
 
@@ -299,7 +293,7 @@ def _heat(share):
     place = min(max(float(share), 0.0), 1.0) * (len(stops) - 1)
     first = min(int(place), len(stops) - 2)
     colour = stops[first] + (place - first) * (stops[first + 1] - stops[first])
-    return tuple(int(round(c)) for c in colour)
+    return tuple(np.rint(colour).astype(int).tolist())
 
 
 def _ticks(low, high, wanted=5):
@@ -307,15 +301,17 @@ def _ticks(low, high, wanted=5):
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / wanted))
     step = next(power * m for m in (1, 2, 5, 10) if power * m * wanted >= span)
-    return [round(i * step, 12) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    first = math.floor(low / step)
+    last = max(math.ceil(high / step), first + 1)  # two ticks even where low = high
+    return [i * step for i in range(first, last + 1)]
 
 
 def _running_mean(values, reach):
-    """Mean over the neighbours up to `reach` away, fewer at the ends."""
+    """Mean over the neighbours up to `reach` away, fewer at the ends, as many on either side."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    first, last = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
-    return (total[last] - total[first]) / (last - first)
+    reach = np.minimum(reach, np.minimum(index, len(values) - 1 - index))
+    return (total[index + reach + 1] - total[index - reach]) / (2 * reach + 1)
 
 
 def _finite(value):

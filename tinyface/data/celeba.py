@@ -155,10 +155,8 @@ class CelebA(Layout):
         all_names, attributes = self.table
         indices = self.members[split]
         names = [all_names[index] for index in indices]
-        landmark_file = "list_landmarks_align_celeba" if aligned else "list_landmarks_celeba"
-        landmarks = self._read_optional(
-            landmark_file, names, 10, lambda words: [float(word) for word in words]
-        )
+        points = "list_landmarks_align_celeba" if aligned else "list_landmarks_celeba"
+        landmarks = self._read_optional(points, names, 10, lambda words: list(map(float, words)))
         identities = self._read_optional("identity_CelebA", names, 1, lambda words: int(words[0]))
         return FaceDataset(
             layout=self.name,

@@ -140,7 +140,7 @@ def batches_in_order(
 
     A `cache` of the same data set, targets and size saves decoding in repeated passes (validation).
     """
-    samples = cache or SampleCache(dataset, targets, size, limit=0)
+    samples = SampleCache(dataset, targets, size, limit=0) if cache is None else cache
 
     def batch(number: int) -> Batch:
         indices = np.arange(number * batch_size, min((number + 1) * batch_size, len(dataset)))

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 BACKGROUND, SKIN, LEFT_BROW, RIGHT_BROW, LEFT_EYE, RIGHT_EYE, NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP, HAIR = range(11)
 
 SKIN_TONES = np.array([(246, 205, 172), (234, 184, 144), (212, 154, 110), (176, 118, 78), (138, 88, 60)], float)
-PALE_SKIN = np.array((250, 240, 236), float)
+PALE_SKIN = np.array((252, 236, 229), float)
 HAIR_COLOURS = {
     "Black_Hair": [(30, 27, 32)],
     "Blond_Hair": [(236, 200, 104), (245, 218, 140), (224, 180, 92)],
@@ -44,21 +44,34 @@ def choose(rng, options):
 # Curves: arrays of points, shape (n, 2), in face units.
 
 
+def xy(x, y):
+    return np.array([x, y]).T
+
+
+@lru_cache
+def _catmull_rom(steps):
+    t = np.arange(steps)[:, None] / steps
+    cubic = np.array([(0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)]) / 2
+    return t ** np.arange(4) @ cubic  # (steps, 4): weights of four points in a row
+
+
 def smooth(points, closed=False, steps=6):
     """A Catmull-Rom curve through the points."""
     p = np.asarray(points, float)
-    before, after = (p[-1:], p[:2]) if closed else (p[:1], p[-1:])
-    p = np.concatenate([before, p, after])
-    t = np.arange(steps)[:, None] / steps
-    a, b, c, d = (p[i : len(p) - 3 + i, None] for i in range(4))
-    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-    curve = curve.reshape(-1, 2)
-    return curve if closed else np.concatenate([curve, p[-2:-1]])
+    p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
+    rows = np.arange(len(p) - 3)[:, None] + np.arange(4)
+    curve = (_catmull_rom(steps) @ p[rows]).reshape(-1, 2)
+    return curve if closed else np.concatenate([curve, p[-1:]])
+
+
+@lru_cache
+def _circle(n):
+    angle = np.arange(n) * (2 * np.pi / n)
+    return xy(np.cos(angle), np.sin(angle))
 
 
 def oval(x, y, rx, ry, n=24):
-    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
+    return _circle(n) * (rx, ry) + (x, y)
 
 
 def mirror(points, side=-1):
@@ -81,13 +94,22 @@ def lengths(points):
 def resample(points, n):
     s = lengths(points)
     at = np.linspace(0, s[-1], n)
-    return np.stack([np.interp(at, s, points[:, 0]), np.interp(at, s, points[:, 1])], axis=1)
+    return xy(np.interp(at, s, points[:, 0]), np.interp(at, s, points[:, 1]))
 
 
 def normals(points):
-    tangent = np.gradient(points, axis=0)
-    tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9
-    return tangent[:, ::-1] * (1, -1)
+    """Unit normals of a curve (n, 2) or of a stack of curves (k, n, 2)."""
+    tangent = np.empty_like(points)
+    tangent[..., 1:-1, :] = points[..., 2:, :] - points[..., :-2, :]
+    tangent[..., 0, :] = points[..., 1, :] - points[..., 0, :]
+    tangent[..., -1, :] = points[..., -1, :] - points[..., -2, :]
+    tangent /= np.sqrt((tangent**2).sum(-1, keepdims=True)) + 1e-9
+    return tangent[..., ::-1] * (1, -1)
+
+
+@lru_cache(maxsize=256)
+def _taper(n):
+    return (0.25 + 0.75 * np.sin(np.pi * np.linspace(0.08, 0.92, n)))[:, None]
 
 
 def ruffle(points, depth, period, phase=0.0):
@@ -110,55 +132,73 @@ class Pose:
 
 
 class Easel:
-    """A colour image at twice the final size and a label map at the final size, painted in the same order."""
+    """A colour image at twice the final size and a label map at the final size.
+
+    `fill`, `line` and `spot` only note what is to be drawn; `paint` draws it all in that order. So the thousands
+    of points of a face are placed in a few array operations.
+    """
 
     def __init__(self, size, pose: Pose):
-        height, width = size
-        self.width, self.height, self.pose = width, height, pose
-        self.image = Image.new("RGB", (2 * width, 2 * height))
-        self.labels = Image.new("L", (width, height), BACKGROUND)
-        self._solid = ImageDraw.Draw(self.image)
-        self._glaze = ImageDraw.Draw(self.image, "RGBA")
-        self._label = ImageDraw.Draw(self.labels)
-        self._matrices = {on: _rotation(pose.angle * part) * pose.scale for on, part in (("head", 1), ("body", 0.3))}
+        self.height, self.width = size
+        self.pose = pose
+        self.image = Image.new("RGB", (2 * self.width, 2 * self.height))
+        self.labels = Image.new("L", (self.width, self.height), BACKGROUND)
+        self._jobs = []
 
     def place(self, points, on="head"):
         """Face units -> pixels of the final image. `on` is "head" (turned by the yaw), "body" or "page"."""
         points = np.asarray(points, float)
         if on == "page":
             return points
-        if on == "head":
-            points = _turn(points, self.pose.yaw)
-        return points @ self._matrices[on].T + self.pose.centre
+        if on == "body":
+            return points @ _rotation(0.3 * self.pose.angle).T * self.pose.scale + self.pose.centre
+        return _turn(points, self.pose.yaw) @ _rotation(self.pose.angle).T * self.pose.scale + self.pose.centre
 
     def fill(self, points, colour, alpha=1.0, label=None, on="head"):
         """Fill a polygon; with `label`, its pixels get that label too."""
-        at = self.place(points, on)
-        colour = tuple(int(min(max(c, 0), 255)) for c in colour)
-        if alpha < 1:
-            self._glaze.polygon((at * 2).ravel().tolist(), (*colour, int(255 * alpha)))
-        else:
-            self._solid.polygon((at * 2).ravel().tolist(), colour)
-        if label is not None:
-            self._label.polygon((at - 0.25).ravel().tolist(), label)
+        self._jobs.append((points, on, colour, alpha, label))
 
-    def line(self, points, colour, width, alpha=1.0, taper=True, label=None, on="head"):
-        """A stroke `width` wide, thinning out towards both ends if `taper`."""
+    def line(self, points, colour, width, alpha=1.0, taper=True, on="head"):
+        """A stroke `width` wide along a curve (n, 2), or along each of a stack (k, n, 2); `taper` thins its ends."""
         points = np.asarray(points, float)
-        half = np.full(len(points), width / 2)
-        if taper:
-            half *= 0.25 + 0.75 * np.sin(np.pi * np.linspace(0.08, 0.92, len(points)))
-        side = normals(points) * half[:, None]
-        self.fill(np.concatenate([points + side, (points - side)[::-1]]), colour, alpha, label, on)
+        half = normals(points) * (_taper(points.shape[-2]) * width / 2 if taper else width / 2)
+        band = np.concatenate([points + half, (points - half)[..., ::-1, :]], axis=-2)
+        for stroke in band if points.ndim == 3 else [band]:
+            self.fill(stroke, colour, alpha, on=on)
 
-    def spot(self, x, y, rx, ry, colour, alpha, on="head"):
-        """A soft round blob."""
-        cx, cy = self.place([(x, y)], on)[0] * 2
-        scale = 1 if on == "page" else self.pose.scale
-        w, h = max(2, int(4 * rx * scale)), max(2, int(4 * ry * scale))
+    def spot(self, x, y, rx, ry, colour, alpha):
+        """A soft round blob of half axes rx, ry on the head."""
+        self._jobs.append(([(x, y)], "head", colour, alpha, (rx, ry)))
+
+    def paint(self):
+        """Draw everything noted so far."""
+        solid, glaze = ImageDraw.Draw(self.image), ImageDraw.Draw(self.image, "RGBA")
+        label_pen = ImageDraw.Draw(self.labels)
+        counts = [len(job[0]) for job in self._jobs]
+        points = np.concatenate([job[0] for job in self._jobs])
+        on = np.repeat([job[1] for job in self._jobs], counts)
+        for kind in ("head", "body"):
+            points[on == kind] = self.place(points[on == kind], kind)
+        big, small = (points * 2).ravel().tolist(), (points - 0.25).ravel().tolist()
+        stop = 0
+        for count, (_, _, colour, alpha, label) in zip(counts, self._jobs, strict=True):
+            start, stop = stop, stop + 2 * count
+            colour = tuple([min(max(int(c), 0), 255) for c in colour])
+            if isinstance(label, tuple):
+                self._blob(*big[start:stop], *label, colour, alpha)
+                continue
+            if alpha < 1:
+                glaze.polygon(big[start:stop], (*colour, int(255 * alpha)))
+            else:
+                solid.polygon(big[start:stop], colour)
+            if label is not None:
+                label_pen.polygon(small[start:stop], label)
+        self._jobs.clear()
+
+    def _blob(self, x, y, rx, ry, colour, alpha):
+        w, h = (max(2, int(4 * r * self.pose.scale)) for r in (rx, ry))
         mask = _soft_disc(int(255 * alpha)).resize((w, h), Image.Resampling.BILINEAR)
-        colour = tuple(int(c) for c in colour)
-        self.image.paste(colour, (int(cx - w / 2), int(cy - h / 2)), mask)
+        self.image.paste(colour, (int(x - w / 2), int(y - h / 2)), mask)
 
 
 def _rotation(angle):
@@ -170,7 +210,7 @@ def _turn(points, yaw):
     """Turn points on the front of an ellipsoid (half axes 54, 82, 54) about the vertical axis."""
     x, y = points[:, 0], points[:, 1]
     depth = 54 * np.sqrt(np.clip(1 - (x / 54) ** 2 - (y / 82) ** 2, 0, None))
-    return np.stack([x * np.cos(yaw) + depth * np.sin(yaw), y], axis=1)
+    return xy(x * np.cos(yaw) + depth * np.sin(yaw), y)
 
 
 @lru_cache(maxsize=64)
@@ -188,6 +228,7 @@ class Look:
     hair: np.ndarray
     outline: np.ndarray  # the head, closed, (n, 2)
     neck: float  # half its width
+    hair_length: float  # of women: how far down it hangs
     light: float  # +1: light from the right, -1: from the left
 
     @property
@@ -232,19 +273,19 @@ def look(has, rng, light) -> Look:
         half *= (0.87, 1.06)
     half[:, 0] *= rng.uniform(0.97, 1.03)
     outline = smooth(np.concatenate([half, mirror(half)[-2:0:-1]]), closed=True)
-    return Look(skin, np.clip(hair, 5, 250), outline, (25 if has["Male"] else 18) + rng.uniform(-1, 1), light)
+    neck = (25 if has["Male"] else 18) + rng.uniform(-1, 1)
+    return Look(skin, np.clip(hair, 5, 250), outline, neck, float(choose(rng, [48, 68, 92])), light)
 
 
 # The parts, from back to front.
 
 
 def wall(easel, has, look, rng):
-    """Background: a gradient with clutter in front of it, drawn small and enlarged, so that it is out of focus."""
-    shrink = int(choose(rng, [2, 4, 6]))
-    w, h = 2 * easel.width // shrink, 2 * easel.height // shrink
+    """Background: a gradient with clutter in front of it, shrunk and enlarged again, so that it is out of focus."""
+    w, h = easel.width, easel.height
     hues = [rng.uniform(30, 235, 3) for _ in range(2)]
-    ramp = np.linspace(0, 1, h)[:, None, None]
-    image = Image.fromarray(np.broadcast_to(mix(hues[0], hues[1], ramp), (h, w, 3)).astype(np.uint8))
+    ramp = mix(hues[0], hues[1], np.linspace(0, 1, h)[:, None, None]).astype(np.uint8)
+    image = Image.fromarray(ramp).resize((w, h), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(image, "RGBA")
     kind = choose(rng, ["bubbles", "boxes", "stripes", "shards"])
     base = mix(hues[0], hues[1], 0.5)
@@ -263,7 +304,8 @@ def wall(easel, has, look, rng):
         else:
             corners = rng.uniform(-0.3, 0.3, (3, 2)) * w + (x, y)
             pen.polygon(corners.ravel().tolist(), fill)
-    easel.image.paste(image.resize(easel.image.size, Image.Resampling.BICUBIC))
+    image = image.reduce(int(choose(rng, [2, 3, 4]))).resize((w, h), Image.Resampling.BILINEAR)
+    easel.image.paste(image.resize(easel.image.size, Image.Resampling.NEAREST))
 
 
 def body(easel, has, look, rng):
@@ -398,7 +440,7 @@ def mouth(easel, has, look, rng):
     outer_top, outer_bottom = top - upper * arch**0.6 * bow, bottom + lower * arch**0.7
 
     def between(a, b):
-        return np.concatenate([np.stack([x * width, a], 1), np.stack([x * width, b], 1)[::-1]])
+        return np.concatenate([xy(x * width, a), xy(x * width, b)[::-1]])
 
     if has["Wearing_Lipstick"]:
         lips = np.array(choose(rng, [(206, 16, 52), (222, 30, 100), (164, 12, 60), (236, 50, 40)]), float)
@@ -414,7 +456,7 @@ def mouth(easel, has, look, rng):
     easel.fill(between(bottom, outer_bottom), lips, label=LOWER_LIP)
     easel.fill(between(bottom + lower * 0.3 * arch, bottom + lower * 0.55 * arch)[6:-6], mix(lips, (255, 255, 255), 0.4), 0.6)
     if not gap:
-        easel.line(np.stack([x * width, line], 1), lips * 0.45, 2.2)
+        easel.line(xy(x * width, line), lips * 0.45, 2.2)
     if has["Smiling"]:
         for side in (-1, 1):
             corner = np.array((width + 1.5, y0 - lift))
@@ -435,7 +477,7 @@ def nose(easel, has, look, rng):
     easel.fill(np.concatenate([half, mirror(half)[::-1]]), mix(skin, shade, 0.22), label=NOSE)
     dark = mirror(half, -look.light)
     easel.fill(np.concatenate([dark, dark[::-1] * (0.35, 1)]), shade, 0.75)
-    easel.line(np.stack([np.full(6, 1.5 * look.light), np.linspace(-4, tip - 6, 6)], 1), (255, 255, 255), 3.2, 0.35)
+    easel.line(xy(np.full(6, 1.5 * look.light), np.linspace(-4, tip - 6, 6)), (255, 255, 255), 3.2, 0.35)
     easel.spot(2 * look.light, tip - 3, 4.5, 4, (255, 255, 255), 0.5)
     nostril, width = (9.5, 3.6) if has["Big_Nose"] else (4, 1.8) if has["Pointy_Nose"] else (5.5, 2.4)
     for side in (-1, 1):
@@ -460,31 +502,31 @@ def eyes(easel, has, look, rng):
         xs = cx + x * half
         if has["Heavy_Makeup"]:
             lid = cy + rise - (up + 7.5) * (1 - (0.96 * x) ** 2) ** 0.6
-            easel.fill(np.concatenate([np.stack([cx + x * half * 1.12, lid], 1), np.stack([xs, top + 2], 1)[::-1]]), shadow, 0.85)
+            easel.fill(np.concatenate([xy(cx + x * half * 1.12, lid), xy(xs, top + 2)[::-1]]), shadow, 0.85)
         else:
-            easel.line(np.stack([xs, top - 3.4], 1), look.shade * 0.85, 1.8, 0.7)
+            easel.line(xy(xs, top - 3.4), look.shade * 0.85, 1.8, 0.7)
         if has["Bags_Under_Eyes"]:
             sag = bottom + 8.5 * (1 - x**2) ** 0.6
-            easel.fill(np.concatenate([np.stack([xs, bottom], 1), np.stack([xs, sag], 1)[::-1]]), look.shade * (0.72, 0.66, 0.86), 0.7)
-            easel.line(np.stack([xs, sag], 1), look.shade * 0.55, 2.0, 0.8)
+            easel.fill(np.concatenate([xy(xs, bottom), xy(xs, sag)[::-1]]), look.shade * (0.72, 0.66, 0.86), 0.7)
+            easel.line(xy(xs, sag), look.shade * 0.55, 2.0, 0.8)
 
         def clip(points, xs=xs, top=top, bottom=bottom):
             """Keep a shape inside the lids."""
             px = np.clip(points[:, 0], xs[0], xs[-1])
-            return np.stack([px, np.clip(points[:, 1], np.interp(px, xs, top), np.interp(px, xs, bottom))], 1)
+            return xy(px, np.clip(points[:, 1], np.interp(px, xs, top), np.interp(px, xs, bottom)))
 
-        ball = np.concatenate([np.stack([xs, top], 1), np.stack([xs, bottom], 1)[::-1]])
+        ball = np.concatenate([xy(xs, top), xy(xs, bottom)[::-1]])
         easel.fill(ball, (250, 250, 248), label=label)
         easel.fill(clip(oval(cx + gaze, cy, 6.9, 6.9)), iris * 0.6)
         easel.fill(clip(oval(cx + gaze, cy, 5.9, 5.9)), iris)
         easel.fill(clip(oval(cx + gaze, cy, 3.2, 3.2, 16)), (18, 16, 20))
         easel.fill(clip(oval(cx + gaze + 2.4 * look.light, cy - 2.2, 1.9, 1.7, 12)), (255, 255, 255))
-        easel.fill(np.concatenate([np.stack([xs, top], 1), np.stack([xs, top + 1.6], 1)[::-1]]), (90, 80, 100), 0.35)
+        easel.fill(np.concatenate([xy(xs, top), xy(xs, top + 1.6)[::-1]]), (90, 80, 100), 0.35)
         ink = (30, 20, 24)
         thick = 4.2 if has["Heavy_Makeup"] else 2.6
-        easel.line(np.stack([xs, top - 0.4], 1), ink, thick)
+        easel.line(xy(xs, top - 0.4), ink, thick)
         if has["Heavy_Makeup"]:
-            easel.line(np.stack([xs, bottom], 1), ink, 2.0)
+            easel.line(xy(xs, bottom), ink, 2.0)
         if has["Heavy_Makeup"] or not has["Male"]:
             reach = 7.5 if has["Heavy_Makeup"] else 4.5
             for t in (0.35, 0.62, 0.88):
@@ -509,7 +551,7 @@ def brows(easel, has, look, rng):
         top, bottom = middle - thick / 2 * body, middle + thick / 2 * body
         if has["Bushy_Eyebrows"]:  # a ragged upper edge
             top = top - 1.6 * (np.arange(17) % 2)
-        easel.fill(np.concatenate([np.stack([xs, top], 1), np.stack([xs, bottom], 1)[::-1]]), look.beard, label=label)
+        easel.fill(np.concatenate([xy(xs, top), xy(xs, bottom)[::-1]]), look.beard, label=label)
         if has["Bushy_Eyebrows"]:
             for k in range(2, 15, 3):
                 hairs = [(xs[k], bottom[k] - 1), (xs[k] + side * 1.6, middle[k]), (xs[k] + side * 4, top[k] + 1)]
@@ -525,8 +567,8 @@ def glasses(easel, has, look, rng):
         cx, cy, rx, ry = 23.5 * side, -2, 18.5, 15.5
         t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         power = 0.55 if square else 1.0
-        rim = np.stack([np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power, np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power], 1)
-        easel.fill(rim * (rx, ry) + (cx, cy), (215, 235, 255), 0.16)
+        rim = xy(np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power, np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power)
+        easel.fill(rim * (rx, ry) + (cx, cy), (215, 235, 255), 0.10)
         glare = [(cx - 9, cy - 9), (cx - 4, cy - 11), (cx - 11, cy + 6), (cx - 14, cy + 2)]
         easel.fill(glare, (255, 255, 255), 0.4)
         ring = rim * (rx, ry) + (cx, cy)
@@ -540,28 +582,26 @@ def glasses(easel, has, look, rng):
 
 
 def _lock(easel, look, outer, inner, wavy, rng, across=False, count=4):
-    n = 40
+    n = 120 if across else 40
     colour = look.hair
     edges = np.concatenate([outer, inner[::-1]])
     easel.fill(edges, colour, label=HAIR)
     a, b = resample(outer, n), resample(inner, n)
     light, dark = mix(colour, (255, 244, 225), 0.30), mix(colour, (0, 0, 0), 0.30)
     phase = rng.uniform(0, 6)
-    for k in range(count):
-        f = (k + 0.7 + rng.uniform(-0.15, 0.15)) / (count + 0.4)
-        if across:
-            t = np.linspace(0.06, 0.9, 9)[:, None]
-            at = f + (0.02 * np.sin(9 * t + phase) if wavy else 0)
-            i = np.clip(at * (n - 1), 0, n - 1.001).ravel()
-            lo = i.astype(int)
-            w = (i - lo)[:, None]
-            path = (a[lo] * (1 - w) + a[lo + 1] * w) * (1 - t) + (b[lo] * (1 - w) + b[lo + 1] * w) * t
-        else:
-            u = np.arange(n)
-            g = f + (0.11 * np.sin(u * 0.75 + phase + k) if wavy else 0)
-            g = np.broadcast_to(np.clip(g, 0.04, 0.96), n)[:, None]
-            path = (a * (1 - g) + b * g)[2:-1]
-        easel.line(path, light if k % 2 == 0 else dark, 2.4 if wavy else 2.0, 0.9)
+    f = (np.arange(count) + 0.7 + rng.uniform(-0.15, 0.15, count)) / (count + 0.4)  # where each strand starts
+    if across:  # from the outer edge to the inner one
+        t = np.linspace(0.06, 0.9, 9)
+        at = f[:, None] + (0.02 * np.sin(9 * t + phase) if wavy else 0 * t)
+        index = np.clip(np.rint(at * n), 0, n - 1).astype(int)
+        strands = a[index] * (1 - t[:, None]) + b[index] * t[:, None]
+    else:  # between the two edges
+        u = np.arange(2, n - 1)
+        at = f[:, None] + (0.11 * np.sin(0.75 * u + phase + np.arange(count)[:, None]) if wavy else 0 * u)
+        at = np.clip(at, 0.04, 0.96)[:, :, None]
+        strands = a[u] * (1 - at) + b[u] * at
+    easel.line(strands[::2], light, 2.4 if wavy else 2.0, 0.9)
+    easel.line(strands[1::2], dark, 2.4 if wavy else 2.0, 0.9)
 
 
 def _side(points, side):
@@ -570,20 +610,19 @@ def _side(points, side):
 
 def back_hair(easel, has, look, rng):
     """Long hair behind the neck and shoulders."""
-    length = float(choose(rng, [46, 70, 100]))
-    wide = rng.uniform(60, 66)
     if has["Bald"] or has["Male"]:
         return
-    half = smooth([(0, -84), (34, -76), (54, -44), (wide - 3, 0), (wide, length * 0.6), (wide - 8, length)])
+    length = look.hair_length
+    half = smooth([(0, -84), (34, -76), (52, -44), (57, 0), (58, length * 0.6), (52, length - 3), (28, length + 4), (0, length + 2)])
     if has["Wavy_Hair"]:
-        half = ruffle(half, 5, 14)
+        half = ruffle(half, 4, 14)
     shape = np.concatenate([half, mirror(half)[::-1]])
     easel.fill(shape, look.hair * 0.72, label=HAIR)
 
 
 def hair(easel, has, look, rng):
     """The hair in front: a cap between crown and hairline, locks at the sides, bangs, sideburns."""
-    length = float(choose(rng, [40, 62, 88]))
+    length = look.hair_length
     volume = rng.uniform(0, 5)
     part = rng.uniform(-18, 18)
     wavy = has["Wavy_Hair"]
@@ -595,7 +634,7 @@ def hair(easel, has, look, rng):
             easel.line(mirror([(e0 - 4, -25), (e0 - 4, 0), (e1 - 6, 26)], side), mix(look.hair, (255, 244, 225), 0.3), 1.8, 0.8)
     if has["Bald"]:
         return
-    stretch = (0.93, 1.05) if has["Oval_Face"] else (1, 1)
+    stretch, tight = ((0.93, 1.05), (0.88, 1.06)) if has["Oval_Face"] else ((1, 1), (1, 1))
     ear = 12 if has["Wearing_Hat"] or not has["Male"] else -8
     puff = volume + (7 if has["Wearing_Hat"] else 0)
     outer_half = [(0, -88 - volume), (24, -84 - volume), (44 + volume, -66), (54 + puff, -36), (52 + puff, ear)]
@@ -603,11 +642,11 @@ def hair(easel, has, look, rng):
     if wavy:
         outer = ruffle(outer, 6.5, 15)
     if has["Receding_Hairline"]:
-        line = [(0, -56), (9, -60), (19, -74), (34, -67), (43, -46), (44, -28), (46, ear)]
-        inner = smooth(both_sides(np.array(line) * stretch))
+        line = [(0, -53), (8, -57), (17, -69), (31, -62), (40, -45), (44, -28), (46, ear)]
+        inner = smooth(both_sides(np.array(line) * tight))
     else:
         line = np.array([(-46, ear), (-44, -24), (-40, -42), (-24, -54), (part, -63), (24, -54), (40, -42), (44, -24), (46, ear)], float)
-        inner = smooth(line * stretch)
+        inner = smooth(line * tight)
     _lock(easel, look, outer, inner, wavy, rng, count=4)
     # Where the hair parts
     if not has["Receding_Hairline"] and not has["Bangs"]:
@@ -629,7 +668,7 @@ def hair(easel, has, look, rng):
             y = y + 3.5 * np.abs(np.sin(x / 46 * np.pi * 2.5)) - 2
         else:
             y = y - 3.5 * (np.arange(31) % 5 == 0)
-        _lock(easel, look, top, np.stack([x, y], 1), wavy, rng, across=True, count=9)
+        _lock(easel, look, top, xy(x, y), wavy, rng, across=True, count=9)
 
 
 def hat(easel, has, look, rng):

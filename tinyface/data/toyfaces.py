@@ -165,6 +165,7 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
     parts.hair(easel, has, look, rngs["hair"])
     parts.hat(easel, has, look, rngs["hat"])
     parts.earrings(easel, has, look, rngs["rings"])
+    easel.paint()
 
     return ToyFace(
         image=_photograph(easel.image, unit, has["Blurry"], light, rngs["camera"]),
@@ -177,16 +178,18 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
 def _photograph(image, unit, blurry, light, rng):
     """From the easel (twice the size) to a picture: focus, light from one side, colour cast, noise."""
     image = image.reduce(2)
-    radius = unit * (rng.uniform(2.0, 2.8) if blurry else rng.uniform(0, 0.5))
-    if radius > 0.2:
-        image = image.filter(ImageFilter.GaussianBlur(radius))
-    x, y = np.linspace(-1, 1, image.width), np.linspace(-1, 1, image.height)[:, None]
+    if blurry:
+        image = image.filter(ImageFilter.GaussianBlur(unit * rng.uniform(2.0, 2.8)))
+    elif rng.random() < 0.5:  # not perfectly sharp either
+        image = image.filter(ImageFilter.BoxBlur(unit * rng.uniform(0.2, 0.6)))
+    x = np.linspace(-1, 1, image.width, dtype=np.float32)
+    y = np.linspace(-1, 1, image.height, dtype=np.float32)[:, None]
     slope = rng.uniform(0.02, 0.22)
     lamp = rng.uniform(0.88, 1.08) + slope * (light * x - rng.uniform(-0.3, 1) * y)
-    cast = 1 + rng.uniform(-0.05, 0.05, 3)
-    noise = rng.standard_normal((image.height, image.width, 1), dtype=np.float32) * rng.uniform(1, 6)
-    pixels = np.asarray(image, np.float32) * (lamp[:, :, None] * cast).astype(np.float32) + noise
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    pixels = np.asarray(image) * lamp[:, :, None]
+    pixels *= rng.uniform(0.95, 1.05, 3).astype(np.float32)
+    pixels += (rng.random((image.height, image.width, 1), dtype=np.float32) - 0.5) * rng.uniform(2, 16)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
 # A data set on disk.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +13,6 @@ from tinyface.errors import TinyfaceError
 
 Size = tuple[int, int]  # (height, width) everywhere in tinyface; only Pillow says (width, height)
 T = TypeVar("T")
-
-# All that Pillow's decoders are known to raise on broken data.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
@@ -30,8 +26,13 @@ def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
         empty = Path(path).stat().st_size == 0
         what = "is empty (0 bytes)" if empty else "is not an image that Pillow can read"
         raise TinyfaceError(f"{path}: {what}; replace the file or take it out of the data set") from None
-    except _BROKEN as error:
-        raise TinyfaceError(f"{path}: damaged or cut short ({error}); replace the file") from error
+    except TinyfaceError:
+        raise
+    except (
+        Exception
+    ) as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, TypeError, …
+        what = "damaged, cut short or too large"
+        raise TinyfaceError(f"{path}: {what} ({error}); replace the file") from error
 
 
 def read_image(path: Path | str, size: Size | None = None) -> np.ndarray:

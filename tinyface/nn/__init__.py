@@ -11,6 +11,7 @@ from .layers import (
     MaxPool2d,
     PReLU,
     ReLU,
+    UpsampleNearest,
 )
 from .module import Module, Sequential
 
@@ -27,4 +28,5 @@ __all__ = [
     "PReLU",
     "ReLU",
     "Sequential",
+    "UpsampleNearest",
 ]

@@ -112,6 +112,13 @@ class GlobalAvgPool2d(Module):
         return ops.global_avg_pool2d(x)
 
 
+class UpsampleNearest(Module):
+    """`ops.upsample_nearest`; the size comes with each call."""
+
+    def forward(self, x, size):
+        return ops.upsample_nearest(x, size)
+
+
 class Dropout(Module):
     """`ops.dropout`, active in training only."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import backend
-from ..core import Parameter
+from ..core import Parameter, Tensor
 
 
 class Module:
@@ -20,16 +20,10 @@ class Module:
     def __call__(self, *args, **kwargs):
         return self.forward(*args, **kwargs)
 
-    # An attribute is a parameter, a buffer (a bare array), a module, or a list of modules.
+    # An attribute is a parameter, a buffer (a bare array), a module, or a list of modules or of such lists.
 
     def _children(self):
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list | tuple):
-                for index, item in enumerate(value):
-                    if isinstance(item, Module):
-                        yield f"{name}.{index}", item
+        return _modules_among(vars(self).items())
 
     def named_modules(self, prefix=""):
         """(path, module) of this module and all below it, parents first."""
@@ -53,7 +47,7 @@ class Module:
 
     def named_buffers(self):
         """(path, array): state that is saved but not trained, such as running statistics."""
-        return self._named(lambda value: hasattr(value, "dtype") and not isinstance(value, Parameter))
+        return self._named(_is_buffer)
 
     def buffers(self):
         """The buffers in order of definition."""
@@ -116,9 +110,21 @@ class Module:
                 if isinstance(value, Parameter):
                     value.data = change(value.data)
                     value.grad = None if value.grad is None else change(value.grad)
-                elif hasattr(value, "dtype"):
+                elif _is_buffer(value):
                     setattr(module, name, change(value))
         return self
+
+
+def _modules_among(named):
+    for name, value in named:
+        if isinstance(value, Module):
+            yield name, value
+        elif isinstance(value, list | tuple):
+            yield from _modules_among((f"{name}.{index}", item) for index, item in enumerate(value))
+
+
+def _is_buffer(value):
+    return hasattr(value, "dtype") and not isinstance(value, Tensor | np.generic)
 
 
 class Sequential(Module):

@@ -8,6 +8,7 @@ from .concat import concat
 from .conv2d import conv2d
 from .conv_transpose2d import conv_transpose2d
 from .dropout import dropout
+from .getitem import getitem
 from .global_avg_pool2d import global_avg_pool2d
 from .linear import linear
 from .max_pool2d import max_pool2d
@@ -34,6 +35,7 @@ __all__ = [
     "conv2d",
     "conv_transpose2d",
     "dropout",
+    "getitem",
     "global_avg_pool2d",
     "linear",
     "max_pool2d",
@@ -56,8 +58,9 @@ __all__ = [
 Tensor.__add__ = Tensor.__radd__ = add
 Tensor.__mul__ = Tensor.__rmul__ = mul
 Tensor.__neg__ = lambda x: mul(x, -1.0)
-Tensor.__sub__ = lambda a, b: add(a, mul(b, -1.0))
+Tensor.__sub__ = lambda a, b: add(a, b * -1.0)
 Tensor.__rsub__ = lambda b, a: add(a, mul(b, -1.0))
+Tensor.__getitem__ = getitem
 Tensor.sum = sum
 Tensor.mean = mean
 Tensor.reshape = reshape

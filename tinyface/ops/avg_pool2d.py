@@ -25,7 +25,9 @@ class AvgPool2d(Function):
         k, s, p = self.kernel, self.stride, self.padding
         self.shape = x.shape
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
-        rows, cols = (self._cells(length, out) for length, out in zip(x.shape[2:], (out_h, out_w), strict=True))
+        rows, cols = (
+            self._cells(length, out) for length, out in zip(x.shape[2:], (out_h, out_w), strict=True)
+        )
         self.share = (1 / (rows[:, None] * cols)).astype(x.dtype)
         y = np.empty((*x.shape[:2], out_h, out_w), x.dtype)
 

@@ -31,14 +31,17 @@ class BatchNorm(Function):
 
     def forward(self, x, gamma, beta):
         backend.need_cpu(self.op, x)
-        if x.ndim < 2 or not gamma.shape == beta.shape == (x.shape[1],):
+        per_channel = gamma.shape, beta.shape, self.running_mean.shape, self.running_var.shape
+        if x.ndim < 2 or any(shape != x.shape[1:2] for shape in per_channel):
             raise ValueError(
-                f"batch_norm: x of shape {x.shape} needs gamma and beta of shape (channels,), "
-                f"got {gamma.shape} and {beta.shape}"
+                f"batch_norm: x of shape {x.shape} needs gamma, beta, running_mean and running_var of shape "
+                f"(channels,), got {', '.join(map(str, per_channel))}"
             )
         m = x.size // x.shape[1]
         if self.training and m < 2:
-            raise ValueError(f"batch_norm: needs more than one value per channel in training, got x of {x.shape}")
+            raise ValueError(
+                f"batch_norm: needs more than one value per channel in training, got x of {x.shape}"
+            )
         self.x, self.gamma, self.m = x, gamma, m
         if self.training:
             self.mean = np.empty_like(gamma)

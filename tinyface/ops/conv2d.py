@@ -26,6 +26,7 @@ class Conv2d(Function):
     op = "conv2d"
 
     def __init__(self, stride, padding):
+        check_options(self.op, stride, padding)
         self.stride, self.padding = stride, padding
 
     def forward(self, x, w, b=None):
@@ -51,6 +52,14 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     H' = ⌊(H + 2·padding − kh) / stride⌋ + 1, W' likewise. Raises ValueError where shapes don't fit.
     """
     return Conv2d(stride, padding)(x, w) if b is None else Conv2d(stride, padding)(x, w, b)
+
+
+def check_options(op, stride, padding):
+    """One clear error for both convolutions."""
+    if stride < 1 or padding < 0:
+        raise ValueError(
+            f"{op}: stride must be at least 1 and padding at least 0, got {stride} and {padding}"
+        )
 
 
 def check_shapes(op, x, w, b, channels_axis):

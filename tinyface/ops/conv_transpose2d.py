@@ -12,16 +12,17 @@ this does backward, and the other way round.
 
 from .. import backend
 from ..core import Function
-from .conv2d import check_shapes, convolve, input_gradient, weight_gradient
+from .conv2d import check_options, check_shapes, convolve, input_gradient, weight_gradient
 
 
 class ConvTranspose2d(Function):
     op = "conv_transpose2d"
 
     def __init__(self, stride, padding, output_padding):
-        if output_padding >= stride and output_padding > 0:
+        check_options(self.op, stride, padding)
+        if not 0 <= output_padding < stride:
             raise ValueError(
-                f"conv_transpose2d: output_padding {output_padding} must be smaller than stride {stride}"
+                f"conv_transpose2d: output_padding {output_padding} must lie between 0 and stride {stride} − 1"
             )
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
 

@@ -1,6 +1,6 @@
 """Mean over all positions of each channel (Lin et al. 2014, "Network in Network").
 
-    y[n,c] = (1/HW) Σ_p x[n,c,p],      ∂L/∂x[n,c,p] = g[n,c] / HW
+y[n,c] = (1/HW) Σ_p x[n,c,p],      ∂L/∂x[n,c,p] = g[n,c] / HW
 """
 
 from .. import backend

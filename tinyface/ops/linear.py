@@ -1,6 +1,6 @@
 """Affine map of the last axis.
 
-    y = x·Wᵀ + b,      ∂L/∂x = g·W,      ∂L/∂W = gᵀ·x,      ∂L/∂b = Σ g      (sums over all other axes)
+y = x·Wᵀ + b,      ∂L/∂x = g·W,      ∂L/∂W = gᵀ·x,      ∂L/∂b = Σ g      (sums over all other axes)
 """
 
 from ..core import Function

@@ -22,7 +22,9 @@ class MaxPool2d(Function):
     def __init__(self, kernel, stride, padding, ceil_mode):
         check_window(self.op, kernel, stride, padding)
         if kernel > 15:
-            raise ValueError(f"max_pool2d: kernel must be at most 15 (the winner is kept in a byte), got {kernel}")
+            raise ValueError(
+                f"max_pool2d: kernel must be at most 15 (the winner is kept in a byte), got {kernel}"
+            )
         self.kernel, self.stride, self.padding, self.ceil_mode = kernel, stride, padding, ceil_mode
 
     def forward(self, x):

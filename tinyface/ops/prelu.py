@@ -18,7 +18,7 @@ class PReLU(Function):
 
     def forward(self, x, slope):
         backend.need_cpu(self.op, x)
-        if slope.shape not in ((1,), x.shape[1:2]):
+        if x.ndim < 2 or slope.shape not in ((1,), x.shape[1:2]):
             raise ValueError(
                 f"prelu: x of shape {x.shape} needs a slope of shape (1,) or (channels,), got {slope.shape}"
             )

@@ -14,7 +14,9 @@ class Reshape(Function):
         try:
             return x.reshape(self.shape)
         except ValueError:
-            raise ValueError(f"reshape: {x.size} elements of shape {x.shape} don't fill {self.shape}") from None
+            raise ValueError(
+                f"reshape: {x.size} elements of shape {x.shape} don't fill {self.shape}"
+            ) from None
 
     def backward(self, g):
         return g.reshape(self.before)

@@ -1,0 +1,198 @@
+"""What all tests share: the device they run on, a fixed run of hypothesis, and the checks that every op must pass."""
+
+import hypothesis
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, no_grad
+from tinyface.errors import TinyfaceError
+
+hypothesis.settings.register_profile(
+    "tinyface", derandomize=True, database=None, deadline=None, max_examples=25, print_blob=False
+)
+hypothesis.settings.load_profile("tinyface")
+
+
+# ---------------------------------------------------------------- devices
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where the op tests compute")
+
+
+def pytest_configure(config):
+    if config.getoption("--device") == "cuda" and missing_gpu():
+        raise pytest.UsageError(missing_gpu())
+
+
+def pytest_collection_modifyitems(items):
+    reason = any("gpu" in item.keywords for item in items) and missing_gpu()
+    for item in items:
+        if "gpu" in item.keywords and reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def missing_gpu():
+    """Why there is no GPU to test on; None where there is one."""
+    try:
+        backend.cupy()
+    except TinyfaceError as error:
+        return str(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """An op without a CUDA kernel skips its tests on cuda, and says so."""
+    try:
+        return (yield)
+    except TinyfaceError as error:
+        if pyfuncitem.config.getoption("--device") == "cuda" and "no CUDA kernel" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+# These fixtures hold no state, so one serves the whole session and hypothesis may share it between examples.
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """ "cpu" or "cuda", as `--device` says."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def put(device):
+    """put(array): the array on the device under test."""
+    return lambda array: backend.to_device(array, device)
+
+
+@pytest.fixture
+def threads():
+    """`backend.set_threads`; the number of threads before comes back after the test."""
+    before = backend.get_threads()
+    yield backend.set_threads
+    backend.set_threads(before)
+
+
+# ---------------------------------------------------------------- checks for ops
+
+# Largest difference allowed, as a share of the largest value beside it.
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
+
+
+@pytest.fixture(scope="session")
+def compare_with_torch(put):
+    """compare_with_torch(ours, theirs, *arrays): outputs and all gradients agree in both precisions.
+
+    ours: Tensors → Tensor; theirs: the same from torch tensors. scale: the size of numbers that cancel inside,
+    where it is more than the results'.
+    """
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+
+    def compare(ours, theirs, *arrays, scale=1e-3):
+        for dtype, tolerance in TOLERANCE.items():
+            arrays = [a.astype(dtype) for a in arrays]
+            inputs = [Tensor(put(a), requires_grad=True) for a in arrays]
+            references = [torch.tensor(a, requires_grad=True) for a in arrays]
+            y, expected = ours(*inputs), theirs(*references)
+            upstream = np.random.default_rng(0).standard_normal(tuple(expected.shape)).astype(dtype)
+            y.backward(put(upstream))
+            expected.backward(torch.tensor(upstream))
+
+            pairs = [("output", y.numpy(), expected.detach().numpy())]
+            for index, (x, reference) in enumerate(zip(inputs, references, strict=True)):
+                pairs.append((f"gradient {index}", backend.to_device(x.grad, "cpu"), reference.grad.numpy()))
+            for what, got, wanted in pairs:
+                assert got.shape == wanted.shape and got.dtype == wanted.dtype, what
+                close = tolerance * max(np.abs(wanted).max(initial=0), scale)
+                np.testing.assert_allclose(
+                    got, wanted, rtol=0, atol=close, err_msg=f"{what}, {dtype.__name__}"
+                )
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def check_manners(put):
+    """check_manners(fn, *arrays): what every op owes its callers, whatever it computes.
+
+    It keeps the type of its inputs in the output and the gradients; it reads any memory layout, also of the
+    gradient handed in; it changes none of them; and each gradient is the same whether asked for alone or not,
+    and the output the same without recording.
+    """
+
+    def run(fn, arrays, upstream=None, needs=None):
+        inputs = [Tensor(a, requires_grad=needs is None or i == needs) for i, a in enumerate(arrays)]
+        y = fn(*inputs)
+        y.backward(np.ones(y.shape) if upstream is None else upstream)
+        return [y.numpy(), *(None if x.grad is None else backend.to_device(x.grad, "cpu") for x in inputs)]
+
+    def equal(got, wanted, why):
+        for index, (a, b) in enumerate(zip(got, wanted, strict=True)):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=f"{why}, result {index}")
+
+    def check(fn, *arrays):
+        for dtype in (np.float32, np.float64):
+            plain = [put(read_only(a.astype(dtype))) for a in arrays]
+            for array, like in zip(run(fn, plain), [None, *plain], strict=True):
+                assert isinstance(array, np.ndarray) and array.dtype == dtype
+                assert like is None or array.shape == like.shape
+
+        upstream = np.random.default_rng(0).standard_normal(fn(*map(Tensor, plain)).shape)
+        wanted = run(fn, plain, put(read_only(upstream)))
+        for layout in (transposed, spaced, backwards):
+            equal(run(fn, [put(layout(a)) for a in plain], put(layout(upstream))), wanted, layout.__name__)
+        repeated = np.broadcast_to(np.float64(1), upstream.shape)  # what ops.sum hands back
+        equal(run(fn, plain, repeated), run(fn, plain), "repeated upstream gradient")
+        for index in range(len(plain)):
+            alone = run(fn, plain, put(upstream), needs=index)
+            assert [i for i, a in enumerate(alone[1:]) if a is not None] == [index]
+            equal(alone[:: index + 1][:2], wanted[:: index + 1][:2], f"gradient {index} alone")
+        with no_grad():
+            np.testing.assert_array_equal(fn(*map(Tensor, plain)).numpy(), wanted[0])
+
+    return check
+
+
+@pytest.fixture
+def check_threads(threads):
+    """check_threads(fn, *arrays): output and gradients have the same bits for 1, 2 and 3 threads, in float32."""
+
+    def check(fn, *arrays):
+        results = []
+        for count in (1, 2, 3):
+            threads(count)
+            inputs = [Tensor(a.astype(np.float32), requires_grad=True) for a in arrays]
+            y = fn(*inputs)
+            y.backward(np.random.default_rng(0).standard_normal(y.shape).astype(np.float32))
+            results.append([y.numpy().tobytes(), *(x.grad.tobytes() for x in inputs)])
+        assert results[0] == results[1] == results[2]
+
+    return check
+
+
+def read_only(array):
+    """A contiguous copy that raises when somebody writes to it."""
+    array = np.array(array, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def transposed(array):
+    """The same values with the first axis nearest in memory."""
+    return np.asfortranarray(array)
+
+
+def spaced(array):
+    """The same values as a view of every second element of something larger, NaN in between."""
+    large = np.full([2 * length for length in array.shape], np.nan, array.dtype)
+    view = large[(slice(None, None, 2),) * array.ndim]
+    view[...] = array
+    return view
+
+
+def backwards(array):
+    """The same values as a view with negative strides."""
+    turned = (slice(None, None, -1),) * array.ndim
+    return np.array(array[turned])[turned]

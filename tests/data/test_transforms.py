@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyface.data.transforms import (
+    horizontal_flip,
+    image_size,
+    read_image,
+    read_label_image,
+    read_mask,
+    require_same_size,
+    resize_labels,
+    to_network_input,
+)
+from tinyface.errors import TinyfaceError
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (12, 8, 3), dtype=np.uint8)
+
+
+def test_read_image_gives_rgb_rows_first(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
+    assert read_image(tmp_path / "a.png", (6, 5)).shape == (6, 5, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_read_image_turns_every_mode_to_rgb(tmp_path, pixels, mode):
+    path = tmp_path / "a.tiff"
+    Image.fromarray(pixels).convert(mode).save(path)
+    image = read_image(path, (12, 8))
+    assert image.shape == (12, 8, 3) and image.dtype == np.uint8
+
+
+def test_shrinking_averages_instead_of_picking(tmp_path):
+    stripes = np.zeros((32, 32, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "a.png")
+    assert abs(read_image(tmp_path / "a.png", (8, 8)).astype(int) - 127).max() < 30
+
+
+@pytest.mark.parametrize("size", [(24, 20), (100, 90)])
+def test_a_large_jpeg_shrinks_to_nearly_the_same_as_decoding_it_whole(tmp_path, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    smooth = Image.fromarray(pixels).resize((512, 512))
+    smooth.save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    smooth.save(tmp_path / "a.png")
+    jpeg, png = (read_image(tmp_path / name, size).astype(int) for name in ("a.jpg", "a.png"))
+    assert abs(jpeg - png).max() <= 6
+
+
+def test_camera_orientation_is_applied(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.rot90(pixels, -1))
+    assert image_size(tmp_path / "a.png") == (8, 12)
+
+
+def test_image_size_is_height_width(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert image_size(tmp_path / "a.png") == (12, 8)
+
+
+def test_bad_image_files_are_named(tmp_path, pixels):
+    for suffix in ("jpg", "png"):
+        whole = tmp_path / f"whole.{suffix}"
+        Image.fromarray(np.kron(pixels, np.ones((8, 8, 1), np.uint8))).save(whole)
+        cut = tmp_path / f"cut.{suffix}"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        with pytest.raises(TinyfaceError, match=rf"cut\.{suffix}: damaged, cut short"):
+            read_image(cut, (6, 4))
+    png = bytearray(whole.read_bytes())
+    start = png.index(b"IDAT")
+    png[start - 4 : start] = (20).to_bytes(4, "big")  # the chunk now ends early, and this stands for the next
+    png[start + 32 : start + 36] = b"\xd7\xd7\xd7\xd7"
+    (tmp_path / "chunk.png").write_bytes(png)  # Pillow raises a SyntaxError
+    with pytest.raises(TinyfaceError, match=r"chunk\.png: damaged"):
+        read_image(tmp_path / "chunk.png")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(TinyfaceError, match=r"empty\.jpg: is empty \(0 bytes\)"):
+        read_image(tmp_path / "empty.jpg")
+    (tmp_path / "text.jpg").write_text("this is no image")
+    with pytest.raises(TinyfaceError, match=r"text\.jpg: is not an image"):
+        read_image(tmp_path / "text.jpg")
+    with pytest.raises(TinyfaceError, match=r"gone\.jpg: can't be opened"):
+        read_image(tmp_path / "gone.jpg")
+    with pytest.raises(TinyfaceError, match="can't be opened"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_damage_anywhere_gives_an_image_or_a_tinyface_error(tmp_path, pixels, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(pixels).save(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        for read in (lambda: read_image(path, (6, 4)), lambda: image_size(path)):
+            try:
+                read()
+            except TinyfaceError as error:
+                assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_label_images_keep_their_ids(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 11, (6, 5), dtype=np.uint8)
+    Image.fromarray(ids).save(tmp_path / "grey.png")
+    palette = Image.fromarray(ids).convert("P")
+    palette.putdata(ids.ravel().tolist())
+    palette.putpalette([(7 * i) % 256 for i in range(768)])
+    palette.save(tmp_path / "palette.png")
+    for name in ("grey.png", "palette.png"):
+        np.testing.assert_array_equal(read_label_image(tmp_path / name), ids)
+    Image.fromarray(np.stack([ids] * 3, axis=2)).save(tmp_path / "colour.png")
+    with pytest.raises(TinyfaceError, match=r"colour\.png.*RGB"):
+        read_label_image(tmp_path / "colour.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1"])
+def test_read_mask(tmp_path, mode):
+    mask = np.random.default_rng(0).random((6, 5)) < 0.5
+    Image.fromarray(mask.astype(np.uint8) * 255).convert(mode).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), mask)
+
+
+def test_resize_labels_repeats_ids_and_mixes_none():
+    ids = np.array([[0, 6], [3, 1]], dtype=np.uint8)
+    np.testing.assert_array_equal(resize_labels(ids, (4, 6)), ids.repeat(2, axis=0).repeat(3, axis=1))
+    assert resize_labels(ids, (2, 2)) is ids
+
+
+def test_require_same_size_names_both_files_and_sizes(tmp_path):
+    require_same_size(tmp_path / "a.png", (2, 3), tmp_path / "a.jpg", (2, 3))
+    with pytest.raises(TinyfaceError, match=r"a\.png: 3x2 pixels.*a\.jpg has 5x4"):
+        require_same_size(tmp_path / "a.png", (2, 3), tmp_path / "a.jpg", (4, 5))
+
+
+def test_to_network_input(pixels):
+    images = np.stack([pixels, 255 - pixels])
+    got = to_network_input(images)
+    assert got.dtype == np.float32 and got.shape == (2, 3, 12, 8) and got.flags["C_CONTIGUOUS"]
+    np.testing.assert_allclose(got, images.transpose(0, 3, 1, 2) / 127.5 - 1, atol=1e-6)
+    extremes = to_network_input(np.array([0, 255, 0], dtype=np.uint8).reshape(1, 1, 1, 3))
+    assert extremes.ravel().tolist() == [-1, 1, -1]
+
+
+def test_horizontal_flip_mirrors_only_the_chosen(pixels):
+    images = np.stack([pixels, pixels])
+    labels = images[..., 0]
+    before = images.copy()
+    flipped, flipped_labels = horizontal_flip(images, labels, np.array([False, True]))
+    np.testing.assert_array_equal(flipped[0], pixels)
+    np.testing.assert_array_equal(flipped[1], np.fliplr(pixels))
+    np.testing.assert_array_equal(flipped_labels, flipped[..., 0])
+    np.testing.assert_array_equal(images, before)
+    assert horizontal_flip(images, None, np.array([True, True]))[1] is None

@@ -1,0 +1,134 @@
+"""Checkpoints: a network, and all that training needs to go on from it to the same bits, in one HDF5 file.
+
+    /                    attributes: format, version, network (its class), config (JSON), notes (JSON)
+    /network/<path>      parameters and buffers, as `Module.state_dict` names them
+    /training            attribute: state (JSON); there only if the file can be resumed from
+    /training/optimizer/<parameter index>/<slot>
+"""
+
+import importlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .errors import TinyfaceError
+from .files import atomic_write
+
+FORMAT, VERSION = "tinyface", 1
+
+
+@dataclass
+class Checkpoint:
+    """What a file holds. `training` is None in a file that is for use, not for going on."""
+
+    network: object  # nn.Module
+    notes: dict = field(default_factory=dict)  # how it was made: command, data, measures
+    training: dict | None = None  # plain values: step, random state, options, best measure
+    optimizer: dict | None = None  # Optimizer.state_dict()
+
+
+def save(path, checkpoint):
+    """Write a checkpoint; atomically, so that a kill or a full disk leaves the file that was there before.
+
+    Raises TinyfaceError where it cannot be written, and where a weight is not a finite number.
+    """
+    import h5py
+
+    network = checkpoint.network
+    state = network.state_dict()
+    _check_finite(path, state)
+    image = io.BytesIO()  # in memory first: HDF5 itself does not take a full disk well
+    with h5py.File(image, "w") as file:
+        file.attrs.update(
+            format=FORMAT,
+            version=VERSION,
+            network=type(network).__name__,
+            config=json.dumps(network.config),
+            notes=json.dumps(checkpoint.notes),
+        )
+        for name, array in state.items():
+            file[f"network/{name}"] = array
+        if checkpoint.training is not None:
+            group = file.create_group("training")
+            group.attrs["state"] = json.dumps(checkpoint.training)
+            for index, slots in (checkpoint.optimizer or {}).items():
+                for slot, value in slots.items():
+                    group[f"optimizer/{index}/{slot}"] = value
+    atomic_write(path, image.getbuffer())
+
+
+def load(path):
+    """Read a checkpoint. Raises TinyfaceError where the file is missing, damaged or of something else."""
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise TinyfaceError(f"{path}: no such file; give the path of a checkpoint (.h5)")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise TinyfaceError(f"{path}: is an HDF5 file, but not a checkpoint of tinyface; choose another file")
+            if file.attrs["version"] > VERSION:
+                raise TinyfaceError(
+                    f"{path}: has format version {file.attrs['version']}, this tinyface reads up to {VERSION}; "
+                    "update tinyface"
+                )
+            network = _build(path, file.attrs["network"], json.loads(file.attrs["config"]))
+            state = _read_arrays(file["network"])
+            notes = json.loads(file.attrs["notes"])
+            training = optimizer = None
+            if "training" in file:
+                training = json.loads(file["training"].attrs["state"])
+                slots = file["training"].get("optimizer", {})
+                optimizer = {index: {slot: value[()] for slot, value in slots[index].items()} for index in slots}
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).strip("'\"").split("\n")[0]
+        raise TinyfaceError(
+            f"{path}: damaged or no HDF5 file ({reason}); use another checkpoint or train again"
+        ) from None
+    _check_finite(path, state)
+    if any(array.dtype == np.float64 for array in state.values()):
+        network.to(np.float64)
+    try:
+        network.load_state_dict(state)
+    except (KeyError, ValueError) as error:
+        raise TinyfaceError(f"{path}: {error.args[0]}; the file was made by another version") from None
+    return Checkpoint(network, notes, training, optimizer)
+
+
+def load_network(path):
+    """The network that a checkpoint holds, whichever it is, in evaluation mode.
+
+    Raises TinyfaceError where the file is missing, damaged or of something else, or a weight is NaN.
+    """
+    return load(path).network.eval()
+
+
+def _build(path, name, config):
+    # A file names the network it holds, so this one import points up; it is made when the file is read.
+    models = importlib.import_module("tinyface.models")
+    if name not in models.__all__:
+        raise TinyfaceError(f"{path}: holds a network of unknown kind {name}; update tinyface")
+    return getattr(models, name)(**config)
+
+
+def _read_arrays(group):
+    arrays = {}
+
+    def visit(name, item):
+        if hasattr(item, "dtype"):
+            arrays[name] = item[()]
+
+    group.visititems(visit)
+    return arrays
+
+
+def _check_finite(path, state):
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise TinyfaceError(
+                f"{path}: weight {name} is not a finite number (NaN or infinity); use an earlier checkpoint"
+            )

@@ -1,0 +1,119 @@
+"""The attribute network: 40 attributes off a face, helped by the regions of a parsed one (Kalayeh et al. 2017).
+
+    mode   what stands where                                                                section
+    avg    twelve convolution layers, global average pooling, one linear layer              3.1.1
+    ssp    the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
+    ssg    before MaxPool3 each region has its own, masked copy of the activations          3.1.3
+"""
+
+from .. import nn, ops
+from .encoder import ConvBlock, Encoder
+from .segmentation import REGIONS
+
+ATTRIBUTES = 40
+MODES = ("avg", "ssp", "ssg")
+HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2}  # how far the parser must run: Deconv23, Deconv33
+AVERAGED_REGIONS = 3  # background, hair, face skin; eyes, eyebrows, mouth and nose come after them
+
+
+class AttributeNet(nn.Module):
+    """Twelve 3×3 convolution layers and a head for 40 attributes.
+
+    width: channels of the first level; the paper's is 64. size: of the images it is meant for.
+    """
+
+    def __init__(self, width=64, mode="avg", size=(218, 178), attributes=ATTRIBUTES, regions=REGIONS):
+        if mode not in MODES:
+            raise ValueError(f"AttributeNet: mode {mode!r} is none of {', '.join(MODES)}")
+        self.config = {
+            "width": width,
+            "mode": mode,
+            "size": tuple(size),
+            "attributes": attributes,
+            "regions": regions,
+        }
+        self.mode = mode
+        self.encoder = Encoder(width)
+        self.gate = RegionGate(4 * width, regions) if mode == "ssg" else None
+        self.conv43, self.conv44 = ConvBlock(8 * width, 8 * width), ConvBlock(8 * width, 8 * width)
+        self.pool4 = nn.MaxPool2d(2, ceil_mode=True)
+        self.conv51, self.conv52 = ConvBlock(8 * width, 16 * width), ConvBlock(16 * width, 16 * width)
+        self.head = (RegionHead if mode == "ssp" else GlobalHead)(16 * width, attributes)
+
+    def forward(self, x, heads=None):
+        """x (N, 3, H, W), heads: the parser's logits, coarse to fine (none for avg) → logits (N, attributes)."""
+        needed = HEADS_NEEDED[self.mode]
+        if len(heads or ()) < needed:
+            raise ValueError(f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {len(heads or ())}")
+        x = self.encoder.until_conv32(x)
+        x = self.gate(x, heads[1], self.encoder.pool3) if self.gate else self.encoder.pool3(x)
+        x = self.conv44(self.conv43(self.encoder.conv4(x)))
+        x = self.conv52(self.conv51(self.pool4(x)))
+        return self.head(x, heads)
+
+    @property
+    def region_weights(self):
+        """SSP's weights of the last forward pass, array (N, regions, attributes): what Figure 4 shows."""
+        return self.head.region_weights
+
+
+class GlobalHead(nn.Module):
+    """Global average pooling and a linear layer."""
+
+    def __init__(self, channels, attributes):
+        self.linear = nn.Linear(channels, attributes)
+
+    def forward(self, x, heads):
+        return self.linear(ops.global_avg_pool2d(x))
+
+
+class RegionHead(nn.Module):
+    """SSP: every region is pooled by itself, recognised, and weighed against the others (section 3.1.2).
+
+    f_r = mean of x under region r's mask;  s = recognition(f), l = localization(f), both (N, R, attributes)
+    w = softmax of l over the regions;  score of attribute a = Σ_r w[r,a]·s[r,a]
+    """
+
+    def __init__(self, channels, attributes):
+        self.recognition = nn.Linear(channels, attributes)
+        self.localization = nn.Linear(channels, attributes)
+
+    def forward(self, x, heads):
+        features = ops.region_pool(x, region_masks(heads[2]))
+        weights = ops.softmax(self.localization(features), axis=1)
+        self.last_weights = weights
+        return ops.sum(weights * self.recognition(features), axis=1)
+
+    @property
+    def region_weights(self):
+        return self.last_weights.data
+
+
+def region_masks(logits):
+    """Deconv23's probabilities brought to the last map's size by three 2× ceil-mode poolings (section 5).
+
+    Maximum for eyes, eyebrows, mouth and nose: it widens these small regions, which adds context; average for
+    background, hair and skin. logits (N, 7, h, w) → (N, 7, ⌈h/8⌉, ⌈w/8⌉).
+    """
+    masks = ops.softmax(logits)
+    large, small = masks[:, :AVERAGED_REGIONS], masks[:, AVERAGED_REGIONS:]
+    for _ in range(3):
+        large = ops.avg_pool2d(large, 2, ceil_mode=True)
+        small = ops.max_pool2d(small, 2, ceil_mode=True)
+    return ops.concat((large, small))
+
+
+class RegionGate(nn.Module):
+    """SSG: gate, then BN → PReLU → max pooling per region, then 1×1 convolution back (section 3.1.3).
+
+    The normalised masks are tiny (1/2475 at the paper's size): without the BN behind the gate nothing learns.
+    """
+
+    def __init__(self, channels, regions):
+        self.norm = nn.BatchNorm2d(regions * channels)
+        self.act = nn.PReLU(regions * channels)
+        self.merge = nn.Conv2d(regions * channels, channels, 1)
+
+    def forward(self, x, logits, pool):
+        gated = ops.region_gate(x, ops.softmax(logits))
+        return self.merge(pool(self.act(self.norm(gated))))

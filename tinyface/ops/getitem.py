@@ -1,0 +1,27 @@
+"""A part of a tensor by slices and integers.   The gradient is g in that part and 0 elsewhere."""
+
+from .. import backend
+from ..core import Function
+
+
+class GetItem(Function):
+    op = "getitem"
+
+    def __init__(self, index):
+        self.index = index if isinstance(index, tuple) else (index,)
+        if any(not (i is Ellipsis or isinstance(i, slice | int)) for i in self.index):
+            raise TypeError(f"getitem: only slices, integers and … are understood, got {index}")
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x[self.index]
+
+    def backward(self, g):
+        dx = backend.get_array_module(g).zeros(self.shape, g.dtype)
+        dx[self.index] = g
+        return dx
+
+
+def getitem(x, index):
+    """x[index], for slices, integers and …; written `x[:, 2:5]` on tensors."""
+    return GetItem(index)(x)

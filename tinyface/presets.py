@@ -1,0 +1,67 @@
+"""Sizes of networks and the training that suits them. Every value can be overridden on the command line."""
+
+from dataclasses import dataclass
+
+from .errors import TinyfaceError
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast to train one kind of network."""
+
+    steps: int
+    lr: float
+    schedule: str = "constant"
+    warmup: int = 0
+    val_every: int = 1000
+    save_every: int = 100
+
+
+@dataclass(frozen=True)
+class Preset:
+    """width: channels of the first level. size: (height, width) of the images."""
+
+    width: int
+    size: tuple
+    batch_size: int
+    weight_decay: float
+    segmentation: Training
+    attributes: Training
+
+
+PRESETS = {
+    # For tests: seconds.
+    "tiny": Preset(
+        width=4,
+        size=(55, 45),
+        batch_size=8,
+        weight_decay=5e-4,
+        segmentation=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        attributes=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+    ),
+    # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
+    "small": Preset(
+        width=16,
+        size=(109, 89),
+        batch_size=32,
+        weight_decay=5e-4,
+        segmentation=Training(steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50),
+        attributes=Training(steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50),
+    ),
+    # Kalayeh et al. 2017, section 5.
+    "paper": Preset(
+        width=64,
+        size=(218, 178),
+        batch_size=32,
+        weight_decay=5e-4,
+        segmentation=Training(steps=75_000, lr=0.001),
+        attributes=Training(steps=40_000, lr=0.001),
+    ),
+}
+
+
+def find_preset(name):
+    """The preset of that name. Raises TinyfaceError with the names there are."""
+    if name not in PRESETS:
+        raise TinyfaceError(f"--preset {name}: no such preset; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,103 @@
+"""What is trained: for each task the loss of a batch, and what its network is worth on faces it never saw."""
+
+import numpy as np
+
+from . import ops
+from .core import Tensor, no_grad
+from .data.loader import batches_in_order
+from .metrics import ConfusionMatrix, attribute_metrics
+from .models import segmentation_loss
+from .models.attributes import HEADS_NEEDED, REGIONS
+from .ops.sigmoid import logistic
+
+
+class SegmentationTask:
+    """Parse faces into regions; judged by mean IoU."""
+
+    targets = "labels"
+    measure, larger_is_better = "mean_iou", True
+
+    def __init__(self, network):
+        self.network = network
+
+    def loss(self, batch):
+        """Scalar tensor: the four heads' cross-entropies (section 3.2)."""
+        return segmentation_loss(self.network(Tensor(batch.images)), batch.targets)
+
+    def evaluate(self, batches):
+        """ConfusionMatrix over batches of images and label maps."""
+        confusion = ConfusionMatrix(REGIONS)
+        for batch in batches:
+            confusion.update(parse(self.network, batch.images), batch.targets)
+        return confusion
+
+    def summarise(self, confusion):
+        """The measures to log, plain numbers."""
+        return {"mean_iou": confusion.mean_iou(), "pixel_accuracy": confusion.pixel_accuracy()}
+
+
+class AttributeTask:
+    """Read the 40 attributes, with the help of a frozen parser where the network's mode needs one; judged by error."""
+
+    targets = "attributes"
+    measure, larger_is_better = "error", False
+
+    def __init__(self, network, parser=None):
+        self.network, self.parser = network, parser
+
+    def loss(self, batch):
+        """Scalar tensor: sigmoid cross-entropy, the mean over images and attributes."""
+        return ops.sigmoid_cross_entropy(self.logits(batch.images), batch.targets)
+
+    def logits(self, images):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        heads = parser_heads(self.parser, images, HEADS_NEEDED[self.network.mode])
+        return self.network(Tensor(images), heads)
+
+    def probabilities(self, images):
+        """(N, 3, H, W) float32 → array (N, 40), with the network in evaluation mode."""
+        self.network.eval()
+        with no_grad():
+            return logistic(self.logits(images).data)
+
+    def evaluate(self, batches):
+        """AttributeMetrics over batches of images and attributes."""
+        return evaluate_average([self], batches)
+
+    def summarise(self, metrics):
+        """The measures to log, plain numbers."""
+        return {
+            "error": metrics.mean_error,
+            "average_precision": metrics.mean_average_precision,
+            "balanced_accuracy": metrics.mean_balanced_accuracy,
+        }
+
+
+def evaluate_average(tasks, batches):
+    """AttributeMetrics of the mean of several networks' probabilities: how SSP + SSG is made (section 4.3.1)."""
+    probabilities, targets = [], []
+    for batch in batches:
+        probabilities.append(np.mean([task.probabilities(batch.images) for task in tasks], axis=0))
+        targets.append(batch.targets)
+    return attribute_metrics(np.concatenate(probabilities), np.concatenate(targets))
+
+
+def parse(parser, images):
+    """Region of every pixel: (N, 3, H, W) float32 → (N, H, W) uint8, by the finest head."""
+    parser.eval()
+    with no_grad():
+        return parser(Tensor(images))[-1].data.argmax(axis=1).astype(np.uint8)
+
+
+def parser_heads(parser, images, needed):
+    """The parser's first `needed` maps of logits, without history: it is frozen (section 5)."""
+    if not needed:
+        return None
+    parser.eval()
+    with no_grad():
+        return parser(Tensor(images), heads=needed)
+
+
+def validation(task, dataset, batch_size, size, cache=None):
+    """What `task.evaluate` makes of a whole data set."""
+    return task.evaluate(batches_in_order(dataset, task.targets, batch_size, size, cache))

@@ -1,0 +1,264 @@
+"""One training loop for every task, and the callbacks that log, validate and save beside it.
+
+A run is a folder: last.h5 to go on from, best.h5 to use, log.jsonl with a line per logged step. Whatever ends
+the process, the folder holds a checkpoint from which `--resume` continues to the same bits: the order of the
+images is a function of seed and step, everything else that moves is in the checkpoint.
+"""
+
+import json
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+
+from . import backend, checkpoint
+from .errors import TinyfaceError
+from .files import atomic_write
+
+LAST, BEST, LOG = "last.h5", "best.h5", "log.jsonl"
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM, after the step under way was finished and saved. `signal` is its number."""
+
+    def __init__(self, message, signal_number):
+        super().__init__(message)
+        self.signal = signal_number
+
+
+class Trainer:
+    """The state of a run, and the loop.
+
+    task: has `network`, `loss(batch)`. loader: iterator of batches from `step` on. schedule: step → factor on lr.
+    callbacks: objects with any of on_start(trainer), on_step(trainer, loss), on_end(trainer), called in order.
+        `loss` is None on steps where it was not read back.
+    """
+
+    def __init__(self, task, optimizer, schedule, loader, steps, log_every, callbacks=()):
+        self.task, self.optimizer, self.schedule, self.loader = task, optimizer, schedule, loader
+        self.steps, self.log_every, self.callbacks = steps, log_every, list(callbacks)
+        self.base_lr = optimizer.lr
+        self.step = 0  # steps done
+        self.best = None  # best validation measure so far
+        self.last_saved = None  # (path, step)
+
+    def run(self):
+        """Train until `steps` are done. Raises TinyfaceError where the loss is not a finite number."""
+        network = self.task.network
+        self._call("on_start")
+        while self.step < self.steps:
+            network.train()
+            batch = next(self.loader)
+            self.optimizer.lr = self.base_lr * self.schedule(self.step)
+            network.zero_grad()
+            loss = self.task.loss(batch)
+            # Reading a number back makes a GPU wait, so there it is done only now and then.
+            read = network_device(network) == "cpu" or (self.step + 1) % self.log_every == 0
+            value = float(loss.item()) if read else None
+            if value is not None and not math.isfinite(value):
+                raise self.diverged(f"the loss became {value} at step {self.step + 1}")
+            loss.backward()
+            del loss
+            self.optimizer.step()
+            self.step += 1
+            self._call("on_step", value)
+        self._call("on_end")
+
+    def diverged(self, what):
+        """The error for numbers that are no longer finite: says what happened, what is safe, what to do."""
+        if self.last_saved:
+            safe = f"the last good checkpoint is {self.last_saved[0]} (step {self.last_saved[1]})"
+        else:
+            safe = "no checkpoint had been saved yet"
+        return TinyfaceError(f"{what}; {safe}; try a smaller --lr than {self.base_lr:g}")
+
+    def _call(self, event, *args):
+        for callback in self.callbacks:
+            method = getattr(callback, event, None)
+            if method:
+                method(self, *args)
+
+
+def network_device(network):
+    """ "cpu" or "cuda", by where the parameters are."""
+    return backend.device_of(network.parameters()[0].data)
+
+
+class Validation:
+    """Measures the network on the validation split every `every` steps and at the end; keeps the best as best.h5."""
+
+    def __init__(self, evaluate, every, folder, notes):
+        self.evaluate, self.every, self.folder, self.notes = evaluate, every, Path(folder), notes
+        self.result = None  # what the last evaluation gave, whole
+
+    def on_step(self, trainer, loss):
+        if trainer.step % self.every and trainer.step != trainer.steps:
+            return
+        task = trainer.task
+        self.result = self.evaluate()
+        measures = task.summarise(self.result)
+        value = measures[task.measure]
+        better = trainer.best is None or (value > trainer.best if task.larger_is_better else value < trainer.best)
+        if better:
+            trainer.best = value
+            notes = {**self.notes, "step": trainer.step, "validation": measures}
+            checkpoint.save(self.folder / BEST, checkpoint.Checkpoint(task.network, notes))
+        for callback in trainer.callbacks:
+            if hasattr(callback, "on_validation"):
+                callback.on_validation(trainer, measures)
+
+
+class KeepLast:
+    """Stands in for Validation where there is no validation split: the best network is the last."""
+
+    def __init__(self, folder, notes):
+        self.folder, self.notes = Path(folder), notes
+
+    def on_end(self, trainer):
+        notes = {**self.notes, "step": trainer.step}
+        checkpoint.save(self.folder / BEST, checkpoint.Checkpoint(trainer.task.network, notes))
+
+
+class Saver:
+    """Saves last.h5 every `every` steps, at the end, and when Ctrl-C or SIGTERM ends the run."""
+
+    def __init__(self, every, folder, options, notes):
+        self.every, self.path, self.options, self.notes = every, Path(folder) / LAST, options, notes
+        self.caught = None
+        self.before = {}
+
+    def on_start(self, trainer):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.before[number] = signal.signal(number, self._catch)
+            except ValueError:  # only the main thread may; elsewhere nobody sends us signals
+                return
+
+    def _catch(self, number, frame):
+        if self.caught:  # asked twice: go at once
+            self.close()
+            signal.raise_signal(number)
+        self.caught = number
+
+    def on_step(self, trainer, loss):
+        if self.caught or trainer.step % self.every == 0 or trainer.step == trainer.steps:
+            self.save(trainer)
+        if self.caught:
+            name = signal.Signals(self.caught).name
+            raise Interrupted(
+                f"stopped by {name} after step {trainer.step}, saved in {self.path}; go on with --resume", self.caught
+            )
+
+    def save(self, trainer):
+        state = {
+            "step": trainer.step,
+            "best": trainer.best,
+            "options": self.options,
+            "random": backend.get_random_state(),
+        }
+        try:
+            checkpoint.save(
+                self.path,
+                checkpoint.Checkpoint(trainer.task.network, self.notes, state, trainer.optimizer.state_dict()),
+            )
+        except TinyfaceError as error:
+            if "finite" in str(error):
+                raise trainer.diverged(f"a weight became NaN or infinite by step {trainer.step}") from None
+            raise
+        trainer.last_saved = self.path, trainer.step
+
+    def close(self):
+        """Put the signals back as they were."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+
+class JsonLog:
+    """log.jsonl: {"step", "loss", "lr", "images_per_second"} every few steps, {"step", "validation"} at validations."""
+
+    def __init__(self, folder, batch_size):
+        self.path, self.batch_size = Path(folder) / LOG, batch_size
+        self.clock = None
+
+    def on_start(self, trainer):
+        # After a kill the log may be ahead of the checkpoint, or end in half a line.
+        kept = [record for record in read_log(self.path) if record["step"] <= trainer.step]
+        atomic_write(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.clock = time.perf_counter(), trainer.step
+
+    def on_step(self, trainer, loss):
+        if loss is None or (trainer.step % trainer.log_every and trainer.step != trainer.steps):
+            return
+        now, (then, step) = time.perf_counter(), self.clock
+        rate = (trainer.step - step) * self.batch_size / (now - then)
+        self.clock = now, trainer.step
+        self._append(
+            {"step": trainer.step, "loss": loss, "lr": trainer.optimizer.lr, "images_per_second": round(rate, 2)}
+        )
+
+    def on_validation(self, trainer, measures):
+        self._append({"step": trainer.step, "validation": measures})
+        self.clock = time.perf_counter(), trainer.step
+
+    def _append(self, record):
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise TinyfaceError(f"{self.path}: cannot be written ({error.strerror}); free or choose another --out") from None
+
+
+def read_log(path):
+    """The records of a log.jsonl; half a last line, as a kill leaves it, is passed over."""
+    if not Path(path).exists():
+        return []
+    records = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+class Progress:
+    """A line that moves on a terminal, a line now and then elsewhere: step, loss, images/s, time left."""
+
+    def __init__(self, label, batch_size, stream=None):
+        self.label, self.batch_size, self.stream = label, batch_size, stream or sys.stderr
+        self.loss = None
+
+    def on_start(self, trainer):
+        self.first, self.started, self.drawn = trainer.step, time.perf_counter(), 0.0
+
+    def on_step(self, trainer, loss):
+        if loss is not None:  # a running mean over about twenty steps is easier to follow
+            self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        now = time.perf_counter()
+        done = trainer.step == trainer.steps
+        terminal = self.stream.isatty()
+        if not done and (now - self.drawn < 0.2 if terminal else trainer.step % trainer.log_every):
+            return
+        self.drawn = now
+        per_step = (now - self.started) / (trainer.step - self.first)
+        filled = 24 * trainer.step // trainer.steps
+        loss_text = "" if self.loss is None else f"loss {self.loss:.4f}  "
+        line = (
+            f"{self.label}  [{'#' * filled}{'.' * (24 - filled)}] {trainer.step}/{trainer.steps}  {loss_text}"
+            f"{self.batch_size / per_step:.0f} images/s  {_clock((trainer.steps - trainer.step) * per_step)} left"
+        )
+        print(f"\r{line}\x1b[K" if terminal else line, end="\n" if done or not terminal else "", file=self.stream)
+        self.stream.flush()
+
+    def on_validation(self, trainer, measures):
+        start = "\r\x1b[K" if self.stream.isatty() else ""
+        text = "  ".join(f"{name.replace('_', ' ')} {100 * value:.2f} %" for name, value in measures.items())
+        print(f"{start}{self.label}  step {trainer.step}, validation: {text}", file=self.stream, flush=True)
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
