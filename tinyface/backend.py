@@ -4,6 +4,7 @@ The only file that imports CuPy, and it does so only when somebody asks for the 
 """
 
 import ctypes
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ def device_of(array):
 def to_device(array, device):
     """The array on "cpu" or "cuda"; the array itself if it is there already."""
     if device == "cpu":
-        return array if isinstance(array, np.ndarray) else cupy().asnumpy(array)
+        return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else cupy().asnumpy(array)
     if device == "cuda":
         return cupy().asarray(array)
     raise TinyfaceError(f"--device: unknown device {device!r}; use cpu or cuda")
@@ -155,7 +156,7 @@ def slices(length, step):
 
 def scratch(name, shape, dtype):
     """An uninitialised array that this thread uses over and over under this name: no page faults, warm cache."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     buffers = _worker.__dict__.setdefault("buffers", {})
     if name not in buffers or buffers[name].nbytes < size:
         buffers[name] = np.empty(size, np.uint8)

@@ -1,7 +1,7 @@
 """Toy faces: drawn portraits with label maps, 40 attributes and landmarks, to train on without a data set.
 
-`draw_face` draws one, `draw_dataset` writes many in the layouts of CelebA and Helen. Face k of a set depends on
-(seed, k) and on nothing else.
+`draw_face` draws one, `draw_dataset` writes many in the layouts of CelebA and Helen. Face k of a set depends
+on (seed, k) and on nothing else. What the attributes mean here is in TABLE.
 """
 
 from __future__ import annotations
@@ -23,59 +23,61 @@ from tinyface.errors import TinyfaceError
 class Drawn(NamedTuple):
     name: str
     rate: float  # share of faces that have it
-    regions: tuple[str, ...]  # where it is to be seen; () = all over the face
-    how: str
+    regions: str  # where it shows, if it is local: names out of dataset.REGIONS
+    how: str  # how it is drawn, and what excludes it
 
 
+# What cannot be seen is not labelled: attributes that would hide each other exclude each other. In the label
+# maps clothes, neck, ears, hats and glasses are background; beards are face skin, sideburns hair.
 # fmt: off
 TABLE = (
-    Drawn("5_o_Clock_Shadow",    0.20, ("face skin",),           "blue-grey stubble over jaw and upper lip; men only"),
-    Drawn("Arched_Eyebrows",     0.40, ("eyebrows",),            "brows bent to a high arch; otherwise nearly flat"),
-    Drawn("Bags_Under_Eyes",     0.30, ("face skin", "eyes"),    "dark purple sacks below the eyes"),
-    Drawn("Bald",                0.14, ("hair", "face skin"),    "no hair, a shining skull; men without a hat only"),
-    Drawn("Bangs",               0.25, ("hair",),                "a fringe down to the brows; not with hat or bald head"),
-    Drawn("Big_Lips",            0.35, ("mouth",),               "lips twice as thick"),
-    Drawn("Big_Nose",            0.28, ("nose",),                "wide, with big nostrils"),
-    Drawn("Black_Hair",          0.22, ("hair",),                "hair has one colour or none of the four (ginger, dyed)"),
-    Drawn("Blond_Hair",          0.20, ("hair",),                "see Black_Hair"),
-    Drawn("Blurry",              0.20, (),                       "the whole picture out of focus"),
-    Drawn("Brown_Hair",          0.22, ("hair",),                "see Black_Hair"),
-    Drawn("Bushy_Eyebrows",      0.35, ("eyebrows",),            "brows almost twice as thick, ragged"),
-    Drawn("Chubby",              0.28, (),                       "full, wide cheeks; not with Oval_Face"),
-    Drawn("Double_Chin",         0.28, ("face skin",),           "a second roll with a crease below the chin"),
-    Drawn("Eyeglasses",          0.28, ("eyes", "face skin"),    "round or square frames"),
-    Drawn("Goatee",              0.20, ("face skin",),           "a patch of beard on the chin; men only"),
-    Drawn("Gray_Hair",           0.14, ("hair",),                "see Black_Hair"),
-    Drawn("Heavy_Makeup",        0.24, ("eyes", "face skin"),    "strong eye shadow, thick lashes; women only"),
-    Drawn("High_Cheekbones",     0.35, ("face skin",),           "light on the cheekbone, a slanting hollow below"),
-    Drawn("Male",                0.50, (),                       "broad jaw and neck, short hair, no lashes"),
-    Drawn("Mouth_Slightly_Open", 0.40, ("mouth",),               "teeth and tongue are to be seen"),
-    Drawn("Mustache",            0.20, ("face skin",),           "on the upper lip; men only"),
-    Drawn("Narrow_Eyes",         0.35, ("eyes",),                "lids half closed"),
-    Drawn("No_Beard",            0.565, (),                      "no stubble, goatee, mustache or sideburns"),
-    Drawn("Oval_Face",           0.30, (),                       "a long, narrow head; not with Chubby"),
-    Drawn("Pale_Skin",           0.25, ("face skin",),           "nearly white; otherwise five tones from peach to dark"),
-    Drawn("Pointy_Nose",         0.28, ("nose",),                "long, ends in a sharp tip; not with Big_Nose"),
-    Drawn("Receding_Hairline",   0.20, ("hair",),                "high, bare temples; not with Bangs, hat, bald head"),
-    Drawn("Rosy_Cheeks",         0.30, ("face skin",),           "a pink spot on each cheek"),
-    Drawn("Sideburns",           0.20, ("hair",),                "hair in front of the ears down to the mouth; men only"),
-    Drawn("Smiling",             0.50, ("mouth",),               "a wide mouth with its corners up; otherwise down"),
-    Drawn("Straight_Hair",       0.45, ("hair",),                "smooth edges and strands; Wavy_Hair otherwise"),
-    Drawn("Wavy_Hair",           0.41, ("hair",),                "scalloped edges and waved strands"),
-    Drawn("Wearing_Earrings",    0.30, ("background",),          "big hoops or drops"),
-    Drawn("Wearing_Hat",         0.22, ("background", "hair"),   "beanie, cap or fedora; hides the top of the hair"),
-    Drawn("Wearing_Lipstick",    0.28, ("mouth",),               "bright red or pink lips; women only"),
-    Drawn("Wearing_Necklace",    0.28, ("background",),          "a string of beads; not with a tie"),
-    Drawn("Wearing_Necktie",     0.20, ("background",),          "suit, collar and striped tie; men only"),
-    Drawn("Young",               0.60, ("face skin",),           "no wrinkles on forehead, cheeks and at the eyes"),
+    Drawn("5_o_Clock_Shadow",    0.20, "face skin",        "blue-grey stubble, jaw and upper lip; men only"),
+    Drawn("Arched_Eyebrows",     0.40, "eyebrows",         "bent to a high arch; otherwise nearly flat"),
+    Drawn("Bags_Under_Eyes",     0.30, "face skin, eyes",  "purple sacks below the eyes"),
+    Drawn("Bald",                0.14, "hair, face skin",  "a shining skull; men only, not with a hat"),
+    Drawn("Bangs",               0.25, "hair",             "a fringe to the brows; not with a hat, Bald"),
+    Drawn("Big_Lips",            0.35, "mouth",            "lips twice as thick"),
+    Drawn("Big_Nose",            0.28, "nose",             "wide, with big nostrils"),
+    Drawn("Black_Hair",          0.22, "hair",             "one colour at most: some are ginger, dyed, Bald"),
+    Drawn("Blond_Hair",          0.20, "hair",             "as above"),
+    Drawn("Blurry",              0.20, "",                 "the whole picture is out of focus"),
+    Drawn("Brown_Hair",          0.22, "hair",             "as above"),
+    Drawn("Bushy_Eyebrows",      0.35, "eyebrows",         "almost twice as thick, ragged"),
+    Drawn("Chubby",              0.28, "",                 "full, wide cheeks"),
+    Drawn("Double_Chin",         0.28, "face skin",        "a second roll and a crease below the chin"),
+    Drawn("Eyeglasses",          0.28, "eyes, face skin",  "round or square frames"),
+    Drawn("Goatee",              0.20, "face skin",        "a patch of beard on the chin; men only"),
+    Drawn("Gray_Hair",           0.14, "hair",             "as above"),
+    Drawn("Heavy_Makeup",        0.24, "eyes, face skin",  "strong eye shadow, long lashes; women only"),
+    Drawn("High_Cheekbones",     0.35, "face skin",        "lit cheekbones, a slanting hollow below"),
+    Drawn("Male",                0.50, "",                 "broad jaw and neck, short hair, no lashes"),
+    Drawn("Mouth_Slightly_Open", 0.40, "mouth",            "teeth and tongue show"),
+    Drawn("Mustache",            0.20, "face skin",        "dark, on the upper lip; men only"),
+    Drawn("Narrow_Eyes",         0.35, "eyes",             "lids half closed"),
+    Drawn("No_Beard",            0.56, "",                 "no stubble, goatee, mustache or sideburns"),
+    Drawn("Oval_Face",           0.30, "",                 "a long, narrow head; not with Chubby"),
+    Drawn("Pale_Skin",           0.25, "face skin",        "nearly white; otherwise peach to dark brown"),
+    Drawn("Pointy_Nose",         0.28, "nose",             "long, ends in a sharp tip; not with Big_Nose"),
+    Drawn("Receding_Hairline",   0.20, "hair",             "bare temples; not with Bangs, a hat or Bald"),
+    Drawn("Rosy_Cheeks",         0.30, "face skin",        "a pink spot on each cheek"),
+    Drawn("Sideburns",           0.20, "hair",             "from ear to mouth; men only, not with Bald"),
+    Drawn("Smiling",             0.50, "mouth",            "wide, its corners up; otherwise level or down"),
+    Drawn("Straight_Hair",       0.45, "hair",             "smooth edges, straight strands"),
+    Drawn("Wavy_Hair",           0.41, "hair",             "scalloped edges, waved strands: all other hair"),
+    Drawn("Wearing_Earrings",    0.30, "background",       "big hoops or drops"),
+    Drawn("Wearing_Hat",         0.22, "background, hair", "beanie, cap or fedora over the top of the hair"),
+    Drawn("Wearing_Lipstick",    0.28, "mouth",            "bright red or pink lips; women only"),
+    Drawn("Wearing_Necklace",    0.28, "background",       "a string of beads; not with a tie"),
+    Drawn("Wearing_Necktie",     0.20, "background",       "suit, collar and striped tie; men only"),
+    Drawn("Young",               0.60, "face skin",        "no wrinkles on forehead and cheeks, at the eyes"),
 )
 # fmt: on
+NOT_DRAWN = ("Attractive",)  # no drawing decides it: absent on every face
 
 RATES = {row.name: row.rate for row in TABLE}
-ATTRIBUTE_REGIONS = {row.name: row.regions for row in TABLE if row.regions}
-NOT_DRAWN = ("Attractive",)  # has no drawn meaning: always labelled absent
-
+ATTRIBUTE_REGIONS = {row.name: tuple(row.regions.split(", ")) for row in TABLE if row.regions}
 _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+_BEARDS = ("5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns")
 
 
 def sample_attributes(rng: np.random.Generator) -> np.ndarray:
@@ -105,7 +107,7 @@ def sample_attributes(rng: np.random.Generator) -> np.ndarray:
     draw("Oval_Face", not has["Chubby"], 1 - RATES["Chubby"])
     draw("Pointy_Nose", not has["Big_Nose"], 1 - RATES["Big_Nose"])
     draw("Wearing_Necklace", not has["Wearing_Necktie"], 1 - RATES["Wearing_Necktie"])
-    has["No_Beard"] = not any(has[name] for name in ("5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns"))
+    has["No_Beard"] = not any(has[name] for name in _BEARDS)
 
     colour, texture = rng.random(2)
     if not bald:
@@ -123,54 +125,73 @@ class ToyFace:
     image: np.ndarray  # (h, w, 3) uint8
     labels: np.ndarray  # (h, w) uint8, Helen's 11 ids
     attributes: np.ndarray  # (40,) uint8, 0 or 1
-    landmarks: np.ndarray  # (5, 2) float, pixels (x, y): left eye, right eye, nose, left and right mouth corner
+    landmarks: (
+        np.ndarray
+    )  # (5, 2) pixels (x, y): left eye, right eye, nose, left and right corner of the mouth
+
+
+# Each has a random generator of its own.
+_CHANCES = (
+    "attributes",
+    "pose",
+    "look",
+    "wall",
+    "body",
+    "mouth",
+    "eyes",
+    "glasses",
+    "hair",
+    "hat",
+    "earrings",
+    "camera",
+)
 
 
 def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> ToyFace:
     """Draw one face of size (height, width), with the given (40,) attributes or with random ones.
 
-    Every part draws from a generator of its own, so the same `rng` with one attribute changed gives the same face
-    with that one thing changed.
+    An `rng` in the same state with one attribute changed draws the same face with that one thing changed.
     """
-    names = ("attributes", "pose", "look", "wall", "body", "mouth", "eyes", "glasses", "hair", "back", "hat", "rings", "camera")
-    rngs = {name: np.random.default_rng(seed) for name, seed in zip(names, rng.integers(2**63, size=len(names)), strict=True)}
+    seeds = rng.integers(2**63, size=len(_CHANCES))
+    chance = {name: np.random.default_rng(seed) for name, seed in zip(_CHANCES, seeds, strict=True)}
     if attributes is None:
-        attributes = sample_attributes(rngs["attributes"])
-    has = dict(zip(ATTRIBUTES, np.asarray(attributes, bool).tolist(), strict=True))
+        attributes = sample_attributes(chance["attributes"])
+    attributes = np.asarray(attributes, dtype=np.uint8)
+    has = dict(zip(ATTRIBUTES, attributes.astype(bool).tolist(), strict=True))
 
     height, width = size
     unit = min(height / 218, width / 178)
-    p = rngs["pose"]
+    uniform = chance["pose"].uniform
     pose = parts.Pose(
-        scale=0.92 * unit * p.uniform(0.85, 1.15),
-        angle=np.deg2rad(p.uniform(-15, 15)),
-        yaw=np.deg2rad(p.uniform(-13, 13)),
-        centre=(width / 2 + unit * p.uniform(-10, 10), 98 / 218 * height + unit * p.uniform(-10, 10)),
+        scale=0.92 * unit * uniform(0.85, 1.15),
+        angle=np.deg2rad(uniform(-15, 15)),
+        yaw=np.deg2rad(uniform(-13, 13)),
+        centre=(width / 2 + unit * uniform(-10, 10), 0.45 * height + unit * uniform(-10, 10)),
     )
-    light = 1.0 if p.random() < 0.5 else -1.0
-    easel = parts.Easel(size, pose)
-    look = parts.look(has, rngs["look"], light)
+    light = float(chance["pose"].choice([-1, 1]))
+    look = parts.choose_look(has, chance["look"], light)
 
-    parts.wall(easel, has, look, rngs["wall"])
-    parts.back_hair(easel, has, look, rngs["back"])
-    parts.body(easel, has, look, rngs["body"])
-    parts.ears(easel, has, look, p)
-    parts.head(easel, has, look, p)
-    parts.beard(easel, has, look, p)
-    corners = parts.mouth(easel, has, look, rngs["mouth"])
-    centres = parts.eyes(easel, has, look, rngs["eyes"])
-    tip = parts.nose(easel, has, look, p)
-    parts.brows(easel, has, look, p)
-    parts.glasses(easel, has, look, rngs["glasses"])
-    parts.hair(easel, has, look, rngs["hair"])
-    parts.hat(easel, has, look, rngs["hat"])
-    parts.earrings(easel, has, look, rngs["rings"])
+    easel = parts.Easel(size, pose)
+    parts.wall(easel, chance["wall"])
+    parts.back_hair(easel, has, look)
+    parts.body(easel, has, look, chance["body"])
+    parts.ears(easel, has, look)
+    parts.head(easel, has, look)
+    parts.beard(easel, has, look)
+    corners = parts.mouth(easel, has, look, chance["mouth"])
+    centres = parts.eyes(easel, has, look, chance["eyes"])
+    tip = parts.nose(easel, has, look)
+    parts.brows(easel, has, look)
+    parts.glasses(easel, has, look, chance["glasses"])
+    parts.hair(easel, has, look, chance["hair"])
+    parts.hat(easel, has, chance["hat"])
+    parts.earrings(easel, has, look, chance["earrings"])
     easel.paint()
 
     return ToyFace(
-        image=_photograph(easel.image, unit, has["Blurry"], light, rngs["camera"]),
+        image=_photograph(easel.image, unit, has["Blurry"], light, chance["camera"]),
         labels=np.array(easel.labels),
-        attributes=np.asarray(attributes, dtype=np.uint8),
+        attributes=attributes,
         landmarks=easel.place(centres + tip + corners),
     )
 
@@ -188,26 +209,26 @@ def _photograph(image, unit, blurry, light, rng):
     lamp = rng.uniform(0.88, 1.08) + slope * (light * x - rng.uniform(-0.3, 1) * y)
     pixels = np.asarray(image) * lamp[:, :, None]
     pixels *= rng.uniform(0.95, 1.05, 3).astype(np.float32)
-    pixels += (rng.random((image.height, image.width, 1), dtype=np.float32) - 0.5) * rng.uniform(2, 16)
+    pixels += (rng.random((image.height, image.width, 1), dtype=np.float32) - 0.5) * rng.uniform(2, 13)
     return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
 # A data set on disk.
 
-_LANDMARK_NAMES = " ".join(f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
-_HELEN_LISTS = ("exemplars.txt", "tuning.txt", "testing.txt")
-
 
 def draw_dataset(path, train=2000, val=300, test=300, seed=0, labelled=None, report=None):
     """Draw train + val + test faces and write them under `path` twice over: as `celeba/` and as `helen/`.
 
-    Both hold the same pictures (`labelled`: only the first so many of the training faces get label maps and are in
-    `helen/`; None = all). `report(done, total)` is called after each face. The folder appears under its name when
-    it is complete; a drawing that breaks off leaves nothing there. TinyfaceError if `path` is already in use.
+    Both hold the same pictures. `labelled`: only the first so many training faces get label maps and a place
+    in `helen/` (None: all). `report(done, total)` is called after each face. The folder appears under its
+    name when it is complete: a drawing that breaks off leaves nothing there.
+    TinyfaceError if `path` is in use already or cannot be written, or if a number is negative.
     """
     path = Path(path)
+    if min(train, val, test, seed, labelled or 0) < 0:
+        raise TinyfaceError("toy faces: the numbers of faces and the seed must be 0 or more")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise TinyfaceError(f"{path}: is already there; name a new folder for the toy faces, or remove it first")
+        raise TinyfaceError(f"{path}: exists already; name a new folder for the toy faces or remove this one")
     draft = path.with_name(f".{path.name}.draft-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -215,9 +236,10 @@ def draw_dataset(path, train=2000, val=300, test=300, seed=0, labelled=None, rep
         if path.exists():
             path.rmdir()
         draft.rename(path)
-    except BaseException:
+    except OSError as error:
+        raise TinyfaceError(f"{path}: cannot write the toy faces there: {error.strerror}") from error
+    finally:  # after Ctrl-C as well
         shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _write_dataset(root, counts, seed, labelled, report):
@@ -227,14 +249,16 @@ def _write_dataset(root, counts, seed, labelled, report):
         folder.mkdir(parents=True)
     total = sum(counts)
     split = np.repeat([0, 1, 2], counts)
-    attributes, landmarks, lists = [], [], ([], [], [])
+    attributes, landmarks, partition, lists = [], [], [], ([], [], [])
     for k in range(total):
         face = draw_face(np.random.default_rng(np.random.SeedSequence([seed, k])))
         name = f"{k + 1:06d}"
         photo = photos / f"{name}.jpg"
         Image.fromarray(face.image).save(photo, quality=92)
-        attributes.append(f"{name}.jpg " + " ".join(f"{2 * int(a) - 1:2d}" for a in face.attributes))
-        landmarks.append(f"{name}.jpg " + " ".join(f"{v:4d}" for v in np.rint(face.landmarks).astype(int).ravel()))
+        attributes.append(f"{name}.jpg " + " ".join(f"{2 * a - 1:2d}" for a in face.attributes.tolist()))
+        points = np.rint(face.landmarks).astype(int).ravel()
+        landmarks.append(f"{name}.jpg " + " ".join(f"{v:4d}" for v in points))
+        partition.append(f"{name}.jpg {split[k]}")
         if split[k] > 0 or k < labelled:
             _link(photo, helen / "images" / photo.name)
             _write_label_maps(helen / "labels" / name, name, face.labels)
@@ -243,10 +267,13 @@ def _write_dataset(root, counts, seed, labelled, report):
         if report:
             report(k + 1, total)
 
-    _write_lines(celeba / "Anno" / "list_attr_celeba.txt", [str(total), " ".join(ATTRIBUTES) + " ", *attributes])
-    _write_lines(celeba / "Anno" / "list_landmarks_align_celeba.txt", [str(total), _LANDMARK_NAMES, *landmarks])
-    _write_lines(celeba / "Eval" / "list_eval_partition.txt", [f"{k + 1:06d}.jpg {s}" for k, s in enumerate(split)])
-    for file, rows in zip(_HELEN_LISTS, lists, strict=True):
+    points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    axes = " ".join(f"{point}_{axis}" for point in points for axis in "xy")
+    anno = celeba / "Anno"
+    _write_lines(anno / "list_attr_celeba.txt", [str(total), " ".join(ATTRIBUTES) + " ", *attributes])
+    _write_lines(anno / "list_landmarks_align_celeba.txt", [str(total), axes, *landmarks])
+    _write_lines(celeba / "Eval" / "list_eval_partition.txt", partition)
+    for file, rows in zip(("exemplars.txt", "tuning.txt", "testing.txt"), lists, strict=True):
         _write_lines(helen / file, rows)
 
 
@@ -272,8 +299,9 @@ def _link(source, target):
 
 # Looking at them.
 
-_REGION_COLOURS = np.array(
-    [(0, 0, 0), (200, 60, 60), (240, 190, 130), (60, 140, 250), (70, 200, 90), (250, 60, 160), (250, 220, 40)], np.float32
+# In the order of REGIONS; the background is left as it is.
+_TINTS = np.array(
+    [(0, 0, 0), (200, 60, 60), (240, 190, 130), (60, 140, 250), (70, 200, 90), (250, 60, 160), (250, 220, 40)]
 )
 
 
@@ -286,8 +314,8 @@ def contact_sheet(faces, columns=8, overlay=False, gap=4):
         image = face.image
         if overlay:
             region = HELEN_TO_REGION[face.labels]
-            tint = np.where(region == 0, 0, 0.55).astype(np.float32)[:, :, None]
-            image = (image * (1 - tint) + _REGION_COLOURS[region] * tint).astype(np.uint8)
+            share = np.where(region == 0, 0, 0.55)[:, :, None]
+            image = (image * (1 - share) + _TINTS[region] * share).astype(np.uint8)
         row, column = divmod(k, columns)
         sheet.paste(Image.fromarray(image), (gap + column * (width + gap), gap + row * (height + gap)))
     return sheet

@@ -26,11 +26,8 @@ def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
         empty = Path(path).stat().st_size == 0
         what = "is empty (0 bytes)" if empty else "is not an image that Pillow can read"
         raise TinyfaceError(f"{path}: {what}; replace the file or take it out of the data set") from None
-    except TinyfaceError:
-        raise
-    except (
-        Exception
-    ) as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, TypeError, …
+    except Exception as error:
+        # On damaged files Pillow raises OSError, but SyntaxError, ValueError, TypeError and others as well.
         what = "damaged, cut short or too large"
         raise TinyfaceError(f"{path}: {what} ({error}); replace the file") from error
 
@@ -70,14 +67,12 @@ def image_size(path: Path | str) -> Size:
 def read_label_image(path: Path | str) -> np.ndarray:
     """The ids of a label file (8-bit grey or palette image) as (height, width) uint8, at the file's size."""
 
-    def decode(image: Image.Image) -> np.ndarray:
-        if image.mode not in ("L", "P"):
-            raise TinyfaceError(
-                f"{path}: a label map is an 8-bit grey or palette image, this one has mode {image.mode}"
-            )
-        return np.array(image)
-
-    return _with_image(path, decode)
+    labels, mode = _with_image(path, lambda image: (np.array(image), image.mode))
+    if mode not in ("L", "P"):
+        raise TinyfaceError(
+            f"{path}: a label map is an 8-bit grey or palette image, this one has mode {mode}"
+        )
+    return labels
 
 
 def read_mask(path: Path | str) -> np.ndarray:

@@ -13,7 +13,6 @@ reading them back from memory.
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from .. import backend
 from ..core import Function
@@ -92,11 +91,15 @@ def convolve(x, w, b, stride, padding):
 
     def piece(index):
         image, rows = pieces[index]
-        columns = im2col(x[image], rows, out_w, kh, kw, stride, padding)
-        target = y[image].reshape(o, -1)[:, rows.start * out_w : rows.stop * out_w]
-        np.matmul(matrix, columns, out=target)
+        columns, pitch = im2col(x[image], rows, out_w, kh, kw, stride, padding)
+        target = y[image, :, rows]
+        if pitch == out_w:
+            np.matmul(matrix, columns, out=target.reshape(o, -1, copy=False))
+        else:
+            wide = np.matmul(matrix, columns, out=backend.scratch("conv2d.wide", (o, columns.shape[1]), x.dtype))
+            np.copyto(target, wide.reshape(o, -1, pitch)[:, :, :out_w])
         if b is not None:
-            target += b[:, None]
+            target += b[:, None, None]
 
     backend.parallel_for(piece, len(pieces))
     return y
@@ -128,29 +131,38 @@ def input_gradient(g, w, x_shape, stride, padding):
 
 
 def weight_gradient(x, g, w_shape, stride, padding):
-    """∂L/∂w: Σ over pieces of g (O, pixels) @ columnsᵀ (pixels, C·kh·kw), in a fixed order."""
+    """∂L/∂w, transposed: Σ over pieces of columns (C·kh·kw, pixels) @ gᵀ (pixels, O), in a fixed order.
+
+    This way round the product has C·kh·kw rows, not O; with few output channels that is twice as fast.
+    """
     o, c, kh, kw = w_shape
     n, _, out_h, out_w = g.shape
     pieces = cut(n, out_h, out_w, c * kh * kw * x.itemsize)
     shares = backend.slices(len(pieces), -(-len(pieces) // PARTIAL_SUMS))
-    parts = np.empty((len(shares), o, c * kh * kw), x.dtype)
+    parts = np.empty((len(shares), c * kh * kw, o), x.dtype)
 
     def share(index):
         product = backend.scratch("conv2d.product", parts.shape[1:], x.dtype)
         for position, (image, rows) in enumerate(pieces[shares[index]]):
-            columns = im2col(x[image], rows, out_w, kh, kw, stride, padding)
-            g_piece = g[image].reshape(o, -1)[:, rows.start * out_w : rows.stop * out_w]
+            columns, pitch = im2col(x[image], rows, out_w, kh, kw, stride, padding)
+            g_piece = g[image, :, rows]
+            if pitch != out_w:  # zeros keep the columns beyond the row's end out of the sum
+                wide = backend.scratch("conv2d.wide", (o, rows.stop - rows.start, pitch), g.dtype)
+                wide[:, :, :out_w] = g_piece
+                wide[:, :, out_w:] = 0
+                g_piece = wide
+            g_piece = g_piece.reshape(o, -1)
             if position == 0:
-                np.matmul(g_piece, columns.T, out=parts[index])
+                np.matmul(columns, g_piece.T, out=parts[index])
             else:
-                np.matmul(g_piece, columns.T, out=product)
+                np.matmul(columns, g_piece.T, out=product)
                 parts[index] += product
 
     backend.parallel_for(share, len(shares))
     total = parts[0]
     for part in parts[1:]:
         total += part
-    return total.reshape(w_shape)
+    return np.ascontiguousarray(total.T).reshape(w_shape)
 
 
 # ---------------------------------------------------------------- helpers
@@ -169,25 +181,33 @@ def cut(images, out_h, out_w, bytes_per_pixel):
 
 
 def im2col(image, rows, out_w, kh, kw, stride, padding):
-    """The neighbourhoods that some output rows see: image (C, H, W) → (C·kh·kw, rows·out_w), in scratch memory."""
+    """The neighbourhoods that some output rows see: image (C, H, W) → (C·kh·kw, len(rows)·pitch), pitch.
+
+    At stride 1 each line of the result is one contiguous stretch of the padded image, which copies at full
+    speed. The price: rows come out as wide as the padded image, pitch = W + 2·padding ≥ out_w pixels, and what
+    stands beyond out_w belongs to no output. The result lies in scratch memory, or is the image itself.
+    """
     c, h, w = image.shape
     count = rows.stop - rows.start
+    if kh == kw == stride == 1 and not padding:
+        return image[:, rows].reshape(c, -1), w
     top = rows.start * stride - padding  # first input row that is seen, may lie above the image
-    height = (count - 1) * stride + kh
-    if padding:
-        padded = backend.scratch("conv2d.padded", (c, height, w + 2 * padding), image.dtype)
-        first, last = max(top, 0), min(top + height, h)
-        padded[:, : first - top] = 0
-        padded[:, last - top :] = 0
-        padded[:, :, :padding] = 0
-        padded[:, :, w + padding :] = 0
-        padded[:, first - top : last - top, padding : w + padding] = image[:, first:last]
-    else:
-        padded = image[:, top : top + height]
+    height, width = (count - 1) * stride + kh, w + 2 * padding
+    flat = backend.scratch("conv2d.padded", (c * height * width + kw,), image.dtype)
+    flat[-kw:] = 0  # the last row's stretch reads this far
+    padded = flat[:-kw].reshape(c, height, width)
+    first = max(top, 0)
+    last = max(min(top + height, h), first)  # no rows at all where the piece lies in the padding
+    padded[:, : first - top] = 0
+    padded[:, last - top :] = 0
+    padded[:, :, :padding] = 0
+    padded[:, :, w + padding :] = 0
+    padded[:, first - top : last - top, padding : w + padding] = image[:, first:last]
     sc, sh, sw = padded.strides
-    neighbourhoods = as_strided(
-        padded, (c, kh, kw, count, out_w), (sc, sh, sw, sh * stride, sw * stride), writeable=False
-    )
-    columns = backend.scratch("conv2d.columns", neighbourhoods.shape, image.dtype)
-    np.copyto(columns, neighbourhoods)
-    return columns.reshape(c * kh * kw, count * out_w)
+    if stride == 1:
+        shape, strides = (c, kh, kw, count * width), (sc, sh, sw, sw)
+    else:
+        shape, strides = (c, kh, kw, count, out_w), (sc, sh, sw, sh * stride, sw * stride)
+    columns = backend.scratch("conv2d.columns", shape, image.dtype)
+    np.copyto(columns, np.ndarray(shape, image.dtype, flat, strides=strides))
+    return columns.reshape(c * kh * kw, -1), width if stride == 1 else out_w

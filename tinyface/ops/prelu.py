@@ -29,8 +29,11 @@ class PReLU(Function):
 
         def piece(index):
             c = pieces[index]
-            np.multiply(x[:, c], spread(per_channel[c], x), out=y[:, c])
-            np.copyto(y[:, c], x[:, c], where=x[:, c] > 0)
+            negative = backend.scratch("prelu", x[:, c].shape, x.dtype)
+            np.minimum(x[:, c], 0, out=negative)
+            negative *= spread(per_channel[c], x)
+            np.maximum(x[:, c], 0, out=y[:, c])
+            y[:, c] += negative
 
         backend.parallel_for(piece, len(pieces))
         return y
@@ -48,8 +51,11 @@ class PReLU(Function):
             np.minimum(x[:, c], 0, out=negative)
             negative *= g[:, c]
             dslope[c] = channel_sum(negative)
-            np.multiply(g[:, c], spread(per_channel[c], x), out=dx[:, c])
-            np.copyto(dx[:, c], g[:, c], where=x[:, c] > 0)
+            factor = np.greater(x[:, c], 0, out=dx[:, c])  # 1 or 0; then slope where 0
+            np.subtract(1, factor, out=negative)
+            negative *= spread(per_channel[c], x)
+            factor += negative
+            factor *= g[:, c]
 
         backend.parallel_for(piece, len(pieces))
         if slope.shape != dslope.shape:

@@ -1,0 +1,85 @@
+import importlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyface import Tensor, ops
+
+max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+
+# (x shape, size)
+CASES = [
+    ((2, 2, 3, 2), (6, 4)),
+    ((1, 2, 3, 4), (5, 7)),
+    ((1, 1, 2, 3), (2, 3)),
+    ((1, 1, 1, 1), (3, 2)),
+    ((1, 1, 3, 5), (10, 6)),
+]
+every_case = pytest.mark.parametrize("shape, size", CASES)
+
+
+@pytest.mark.reference
+@given(
+    shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    more=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+)
+def test_equals_pytorch(compare_with_torch, normal, shape, more):
+    torch = pytest.importorskip("torch")
+    size = shape[2] + more[0], shape[3] + more[1]
+
+    def theirs(x):
+        """Not `interpolate`, which rounds i·(H/H') in float32."""
+        rows, cols = (torch.arange(out) * length // out for out, length in zip(size, shape[2:], strict=True))
+        return x[:, :, rows][:, :, :, cols]
+
+    compare_with_torch(lambda x: ops.upsample_nearest(x, size), theirs, normal(shape))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("length", [1, 2, 5, 14, 28, 55, 109])
+def test_doubling_equals_pytorchs_interpolate(compare_with_torch, normal, length):
+    torch = pytest.importorskip("torch")
+    compare_with_torch(
+        lambda x: ops.upsample_nearest(x, (2 * length, 2)),
+        lambda x: torch.nn.functional.interpolate(x, (2 * length, 2), mode="nearest"),
+        normal((1, 2, length, 1)),
+    )
+
+
+@every_case
+def test_gradients(check_gradients, normal, shape, size):
+    check_gradients(lambda x: ops.upsample_nearest(x, size), normal(shape))
+
+
+@every_case
+def test_manners(check_manners, normal, shape, size):
+    check_manners(lambda x: ops.upsample_nearest(x, size), normal(shape))
+
+
+def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
+    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    check_threads(lambda x: ops.upsample_nearest(x, (25, 22)), normal((3, 7, 13, 11)))
+
+
+def test_by_hand(put):
+    x = Tensor(put(np.array([[[[1.0, 2.0]]]])), requires_grad=True)
+    y = ops.upsample_nearest(x, (2, 3))
+    assert y.numpy().tolist() == [[[[1, 1, 2], [1, 1, 2]]]]
+    y.backward([[[[1, 2, 4], [10, 20, 40]]]])
+    assert x.grad.tolist() == [[[[33, 44]]]]
+
+
+@pytest.mark.parametrize("length, out", [(28, 55), (55, 109), (23, 45), (45, 89), (109, 218), (89, 178)])
+def test_twice_then_cropped(put, length, out):
+    """The sizes of the segmentation network: 2H or 2H − 1 undoes a ceil-mode pooling."""
+    x = np.arange(float(length)).reshape(1, 1, length, 1)
+    y = ops.upsample_nearest(put(x), (out, 1)).numpy()
+    np.testing.assert_array_equal(y[0, 0, :, 0], np.repeat(np.arange(length), 2)[:out])
+
+
+@pytest.mark.parametrize("shape, size", [((1, 1, 3, 3), (2, 3)), ((1, 1, 3, 3), (6, 2)), ((3, 3), (6, 6))])
+def test_sizes_that_dont_fit(put, normal, shape, size):
+    with pytest.raises(ValueError, match=r"upsample_nearest: cannot bring x of shape .* up to \("):
+        ops.upsample_nearest(put(normal(shape)), size)

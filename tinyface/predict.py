@@ -1,0 +1,170 @@
+"""Photos to attributes and regions: what `cli.py predict` does, for use in programs as well.
+
+    reader = FaceReader.from_paths(["weights"])
+    reading = reader.read("photo.jpg")
+    print(to_text(reading))
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from . import visualize
+from .checkpoint import load_network
+from .core import Tensor, no_grad
+from .data.dataset import ATTRIBUTES, REGIONS
+from .data.transforms import read_image, resize_labels, to_network_input
+from .errors import TinyfaceError
+from .models import AttributeNet, SegmentationNet
+from .models.attributes import HEADS_NEEDED, MODES
+from .ops.sigmoid import logistic
+
+DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+@dataclass
+class Reading:
+    """What was found in one photo of H×W pixels. Without a parser, or without attribute networks, that part is None."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
+    probabilities: np.ndarray | None  # (40,), the mean over the attribute networks
+    region_weights: np.ndarray | None  # (7, 40) of the SSP network: how much each region counts for each attribute
+
+
+class FaceReader:
+    """A parser and attribute networks, ready to read photos.
+
+    Each attribute network sees the photo at the size it was trained on, and the parser's heads for that very
+    input; the probabilities of several networks are averaged (Kalayeh et al. 2017, section 4.3.1).
+    """
+
+    def __init__(self, parser=None, networks=()):
+        self.parser, self.networks = parser, list(networks)
+        for network in self.networks:
+            if HEADS_NEEDED[network.mode] and parser is None:
+                raise TinyfaceError(
+                    f"--weights: an {network.mode} network needs a parser; add one (parser.h5, or best.h5 of train-seg)"
+                )
+
+    @classmethod
+    def from_paths(cls, paths):
+        """From checkpoints, or folders of them: weights/, a run of train-attr or of train-seg.
+
+        Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
+        """
+        networks = {path: load_network(path) for folder in paths for path in find_checkpoints(folder)}
+        parsers = [path for path, network in networks.items() if isinstance(network, SegmentationNet)]
+        if len(parsers) > 1:
+            raise TinyfaceError(f"--weights: {parsers[0]} and {parsers[1]} are both parsers; give one")
+        return cls(
+            networks[parsers[0]] if parsers else None,
+            [network for network in networks.values() if isinstance(network, AttributeNet)],
+        )
+
+    def read(self, path):
+        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read."""
+        image = read_image(path)
+        inputs, heads = {}, {}  # by size, since networks of one size share them
+
+        def at(size):
+            size = tuple(size)
+            if size not in inputs:
+                inputs[size] = Tensor(to_network_input(read_image(path, size)[None]))
+                heads[size] = self.parser(inputs[size]) if self.parser else None
+            return inputs[size], heads[size]
+
+        labels, probabilities, region_weights = None, [], None
+        with no_grad():
+            for network in self.networks:
+                probabilities.append(logistic(network(*at(network.config["size"])).data[0]))
+                if network.mode == "ssp":
+                    region_weights = network.region_weights[0]
+            if self.parser:
+                _, logits = at(self.parser.config["size"])
+                labels = resize_labels(logits[-1].data[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
+        return Reading(image, labels, np.mean(probabilities, axis=0) if probabilities else None, region_weights)
+
+
+def find_checkpoints(path):
+    """The checkpoints that a path stands for: a file itself; of a folder, what training and weights/ put there."""
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    names = ["parser.h5", "best.h5", *(f"{mode}.h5" for mode in MODES), *(f"{mode}/best.h5" for mode in MODES)]
+    found = [path / name for name in names if (path / name).is_file()]
+    if not found:
+        what = "no networks in this folder" if path.is_dir() else "no such file or folder"
+        raise TinyfaceError(f"{path}: {what}; train some with train-seg and train-attr, or name others with --weights")
+    return found
+
+
+# ---------------------------------------------------------------- showing it
+
+
+def to_text(reading, everything=False):
+    """Lines for people: the attributes of at least 50 % (or all), likeliest first, and how much each region covers."""
+    lines = []
+    if reading.probabilities is not None:
+        width = max(map(len, ATTRIBUTES))
+        for index in np.argsort(-reading.probabilities, kind="stable"):
+            p = float(reading.probabilities[index])
+            if everything or p >= 0.5:
+                lines.append(f"  {ATTRIBUTES[index].replace('_', ' '):<{width}}{100 * p:6.1f} %")
+        if not lines:
+            lines = ["  no attribute reaches 50 %; --all lists them"]
+    if reading.labels is not None:
+        shares = [f"{name} {100 * share:.0f} %" for name, share in _region_shares(reading).items()]
+        lines.append(f"  regions: {', '.join(shares)}")
+    return "\n".join(lines)
+
+
+def to_json(reading):
+    """Plain values: {"attributes": {name: probability}, "regions": {name: share of the pixels}}, what there is."""
+    result = {}
+    if reading.probabilities is not None:
+        pairs = zip(ATTRIBUTES, reading.probabilities.tolist(), strict=True)
+        result["attributes"] = {name: round(p, 4) for name, p in pairs}
+    if reading.labels is not None:
+        result["regions"] = {name: round(share, 4) for name, share in _region_shares(reading).items()}
+    return result
+
+
+def pictures(reading):
+    """{"parsing": the regions laid over the photo, "attributes": a card of everything}, PIL images, what there is."""
+    made = {}
+    overlay = None
+    if reading.labels is not None:
+        overlay = visualize.overlay(reading.image, reading.labels)
+        made["parsing"] = Image.fromarray(overlay)
+    if reading.probabilities is not None:
+        photo, parsed = (None if p is None else _not_too_wide(p) for p in (reading.image, overlay))
+        made["attributes"] = visualize.attribute_card(photo, parsed, ATTRIBUTES, reading.probabilities)
+    return made
+
+
+def distinct_stems(paths):
+    """File names without suffix; a "-2", "-3" … is added where one comes again, so that nothing is overwritten."""
+    seen, stems = Counter(), []
+    for path in paths:
+        stem = Path(path).stem
+        seen[stem] += 1
+        stems.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+    return stems
+
+
+def _region_shares(reading):
+    counts = np.bincount(reading.labels.ravel(), minlength=len(REGIONS)) / reading.labels.size
+    return dict(zip(REGIONS, counts.tolist(), strict=True))
+
+
+def _not_too_wide(pixels, aspect=2):
+    """A panorama between white bars: the card's height is fixed, so its width would have no end."""
+    height, width = pixels.shape[:2]
+    picture = Image.fromarray(pixels)
+    if width <= aspect * height:
+        return picture
+    return ImageOps.pad(picture, (600, 600 // aspect), color="white")
