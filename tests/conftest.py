@@ -27,10 +27,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    reason = any("gpu" in item.keywords for item in items) and missing_gpu()
     for item in items:
-        if "gpu" in item.keywords and reason:
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("gpu") and missing_gpu():
+            item.add_marker(pytest.mark.skip(reason=missing_gpu()))
 
 
 def missing_gpu():

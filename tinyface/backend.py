@@ -57,7 +57,15 @@ def to_device(array, device):
         return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else cupy().asnumpy(array)
     if device == "cuda":
         return cupy().asarray(array)
-    raise TinyfaceError(f"--device: unknown device {device!r}; use cpu or cuda")
+    check_device(device)
+
+
+def check_device(device):
+    """Raises TinyfaceError where `device` is unknown or not to be had here."""
+    if device == "cuda":
+        cupy()
+    elif device != "cpu":
+        raise TinyfaceError(f"--device {device}: unknown device; use cpu or cuda")
 
 
 def need_cpu(op, array):

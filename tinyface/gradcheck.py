@@ -10,7 +10,7 @@ On smooth ground both agree with ∂L/∂x_i, and their mean is exact to ε². W
 
 import numpy as np
 
-from . import backend
+from . import backend, ops
 from .core import Tensor, no_grad
 
 
@@ -73,5 +73,109 @@ def _compare(op, i, index, analytic, right, left, atol, rtol):
     if not low - slack <= analytic <= high + slack:
         between = f", at a kink between {left:.9g} and {right:.9g}" if kink else ""
         raise GradcheckError(
-            f"{op}: gradient of input {i} at {index} is {analytic:.9g}, differences say {numeric:.9g}{between}"
+            f"{op}: gradient of input {i} at {index} is {analytic:.9g}, "
+            f"differences say {numeric:.9g}{between}"
         )
+
+
+# ---------------------------------------------------------------- one example of every op
+
+# Small, but awkward: odd sizes, broadcasting, ties, kinks, labels to ignore. `cli.py gradcheck` runs them.
+
+
+def check_example(name, seed=0):
+    """`gradcheck` of the example of one op; returns how many elements were compared."""
+    fn, inputs = EXAMPLES[name](np.random.default_rng(seed))
+    gradcheck(fn, *inputs)
+    return sum(x.size for x in inputs)
+
+
+def _of(fn, *shapes):
+    """An example: fn on normally distributed inputs of these shapes."""
+    return lambda rng: (fn, [rng.standard_normal(shape) for shape in shapes])
+
+
+def _with_kinks(shape):
+    """Random numbers, every third of them exactly 0."""
+
+    def draw(rng):
+        x = rng.standard_normal(shape)
+        x.ravel()[::3] = 0
+        return x
+
+    return draw
+
+
+def _max_pool2d(rng):
+    x = rng.integers(0, 3, (2, 2, 5, 7)).astype(np.float64)  # few values: most windows have a tie
+    return lambda x: ops.max_pool2d(x, 2, ceil_mode=True), [x]
+
+
+def _batch_norm(rng):
+    mean, var = np.zeros(3), np.ones(3)
+    x, gamma, beta = rng.standard_normal((3, 3, 3, 5)) * 2 + 1, rng.standard_normal(3), rng.standard_normal(3)
+    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, mean, var, training=True), [x, gamma, beta]
+
+
+def _dropout(rng):
+    state = backend.get_random_state()
+
+    def fn(x):
+        backend.set_random_state(state)  # the same elements each time
+        return ops.dropout(x, 0.4)
+
+    return fn, [rng.standard_normal((3, 7))]
+
+
+def _masked(op):
+    def example(rng):
+        masks = rng.random((2, 3, 3, 5))
+        masks[0, 1] = 0
+        masks[0, 1, 1, 2] = 1  # a region of a single pixel
+        return op, [rng.standard_normal((2, 2, 3, 5)), masks]
+
+    return example
+
+
+def _softmax_cross_entropy(rng):
+    labels = rng.integers(-1, 4, (2, 3, 5))  # −1: not labelled
+    return lambda x: ops.softmax_cross_entropy(x, labels), [3 * rng.standard_normal((2, 4, 3, 5))]
+
+
+def _sigmoid_cross_entropy(rng):
+    targets, weights = rng.integers(0, 2, (3, 5)), rng.random(5) * 4
+    return lambda x: ops.sigmoid_cross_entropy(x, targets, weights), [4 * _with_kinks((3, 5))(rng)]
+
+
+EXAMPLES = {
+    "add": _of(ops.add, (2, 3, 5), (3, 1)),
+    "avg_pool2d": _of(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode=True), (2, 2, 5, 6)),
+    "batch_norm": _batch_norm,
+    "concat": _of(lambda *x: ops.concat(x), (2, 1, 3), (2, 4, 3), (2, 2, 3)),
+    "conv2d": _of(lambda x, w, b: ops.conv2d(x, w, b, stride=2, padding=1), (2, 3, 5, 7), (4, 3, 3, 3), (4,)),
+    "conv_transpose2d": _of(
+        lambda x, w, b: ops.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1),
+        (2, 3, 3, 4),
+        (3, 2, 3, 3),
+        (2,),
+    ),
+    "dropout": _dropout,
+    "getitem": _of(lambda x: ops.getitem(x, (slice(None), slice(1, 4, 2), ..., -1)), (2, 5, 3, 3)),
+    "global_avg_pool2d": _of(ops.global_avg_pool2d, (2, 3, 5, 7)),
+    "linear": _of(ops.linear, (2, 3, 5), (4, 5), (4,)),
+    "max_pool2d": _max_pool2d,
+    "mean": _of(lambda x: ops.mean(x, axis=(0, 2)), (2, 3, 5)),
+    "mul": _of(ops.mul, (2, 3, 5), (3, 1)),
+    "prelu": lambda rng: (ops.prelu, [_with_kinks((2, 3, 3, 5))(rng), rng.standard_normal(3)]),
+    "region_gate": _masked(ops.region_gate),
+    "region_pool": _masked(ops.region_pool),
+    "relu": lambda rng: (ops.relu, [_with_kinks((3, 7))(rng)]),
+    "reshape": _of(lambda x: ops.reshape(x, (3, -1)), (2, 3, 5)),
+    "sigmoid": lambda rng: (ops.sigmoid, [6 * _with_kinks((3, 7))(rng)]),
+    "sigmoid_cross_entropy": _sigmoid_cross_entropy,
+    "softmax": _of(lambda x: ops.softmax(x, axis=1), (2, 4, 3, 3)),
+    "softmax_cross_entropy": _softmax_cross_entropy,
+    "spatial_pyramid_pool": _of(lambda x: ops.spatial_pyramid_pool(x, (1, 2, 3)), (2, 3, 5, 7)),
+    "sum": _of(lambda x: ops.sum(x, axis=1, keepdims=True), (2, 3, 5)),
+    "upsample_nearest": _of(lambda x: ops.upsample_nearest(x, (5, 9)), (2, 2, 3, 4)),
+}

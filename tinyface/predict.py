@@ -1,8 +1,8 @@
 """Photos to attributes and regions: what `cli.py predict` does, for use in programs as well.
 
-    reader = FaceReader.from_paths(["weights"])
-    reading = reader.read("photo.jpg")
-    print(to_text(reading))
+reader = FaceReader.from_paths(["weights"])
+reading = reader.read("photo.jpg")
+print(to_text(reading))
 """
 
 from collections import Counter
@@ -18,21 +18,22 @@ from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
 from .data.transforms import read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import AttributeNet, SegmentationNet
+from .models import SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .ops.sigmoid import logistic
 
-DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights"
+DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+PARSER = "parser.h5"  # what a parser beside attribute networks is called
 
 
 @dataclass
 class Reading:
-    """What was found in one photo of H×W pixels. Without a parser, or without attribute networks, that part is None."""
+    """What was found in one photo of H×W pixels; None where no network was there to find it."""
 
     image: np.ndarray  # (H, W, 3) uint8
     labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
     probabilities: np.ndarray | None  # (40,), the mean over the attribute networks
-    region_weights: np.ndarray | None  # (7, 40) of the SSP network: how much each region counts for each attribute
+    region_weights: np.ndarray | None  # (7, 40) of SSP: how much a region counts for an attribute
 
 
 class FaceReader:
@@ -43,11 +44,12 @@ class FaceReader:
     """
 
     def __init__(self, parser=None, networks=()):
-        self.parser, self.networks = parser, list(networks)
+        self.parser = parser and parser.eval()
+        self.networks = [network.eval() for network in networks]
         for network in self.networks:
             if HEADS_NEEDED[network.mode] and parser is None:
                 raise TinyfaceError(
-                    f"--weights: an {network.mode} network needs a parser; add one (parser.h5, or best.h5 of train-seg)"
+                    f"--weights: the {network.mode} network needs a parser; add one made by train-seg"
                 )
 
     @classmethod
@@ -56,14 +58,13 @@ class FaceReader:
 
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
-        networks = {path: load_network(path) for folder in paths for path in find_checkpoints(folder)}
-        parsers = [path for path, network in networks.items() if isinstance(network, SegmentationNet)]
+        parsers, readers, beside = find_networks(paths)
         if len(parsers) > 1:
-            raise TinyfaceError(f"--weights: {parsers[0]} and {parsers[1]} are both parsers; give one")
-        return cls(
-            networks[parsers[0]] if parsers else None,
-            [network for network in networks.values() if isinstance(network, AttributeNet)],
-        )
+            raise TinyfaceError(f"--weights: {parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
+        parser = parsers[0][1] if parsers else None
+        if parser is None and beside and any(HEADS_NEEDED[network.mode] for _, network in readers):
+            parser = load_network(beside)
+        return cls(parser, [network for _, network in readers])
 
     def read(self, path):
         """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read."""
@@ -86,19 +87,36 @@ class FaceReader:
             if self.parser:
                 _, logits = at(self.parser.config["size"])
                 labels = resize_labels(logits[-1].data[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
-        return Reading(image, labels, np.mean(probabilities, axis=0) if probabilities else None, region_weights)
+        mean = np.mean(probabilities, axis=0) if probabilities else None
+        return Reading(image, labels, mean, region_weights)
+
+
+def find_networks(paths):
+    """What checkpoints, and folders of them, hold: parsers, attribute networks, and the parser for these.
+
+    Returns two lists of (file, network), and the file of a parser: the first of the parsers, else the one
+    that train-attr left beside an attribute network, else None.
+    """
+    parsers, readers = [], []
+    for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
+        network = load_network(file)
+        (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
+    if parsers:
+        return parsers, readers, parsers[0][0]
+    neighbours = (folder / PARSER for file, _ in readers for folder in list(file.absolute().parents)[:2])
+    return parsers, readers, next((file for file in neighbours if file.is_file()), None)
 
 
 def find_checkpoints(path):
-    """The checkpoints that a path stands for: a file itself; of a folder, what training and weights/ put there."""
+    """The checkpoints that a path stands for: the file itself; of a folder, the networks to use in it."""
     path = Path(path)
     if path.is_file():
         return [path]
-    names = ["parser.h5", "best.h5", *(f"{mode}.h5" for mode in MODES), *(f"{mode}/best.h5" for mode in MODES)]
+    names = [PARSER, "best.h5", *(f"{mode}.h5" for mode in MODES), *(f"{mode}/best.h5" for mode in MODES)]
     found = [path / name for name in names if (path / name).is_file()]
     if not found:
         what = "no networks in this folder" if path.is_dir() else "no such file or folder"
-        raise TinyfaceError(f"{path}: {what}; train some with train-seg and train-attr, or name others with --weights")
+        raise TinyfaceError(f"{path}: {what}; train some with train-seg and train-attr, or name others")
     return found
 
 
@@ -106,7 +124,7 @@ def find_checkpoints(path):
 
 
 def to_text(reading, everything=False):
-    """Lines for people: the attributes of at least 50 % (or all), likeliest first, and how much each region covers."""
+    """Lines for people: the attributes of at least 50 %, or all, likeliest first; what each region covers."""
     lines = []
     if reading.probabilities is not None:
         width = max(map(len, ATTRIBUTES))
@@ -123,7 +141,7 @@ def to_text(reading, everything=False):
 
 
 def to_json(reading):
-    """Plain values: {"attributes": {name: probability}, "regions": {name: share of the pixels}}, what there is."""
+    """Plain values, as far as known: {"attributes": {name: probability}, "regions": {name: share}}."""
     result = {}
     if reading.probabilities is not None:
         pairs = zip(ATTRIBUTES, reading.probabilities.tolist(), strict=True)
@@ -134,7 +152,7 @@ def to_json(reading):
 
 
 def pictures(reading):
-    """{"parsing": the regions laid over the photo, "attributes": a card of everything}, PIL images, what there is."""
+    """PIL images, as far as known: {"parsing": regions laid over the photo, "attributes": a card of all}."""
     made = {}
     overlay = None
     if reading.labels is not None:
@@ -147,7 +165,7 @@ def pictures(reading):
 
 
 def distinct_stems(paths):
-    """File names without suffix; a "-2", "-3" … is added where one comes again, so that nothing is overwritten."""
+    """File names without suffix; "-2", "-3" … behind one that comes again, so that nothing is overwritten."""
     seen, stems = Counter(), []
     for path in paths:
         stem = Path(path).stem

@@ -83,7 +83,9 @@ def load_networks(paths):
     """(title, network) of each checkpoint."""
     for path in paths:
         network = load_network(path)
-        title = _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
+        title = (
+            _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
+        )
         yield f"{path}: {title}", network
 
 
@@ -92,14 +94,14 @@ def format_summary(title, rows):
     lines = [("layer", "operations", "output", "parameters", "multiply-adds")]
     for row in rows:
         shape = "×".join(map(str, row.shape))
-        lines.append((row.name, ", ".join(row.operations), shape, _count(row.parameters), _count(row.multiply_adds)))
+        lines.append(
+            (row.name, ", ".join(row.operations), shape, _count(row.parameters), _count(row.multiply_adds))
+        )
     totals = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
     lines.append(("total", "", "", *map(_count, totals)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
+    place = "  ".join(f"{{:{side}{width}}}" for side, width in zip("<<<>>", widths, strict=True)).format
+    text = [place(*line) for line in lines]
     rule = "-" * len(text[0])
     in_short = f"{title}: {totals[0] / 1e6:.1f} M parameters, {totals[1] / 1e9:.2f} G multiply-adds per image"
     return "\n".join((in_short, rule, text[0], rule, *text[1:-1], rule, text[-1]))

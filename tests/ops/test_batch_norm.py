@@ -120,7 +120,7 @@ def test_pieces_make_no_difference(monkeypatch, put, normal, training):
 
 
 def test_by_hand(put):
-    """Training: biased variance for the result, unbiased for the running one. Evaluation: the running ones."""
+    """Training: biased variance for the result, unbiased for the running one."""
     x = put(np.array([[1.0], [3.0]]))
     gamma, beta, mean, var = (put(np.array([value])) for value in (2.0, 10.0, 0.0, 1.0))
     y = ops.batch_norm(x, gamma, beta, mean, var, True, momentum=0.5, eps=0)

@@ -1,0 +1,40 @@
+# Every target sets up what it needs in .venv, so a fresh clone needs only Python and make.
+PYTHON ?= python3
+BIN := .venv/bin
+DEVICE ?= cpu
+
+.PHONY: demo test test-fast test-reference lint bench clean
+
+# The stamp carries the extras that are installed; pyproject.toml decides when to do it again.
+.venv/dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+.venv/run: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/reference: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,reference]'
+	touch $@
+
+demo: .venv/run       ## draw toy faces, train both networks, evaluate, leave pictures in demo/
+	$(BIN)/python cli.py demo
+
+test: .venv/dev       ## all tests but the comparison with PyTorch
+	$(BIN)/python -m pytest -m "not reference" --device $(DEVICE)
+
+test-fast: .venv/dev  ## the tests that take no more than seconds
+	$(BIN)/python -m pytest -m "not reference and not slow" --device $(DEVICE)
+
+test-reference: .venv/reference  ## every op and network against PyTorch, every measure against scikit-learn
+	$(BIN)/python -m pytest -m reference
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv demo runs toyfaces predictions

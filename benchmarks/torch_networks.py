@@ -1,0 +1,132 @@
+"""The paper's networks once more, in PyTorch: what tinyface's own are held against, in tests and in benchmarks.
+
+Written from the paper and not from tinyface's code. Parameters are defined in the same order, so that
+`copy_weights` can pair them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def block(layer, channels_in, channels_out):
+    """3×3 (transposed) convolution → BN → PReLU."""
+    return nn.Sequential(
+        layer(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.PReLU(channels_out),
+    )
+
+
+def pool(x):
+    return F.max_pool2d(x, 2, ceil_mode=True)
+
+
+class Encoder(nn.Module):
+    def __init__(self, w):
+        super().__init__()
+        channels = [3, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
+        self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(8))
+
+    def until_conv32(self, x):
+        b = self.blocks
+        return b[5](b[4](pool(b[3](b[2](pool(b[1](b[0](x))))))))
+
+    def conv4(self, x):
+        return self.blocks[7](self.blocks[6](x))
+
+
+class TorchSegmentationNet(nn.Module):
+    """Table 1, four heads, coarse to fine."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.encoder = Encoder(width)
+        channels = [8 * width, 8 * width, 4 * width, 2 * width, width]
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    block(nn.ConvTranspose2d, channels[i], channels[i + 1]),
+                    block(nn.ConvTranspose2d, channels[i + 1], channels[i + 1]),
+                    nn.ConvTranspose2d(channels[i + 1], 7, 3, padding=1),
+                ]
+            )
+            for i in range(4)
+        )
+
+    def forward(self, x, heads=4):
+        sizes = [x.shape[2:]]
+        for _ in range(3):
+            sizes.append(torch.Size(-(-length // 2) for length in sizes[-1]))
+        x = self.encoder.conv4(pool(self.encoder.until_conv32(x)))
+        logits = []
+        for level, (first, second, head) in enumerate(list(self.levels)[:heads]):
+            if level:
+                h, w = sizes[3 - level]
+                x = F.interpolate(x, scale_factor=2, mode="nearest")[:, :, :h, :w]
+            x = second(first(x))
+            logits.append(head(x))
+        return logits
+
+
+def segmentation_loss(heads, labels):
+    """Four cross-entropies, added. labels: (N, H, W) int64."""
+    return sum(
+        F.cross_entropy(
+            head, F.interpolate(labels[:, None].double(), size=head.shape[2:])[:, 0].long(), ignore_index=-1
+        )
+        for head in heads
+    )
+
+
+class TorchAttributeNet(nn.Module):
+    """mode "avg", "ssp" or "ssg"."""
+
+    def __init__(self, width, mode):
+        super().__init__()
+        w, self.mode = width, mode
+        self.encoder = Encoder(w)
+        if mode == "ssg":
+            self.gate_norm, self.gate_act = nn.BatchNorm2d(28 * w), nn.PReLU(28 * w)
+            self.gate_merge = nn.Conv2d(28 * w, 4 * w, 1)
+        channels = [8 * w, 8 * w, 8 * w, 16 * w, 16 * w]
+        self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(4))
+        self.recognition = nn.Linear(16 * w, 40)
+        if mode == "ssp":
+            self.localization = nn.Linear(16 * w, 40)
+
+    def forward(self, x, heads=None):
+        x = self.encoder.until_conv32(x)
+        if self.mode == "ssg":
+            masks = F.softmax(heads[1], dim=1)
+            masks = masks / masks.sum((2, 3), keepdim=True)
+            gated = (masks[:, :, None] * x[:, None]).flatten(1, 2)
+            x = self.gate_merge(pool(self.gate_act(self.gate_norm(gated))))
+        else:
+            x = pool(x)
+        x = self.blocks[1](self.blocks[0](self.encoder.conv4(x)))
+        x = self.blocks[3](self.blocks[2](pool(x)))
+        if self.mode != "ssp":
+            return self.recognition(x.mean((2, 3)))
+        masks = F.softmax(heads[2], dim=1)
+        large, small = masks[:, :3], masks[:, 3:]
+        for _ in range(3):
+            large = F.avg_pool2d(large, 2, ceil_mode=True, count_include_pad=False)
+            small = F.max_pool2d(small, 2, ceil_mode=True)
+        masks = torch.cat([large, small], 1).flatten(2)
+        features = torch.einsum("nrp,ncp->nrc", masks, x.flatten(2)) / masks.sum(2, keepdim=True)
+        weights = F.softmax(self.localization(features), dim=1)
+        return (weights * self.recognition(features)).sum(1)
+
+
+def copy_weights(twin, network):
+    """Give the PyTorch twin the parameters and running statistics of a tinyface network."""
+    norms = [m for m in twin.modules() if isinstance(m, nn.BatchNorm2d)]
+    buffers = [b for norm in norms for b in (norm.running_mean, norm.running_var)]
+    theirs = [*twin.parameters(), *buffers]
+    ours = [*(p.data for p in network.parameters()), *network.buffers()]
+    with torch.no_grad():
+        for target, source in zip(theirs, ours, strict=True):
+            if tuple(target.shape) != source.shape:
+                raise ValueError(f"the twin has a tensor of shape {tuple(target.shape)} for one of {source.shape}")
+            target.copy_(torch.from_numpy(source.copy()))

@@ -1,0 +1,312 @@
+import os
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from tinyface import Tensor, TinyfaceError, backend
+
+# ---------------------------------------------------------------- devices
+
+
+def test_numpy_computes_on_numpy_arrays():
+    assert backend.get_array_module(np.zeros(2), np.float32(1), 1.0, 2) is np
+    assert backend.device_of(np.zeros(2)) == "cpu"
+
+
+def test_an_array_on_the_cpu_is_handed_back():
+    x = np.zeros(3)
+    assert backend.to_device(x, "cpu") is x
+    assert isinstance(backend.to_device(np.float32(3), "cpu"), np.ndarray)
+
+
+@pytest.mark.parametrize("device", ["gpu", "CPU", "cuda:1", ""])
+def test_an_unknown_device(device):
+    with pytest.raises(TinyfaceError, match=f"--device {device}: unknown device; use cpu or cuda"):
+        backend.to_device(np.zeros(3), device)
+    with pytest.raises(TinyfaceError, match="unknown device"):
+        Tensor([1.0]).to(device)
+
+
+def cupy_afresh(monkeypatch, module):
+    """What `backend.cupy` says when `import cupy` gives this module, None for not installed."""
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    with pytest.raises(TinyfaceError) as error:
+        backend.cupy.__wrapped__()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_cuda_without_cupy_says_what_to_install(monkeypatch):
+    assert "CuPy is not installed; install it with pip install" in cupy_afresh(monkeypatch, None)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_cuda_without_a_gpu_says_so(monkeypatch, raises):
+    class CUDARuntimeError(Exception):
+        pass
+
+    def count():
+        if raises:
+            raise CUDARuntimeError("cudaErrorNoDevice")
+        return 0
+
+    runtime = SimpleNamespace(getDeviceCount=count, CUDARuntimeError=CUDARuntimeError)
+    fake = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    assert "CuPy finds no CUDA device" in cupy_afresh(monkeypatch, fake)
+
+
+def test_an_op_without_a_kernel_says_so():
+    backend.need_cpu("conv2d", np.zeros(2))
+    with pytest.raises(TinyfaceError, match="conv2d: has no CUDA kernel in this version; use --device cpu"):
+        backend.need_cpu("conv2d", object())
+
+
+@pytest.mark.gpu
+def test_there_and_back():
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    there = backend.to_device(x, "cuda")
+    assert backend.device_of(there) == "cuda"
+    assert backend.get_array_module(x, there) is backend.cupy()
+    assert backend.to_device(there, "cuda") is there
+    np.testing.assert_array_equal(backend.to_device(there, "cpu"), x)
+
+    tensor = Tensor(x, requires_grad=True).to("cuda")
+    assert tensor.device == "cuda" and tensor.requires_grad
+    np.testing.assert_array_equal(tensor.numpy(), x)
+
+
+# ---------------------------------------------------------------- kernels
+
+DOUBLE = """extern "C" __global__ void twice(const real* x, real* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = 2 * x[i];
+}
+"""
+
+
+def test_kernels_are_compiled_once_for_each_type(monkeypatch, tmp_path):
+    compiled = []
+
+    def raw_module(**options):
+        compiled.append(options)
+        return object()
+
+    monkeypatch.setattr(backend, "cupy", lambda: SimpleNamespace(RawModule=raw_module))
+    monkeypatch.setattr(backend, "_kernels", {})
+    source = tmp_path / "twice.cu"
+    source.write_text(DOUBLE)
+    single, double = backend.load_kernels(source), backend.load_kernels(source, np.float64)
+    assert backend.load_kernels(source) is single and backend.load_kernels(str(source), np.float64) is double
+    assert [options["options"][0] for options in compiled] == ["-Dreal=float", "-Dreal=double"]
+    assert all(options["code"] == '#line 1 "twice.cu"\n' + DOUBLE for options in compiled)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_kernel_computes_in_both_precisions(tmp_path, dtype):
+    source = tmp_path / "twice.cu"
+    source.write_text(DOUBLE)
+    x = backend.to_device((np.arange(1000) / 7).astype(dtype), "cuda")
+    y = backend.cupy().empty_like(x)
+    backend.load_kernels(source, dtype).get_function("twice")((4,), (256,), (x, y, np.int32(1000)))
+    np.testing.assert_array_equal(backend.to_device(y, "cpu"), 2 * backend.to_device(x, "cpu"))
+
+
+@pytest.mark.gpu
+def test_a_compile_error_names_the_file_and_its_true_line(tmp_path):
+    source = tmp_path / "broken.cu"
+    source.write_text(DOUBLE + "\nthis is no CUDA\n")  # on line 6
+    with pytest.raises(backend.cupy().cuda.compiler.CompileException, match=r"broken\.cu\(6\)"):
+        backend.load_kernels(source).compile()
+
+
+# ---------------------------------------------------------------- worker threads
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1000])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_each_piece_runs_once(threads, workers, count):
+    threads(workers)
+    runs = np.zeros(count, int)
+
+    def body(index):
+        runs[index] += 1
+
+    backend.parallel_for(body, count)
+    assert (runs == 1).all()
+
+
+def test_pieces_run_side_by_side(threads):
+    threads(3)
+    meeting = threading.Barrier(3, timeout=20)  # passes when three bodies run at the same time
+    backend.parallel_for(lambda index: meeting.wait(), 3)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_an_exception_comes_out_and_leaves_no_trace(threads, workers):
+    threads(workers)
+
+    def body(index):
+        if index == 5:
+            raise KeyError("piece 5")
+
+    for _ in range(3):
+        with pytest.raises(KeyError, match="piece 5"):
+            backend.parallel_for(body, 10)
+    test_pieces_run_side_by_side(threads)
+
+
+def test_an_exception_of_another_thread_comes_out(threads):
+    threads(2)
+    meeting, caller = threading.Barrier(2, timeout=20), threading.get_ident()
+
+    def body(index):
+        meeting.wait()
+        if threading.get_ident() != caller:
+            raise KeyError("in the other thread")
+
+    with pytest.raises(KeyError, match="in the other thread"):
+        backend.parallel_for(body, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_nested_call_runs_in_its_own_thread(threads, workers):
+    threads(workers)
+    ran_in = np.zeros((4, 5), int)
+
+    def outer(i):
+        def inner(j):
+            ran_in[i, j] = threading.get_ident()
+
+        backend.parallel_for(inner, 5)
+        assert (ran_in[i] == threading.get_ident()).all()
+
+    backend.parallel_for(outer, 4)
+    assert ran_in.all()
+
+
+def test_calls_from_several_threads_at_once(threads):
+    threads(2)
+    sums = np.zeros((4, 50), int)
+
+    def call(row):
+        def body(index):
+            sums[row, index] += 1
+
+        backend.parallel_for(body, 50)
+
+    callers = [threading.Thread(target=call, args=(row,)) for row in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+    assert (sums == 1).all()
+
+
+def test_number_of_threads(threads):
+    threads(3)
+    assert backend.get_threads() == 3
+    with pytest.raises(TinyfaceError, match="threads: must be at least 1, got 0"):
+        threads(0)
+    assert backend.get_threads() == 3
+
+
+def test_number_of_threads_from_the_environment():
+    code = "from tinyface import backend; print(backend.get_threads())"
+    for value, expected in (("3", "3"), ("", str(os.cpu_count()))):
+        environment = os.environ | {"TINYFACE_THREADS": value}
+        printed = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert printed.stdout.strip() == expected
+
+
+def test_blas_keeps_to_one_thread():
+    np.ones((2, 2)) @ np.ones((2, 2))
+    backend.parallel_for(lambda index: None, 1)
+    ours = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert all(pool["num_threads"] == 1 for pool in ours)
+
+
+@pytest.mark.parametrize(
+    "length, step, expected",
+    [(0, 3, []), (5, 2, [(0, 2), (2, 4), (4, 5)]), (4, 2, [(0, 2), (2, 4)]), (3, 9, [(0, 3)])],
+)
+def test_slices(length, step, expected):
+    assert backend.slices(length, step) == [slice(*pair) for pair in expected]
+
+
+# ---------------------------------------------------------------- scratch memory
+
+
+def test_scratch_is_used_over_and_over():
+    first = backend.scratch("test.reuse", (4, 5), np.float64)
+    assert first.shape == (4, 5) and first.dtype == np.float64 and first.flags.c_contiguous
+    for shape, dtype in (
+        ((4, 5), np.float64),
+        ((2, 3), np.float32),
+        ((160,), np.uint8),
+        ((0, 3), np.float32),
+    ):
+        again = backend.scratch("test.reuse", shape, dtype)
+        assert again.shape == shape and again.dtype == dtype
+        assert not again.size or np.shares_memory(first, again)
+
+
+def test_scratch_grows():
+    small, large = (backend.scratch("test.grow", (n,), np.float32) for n in (10, 1000))
+    large[...] = 1
+    assert not np.shares_memory(small, large)
+    assert np.shares_memory(large, backend.scratch("test.grow", (10,), np.float32))
+
+
+def test_scratch_under_two_names_is_two_places():
+    a, b = (backend.scratch(name, (10,), np.float32) for name in ("test.a", "test.b"))
+    assert not np.shares_memory(a, b)
+
+
+def test_each_thread_has_scratch_of_its_own(threads):
+    threads(3)
+    meeting, places = threading.Barrier(3, timeout=20), [None] * 3
+
+    def body(index):
+        places[index] = backend.scratch("test.threads", (10,), np.float32)
+        meeting.wait()
+
+    backend.parallel_for(body, 3)
+    assert not any(np.shares_memory(places[i], places[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    state = backend.get_random_state()
+    yield
+    backend.set_random_state(state)
+
+
+def test_a_seed_fixes_the_numbers():
+    backend.seed(3)
+    first = backend.rng().random(5)
+    backend.seed(3)
+    np.testing.assert_array_equal(backend.rng().random(5), first)
+    backend.seed(4)
+    assert (backend.rng().random(5) != first).all()
+
+
+def test_random_state_goes_on_where_it_was_taken():
+    backend.seed(3)
+    backend.rng().standard_normal(7, dtype=np.float32)  # leaves half a draw behind
+    state = backend.get_random_state()
+    expected = backend.rng().random(5, dtype=np.float32)
+    backend.seed(9)
+    backend.set_random_state(state)
+    np.testing.assert_array_equal(backend.rng().random(5, dtype=np.float32), expected)
+    assert isinstance(state, dict)

@@ -1,0 +1,430 @@
+"""What the commands do: settle the options, open the data, build the networks, train or evaluate, leave the pictures.
+
+A run is a folder. train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`) and
+the parser that they were trained with, so that the folder can be used by itself.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from pathlib import Path
+
+from . import backend, checkpoint, optim, tasks, train
+from .data.dataset import ATTRIBUTES, REGIONS, describe, open_dataset, split_sizes
+from .data.loader import SampleCache, TrainLoader
+from .errors import TinyfaceError
+from .files import atomic_write, make_folder
+from .metrics import format_attribute_table, format_region_table, majority_error
+from .models import AttributeNet, SegmentationNet
+from .models.attributes import HEADS_NEEDED
+from .presets import find_preset
+
+RUNS, TOYFACES, PARSER, REPORT = Path("runs"), Path("toyfaces"), "parser.h5", "report.json"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
+VALIDATION_BATCH = 64
+
+# What decides the bits of a run, so must not change when it is resumed.
+BINDING = (
+    "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "optimizer", "seed"
+)  # fmt: skip
+FREE = ("data", "workers", "device", "log_every", "val_every", "save_every")
+
+
+@dataclasses.dataclass
+class Options:
+    """Every option of a training command, settled: what was typed, else the preset's value."""
+
+    preset: str
+    steps: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    schedule: str
+    warmup: int
+    optimizer: str
+    seed: int
+    data: str | None
+    workers: int
+    device: str
+    log_every: int
+    val_every: int
+    save_every: int
+
+    @classmethod
+    def settle(cls, kind, given, saved=None):
+        """kind: "segmentation" or "attributes". saved: the options of the run to be resumed.
+
+        Raises TinyfaceError where an option is impossible or contradicts the run that is resumed.
+        """
+        given = {name: value for name, value in given.items() if value is not None}
+        if saved is not None:
+            for name in BINDING:
+                if name in given and given[name] != saved[name]:
+                    raise TinyfaceError(
+                        f"--{name.replace('_', '-')} {given[name]}: the run to be resumed was started with "
+                        f"{saved[name]}; leave the option out, or start a new run with another --out"
+                    )
+            return cls(**{**saved, **given})
+        name = given.get("preset", "small")
+        preset = find_preset(name)
+        training = dataclasses.asdict(getattr(preset, kind))
+        defaults = {
+            **training,
+            "preset": name,
+            "batch_size": preset.batch_size,
+            "weight_decay": preset.weight_decay,
+            "optimizer": "adagrad",
+            "seed": 0,
+            "data": None,
+            "workers": 1,
+            "device": "cpu",
+            "log_every": 10,
+        }
+        options = cls(**{**defaults, **given})
+        options.check()
+        return options
+
+    def check(self):
+        """Raises TinyfaceError naming the first option that is impossible."""
+        for name, least in (
+            ("steps", 1), ("batch_size", 2), ("warmup", 0), ("seed", 0), ("workers", 0),
+            ("log_every", 1), ("val_every", 1), ("save_every", 1),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                raise TinyfaceError(
+                    f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}"
+                )
+        for name in ("lr", "weight_decay"):
+            if not math.isfinite(getattr(self, name)) or getattr(self, name) < 0 or (name == "lr" and not self.lr):
+                raise TinyfaceError(
+                    f"--{name.replace('_', '-')} must be a number greater than 0, got {getattr(self, name)}"
+                )
+        if self.optimizer not in OPTIMIZERS:
+            raise TinyfaceError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
+        optim.schedule(self.schedule, self.steps, self.warmup)
+        backend.check_device(self.device)
+
+    def new_optimizer(self, network):
+        return OPTIMIZERS[self.optimizer](network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+
+# ---------------------------------------------------------------- train-seg
+
+
+def train_segmentation(given, out=None, resume=False, say=print):
+    """Train the parser. Returns the run's folder.
+
+    given: {option: value or None}; out: folder, else the next free one under runs/; say: prints a line.
+    """
+    folder = run_folder("seg", given, out, resume)
+    saved = resumable(folder, resume)
+    options = Options.settle("segmentation", given, saved and saved.training["options"])
+    data = find_data(options.data, "labels", say)
+    make_folder(folder)
+    preset = find_preset(options.preset)
+    backend.seed(options.seed)
+    task = tasks.SegmentationTask(SegmentationNet(preset.width, preset.size))
+    result = fit(task, options, folder, data, {"command": "train-seg"}, saved, say)
+    if result is not None:
+        say(format_region_table(result, REGIONS))
+        report(folder, task.summarise(result) | {"iou": named(REGIONS, result.iou()), "f1": named(REGIONS, result.f1())})
+    draw_curve(folder, "mean_iou")
+    draw_parsing(folder, data, preset.size)
+    say(f"the run is in {folder}: {train.BEST} to use, {train.LAST} to go on from, {train.LOG}, curve.png, parsing.png")
+    return folder
+
+
+# ---------------------------------------------------------------- train-attr
+
+
+def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say=print):
+    """Train one attribute network per mode ("avg", "ssp", "ssg"), report each and, of several, the average.
+
+    seg_weights: the parser's file; else the last one trained, else the shipped one. Returns the run's folder.
+    """
+    folder = run_folder("attr", given, out, resume)
+    states = {mode: resumable(folder / mode, resume) for mode in modes}
+    saved = next((state for state in states.values() if state), None)
+    options = Options.settle("attributes", given, saved and saved.training["options"])
+    data = find_data(options.data, "attributes", say)
+    preset = find_preset(options.preset)
+    parser = None
+    if any(HEADS_NEEDED[mode] for mode in modes):
+        kept = folder / PARSER
+        source = kept if resume and kept.exists() else find_parser(seg_weights, preset.size, say)
+        parser = load_parser(source)
+    make_folder(folder)
+    if parser is not None and source != kept:
+        atomic_write(kept, Path(source).read_bytes())
+
+    finished = []
+    for mode in modes:
+        backend.seed(options.seed)
+        task = tasks.AttributeTask(AttributeNet(preset.width, mode, preset.size), parser)
+        notes = {"command": f"train-attr ({mode})"}
+        fit(task, options, make_folder(folder / mode), data, notes, states[mode], say)
+        draw_curve(folder / mode, "error")
+        best = checkpoint.load_network(folder / mode / train.BEST)
+        finished.append(tasks.AttributeTask(best, parser))
+    split = validation_split(data, "attributes")
+    if split:
+        dataset = open_dataset(data, split, "attributes")
+        summary, table = judge(finished, dataset)
+        guess = majority_error(open_dataset(data, "train", "attributes").attributes, dataset.attributes)[1]
+        say(table)
+        say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
+        report(folder, {"split": split, "majority_error": guess, "networks": summary})
+    say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use, {REPORT}")
+    return folder
+
+
+def judge(attribute_tasks, dataset):
+    """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
+    size = tuple(attribute_tasks[0].network.config["size"])
+    cache = SampleCache(dataset, "attributes", size)
+    measured = {}
+    for task in attribute_tasks:
+        measured[task.network.mode] = tasks.validation(task, dataset, VALIDATION_BATCH, size, cache)
+    if len(attribute_tasks) > 1:
+        batches = tasks.batches_in_order(dataset, "attributes", VALIDATION_BATCH, size, cache)
+        measured[" + ".join(measured)] = tasks.evaluate_average(attribute_tasks, batches)
+    lines = [f"{'network':<14}{'error %':>10}{'AP %':>10}{'balanced %':>12}"]
+    summary = {}
+    for name, metrics in measured.items():
+        e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
+        lines.append(f"{name:<14}{100 * e:>10.2f}{100 * ap:>10.2f}{100 * balanced:>12.2f}")
+        summary[name] = {
+            "error": e,
+            "average_precision": ap,
+            "balanced_accuracy": balanced,
+            "per_attribute": {
+                "error": named(ATTRIBUTES, metrics.error),
+                "average_precision": named(ATTRIBUTES, metrics.average_precision),
+                "balanced_accuracy": named(ATTRIBUTES, metrics.balanced_accuracy),
+            },
+        }
+    last = format_attribute_table(metrics, ATTRIBUTES)
+    return summary, "\n".join([f"{name}, attribute by attribute:", last, "", *lines])
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def evaluate(weights, data=None, split=None, seg_weights=None, batch_size=VALIDATION_BATCH, as_json=False, say=print):
+    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each and averaged.
+
+    weights: checkpoint files or run folders. split: else test where there is one, else val.
+    """
+    from .predict import find_networks
+
+    parsers, readers, beside = find_networks(weights)
+    whisper = (lambda text: None) if as_json else say
+    result = {}
+    if parsers and not readers:
+        data_path = find_data(data, "labels", whisper)
+        dataset = open_dataset(data_path, split or evaluation_split(data_path, "labels"), "labels")
+        whisper(f"split {dataset.split}: {len(dataset)} faces")
+        for path, parser in parsers:
+            size = tuple(parser.config["size"])
+            task = tasks.SegmentationTask(parser)
+            confusion = tasks.validation(task, dataset, batch_size, size)
+            result[str(path)] = task.summarise(confusion) | {
+                "mean_f1": confusion.mean_f1(),
+                "iou": named(REGIONS, confusion.iou()),
+                "f1": named(REGIONS, confusion.f1()),
+            }
+            whisper(f"{path}\n{format_region_table(confusion, REGIONS)}")
+    else:
+        data_path = find_data(data, "attributes", whisper)
+        dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
+        whisper(f"split {dataset.split}: {len(dataset)} faces")
+        parser = None
+        if any(HEADS_NEEDED[network.mode] for _, network in readers):
+            size = tuple(readers[0][1].config["size"])
+            parser = load_parser(seg_weights or beside or find_parser(None, size, whisper))
+        result, table = judge([tasks.AttributeTask(network, parser) for _, network in readers], dataset)
+        whisper(table)
+    if as_json:
+        say(json.dumps({"data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result}))
+    return result
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def fit(task, options, folder, data, notes, saved, say):
+    """Train a task's network in a folder, or go on with it from `saved`; returns the last validation's result.
+
+    None where there is nothing to validate on, or nothing was left to do.
+    """
+    network = task.network
+    need = task.targets
+    notes = {**notes, "data": str(data), "options": dataclasses.asdict(options)}
+    optimizer = options.new_optimizer(network)
+    schedule = optim.schedule(options.schedule, options.steps, options.warmup)
+    start = 0
+    if saved:
+        network.load_state_dict(saved.network.state_dict())
+        optimizer.load_state_dict(saved.optimizer)
+        backend.set_random_state(saved.training["random"])
+        start = saved.training["step"]
+        say(f"{folder}: going on after step {start} of {options.steps}")
+    if start == options.steps and (folder / train.BEST).exists():
+        return None
+    size = tuple(network.config["size"])
+    dataset = open_dataset(data, "train", need)
+    val_split = validation_split(data, need)
+    if val_split:
+        val = open_dataset(data, val_split, need)
+        cache = SampleCache(val, need, size)
+        judge = train.Validation(
+            lambda: tasks.validation(task, val, VALIDATION_BATCH, size, cache), options.val_every, folder, notes
+        )
+    else:
+        say(f"{data}: no validation split, so the best network is the last one")
+        judge = train.KeepLast(folder, notes)
+    saver = train.Saver(options.save_every, folder, dataclasses.asdict(options), notes)
+    label = folder.name
+    with TrainLoader(
+        dataset, need, options.batch_size, size, options.seed, workers=options.workers, start_step=start
+    ) as loader:
+        trainer = train.Trainer(task, optimizer, schedule, loader, options.steps, options.log_every)
+        trainer.step, trainer.best = start, saved.training["best"] if saved else None
+        trainer.callbacks = [
+            train.Progress(label, options.batch_size),
+            train.JsonLog(folder, options.batch_size),
+            judge,
+            saver,
+        ]
+        if not saved:
+            saver.save(trainer)
+        try:
+            trainer.run()
+        finally:
+            saver.close()
+    return getattr(judge, "result", None)
+
+
+def run_folder(kind, given, out, resume):
+    """Where a run goes: --out; else runs/<kind>-<preset>, or with a number behind it if that is taken.
+
+    With resume, the newest of these. Raises TinyfaceError where there is none to resume.
+    """
+    if out is not None:
+        return Path(out)
+    name = f"{kind}-{given.get('preset') or 'small'}"
+    taken = sorted(RUNS.glob(f"{name}-[0-9]*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    if (RUNS / name).exists():
+        taken.insert(0, RUNS / name)
+    if resume:
+        if not taken:
+            raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
+        return taken[-1]
+    if not taken:
+        return RUNS / name
+    return RUNS / f"{name}-{int(taken[-1].name.rsplit('-', 1)[1]) + 1 if taken[-1].name != name else 2}"
+
+
+def resumable(folder, resume):
+    """The checkpoint to go on from; None for a run that begins. Raises TinyfaceError before anything is overwritten."""
+    last = folder / train.LAST
+    if resume:
+        return checkpoint.load(last) if last.exists() else None
+    if last.exists():
+        raise TinyfaceError(
+            f"--out {folder}: holds a run already; go on with it by --resume, or choose another folder"
+        )
+    return None
+
+
+def find_data(path, need, say):
+    """The folder of the data set; without one, toy faces, drawn if they are not there yet. Says what was found."""
+    if path is None:
+        path = TOYFACES
+        if not path.exists():
+            draw_toyfaces(path, say=say)
+    say(f"{path}: {describe(path, need)}")
+    return path
+
+
+def draw_toyfaces(path, train=2000, val=300, test=300, seed=0, say=print):
+    """Draw a set of toy faces, saying how far it is."""
+    from .data.toyfaces import draw_dataset
+
+    total = train + val + test
+    say(f"{path}: drawing {total} toy faces")
+    draw_dataset(path, train=train, val=val, test=test, seed=seed)
+
+
+def validation_split(data, need):
+    """The name of the split to validate on while training: "val", or None."""
+    return "val" if split_sizes(data, need)["val"] else None
+
+
+def evaluation_split(data, need):
+    """ "test" where the data set has one, else "val"."""
+    return "test" if split_sizes(data, need)["test"] else "val"
+
+
+def find_parser(seg_weights, size, say):
+    """The parser's file: the one named; else the last one trained for this image size; else the shipped one."""
+    if seg_weights is not None:
+        return Path(seg_weights)
+    trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path, which in [*((path, "the last one trained") for path in trained), (WEIGHTS / PARSER, "the shipped one")]:
+        if path.exists() and tuple(load_parser(path).config["size"]) == tuple(size):
+            say(f"parser: {path}, {which}")
+            return path
+    raise TinyfaceError(
+        f"--seg-weights: no parser for images of {size[0]}×{size[1]} found in {RUNS}/seg* or {WEIGHTS}; "
+        "train one with train-seg and the same --preset, or name its file"
+    )
+
+
+def load_parser(path):
+    """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
+    network = checkpoint.load_network(path)
+    if not isinstance(network, SegmentationNet):
+        raise TinyfaceError(
+            f"--seg-weights {path}: holds an {type(network).__name__}, a SegmentationNet is needed; "
+            "give a file made by train-seg"
+        )
+    return network
+
+
+def report(folder, measures):
+    """Write report.json."""
+    atomic_write(folder / REPORT, json.dumps(measures, indent=1))
+
+
+def named(names, values):
+    """{name: value}, None where a measure is undefined."""
+    return {name: None if math.isnan(v) else float(v) for name, v in zip(names, values, strict=True)}
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def draw_curve(folder, measure):
+    """curve.png: loss and validation measure over the steps."""
+    from .visualize import save_png, training_curve
+
+    records = [{"step": r["step"], **r.get("validation", r)} for r in train.read_log(folder / train.LOG)]
+    save_png(training_curve(records, measure=measure), folder / "curve.png")
+
+
+def draw_parsing(folder, data, size, faces=6):
+    """parsing.png: some faces the network never trained on, their true regions, and the ones it sees."""
+    import numpy as np
+
+    from .data.transforms import to_network_input
+    from .visualize import parsing_sheet, save_png
+
+    dataset = open_dataset(data, validation_split(data, "labels") or "train", "labels")
+    indices = range(min(faces, len(dataset)))
+    images = np.stack([dataset.image(i, size) for i in indices])
+    truth = np.stack([dataset.labels(i, size) for i in indices])
+    parser = checkpoint.load_network(folder / train.BEST)
+    save_png(parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth), folder / "parsing.png")
