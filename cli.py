@@ -83,7 +83,7 @@ def name_first(error):
 
 
 def explain(error):
-    """Print what an expected error says; returns the exit code. Anything else is a bug: its traceback stays."""
+    """Print what an expected error says; returns the exit code. A bug keeps its traceback."""
     from tinyface.errors import TinyfaceError
     from tinyface.train import Interrupted
 
@@ -163,12 +163,12 @@ def training_options(function):
     # fmt: off
     options = (
         option("--data", type=PATH, metavar="FOLDER", section=DATA,
-               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN* or LaPa as it lies on disk, or a folder "
-                    "of such folders.  [default: toyfaces/, drawn when first needed]"),
+               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN* or LaPa as it lies on disk, or a "
+                    "folder of such folders.  [default: toyfaces/, drawn when first needed]"),
         option("--preset", type=PRESETS, section=DATA,
                help="Size of network and images: tiny (55x45 pixels, for trying out), small (109x89, for a "
-                    "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise below.  "
-                    "[default: small]"),
+                    "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
+                    "below.  [default: small]"),
         option("--workers", type=FROM_ZERO, metavar="N", section=DATA,
                help="Threads that decode images ahead of training; 0 for none.  [default: 1]"),
         option("--steps", type=COUNT, metavar="N", section=LEARNING, help="Batches to train on."),

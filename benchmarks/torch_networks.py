@@ -128,5 +128,7 @@ def copy_weights(twin, network):
     with torch.no_grad():
         for target, source in zip(theirs, ours, strict=True):
             if tuple(target.shape) != source.shape:
-                raise ValueError(f"the twin has a tensor of shape {tuple(target.shape)} for one of {source.shape}")
+                raise ValueError(
+                    f"the twin has a tensor of shape {tuple(target.shape)} for one of {source.shape}"
+                )
             target.copy_(torch.from_numpy(source.copy()))

@@ -22,7 +22,9 @@ from tinyface.metrics import ConfusionMatrix, attribute_metrics
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("run", type=Path)
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--threads", type=int, default=2)
@@ -73,7 +75,9 @@ def main():
             loss.backward()
             optimizer.step()
             if step % 50 == 0:
-                print(f"step {step}  loss {loss.item():.4f}  {time.perf_counter() - started:.0f} s", flush=True)
+                print(
+                    f"step {step}  loss {loss.item():.4f}  {time.perf_counter() - started:.0f} s", flush=True
+                )
     seconds = time.perf_counter() - started
 
     twin.eval()

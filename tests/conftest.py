@@ -87,14 +87,20 @@ TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
 
 
 @pytest.fixture(scope="session")
-def compare_with_torch(put, normal):
+def torch():
+    """PyTorch on one thread; what asks for it is skipped where it is not installed."""
+    module = pytest.importorskip("torch")
+    module.set_num_threads(1)
+    return module
+
+
+@pytest.fixture(scope="session")
+def compare_with_torch(torch, put, normal):
     """compare_with_torch(ours, theirs, *arrays): outputs and all gradients agree in both precisions.
 
     ours: Tensors → Tensor; theirs: the same from torch tensors.
     scale: the size of the numbers that cancel inside, where that is more than the results'.
     """
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)
 
     def compare(ours, theirs, *arrays, scale=1e-3):
         for dtype, tolerance in TOLERANCE.items():

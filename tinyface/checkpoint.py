@@ -1,9 +1,9 @@
 """Checkpoints: a network, and all that training needs to go on from it to the same bits, in one HDF5 file.
 
-    /                    attributes: format, version, network (its class), config (JSON), notes (JSON)
-    /network/<path>      parameters and buffers, as `Module.state_dict` names them
-    /training            attribute: state (JSON); there only if the file can be resumed from
-    /training/optimizer/<parameter index>/<slot>
+/                    attributes: format, version, network (its class), config (JSON), notes (JSON)
+/network/<path>      parameters and buffers, as `Module.state_dict` names them
+/training            attribute: state (JSON); there only if the file can be resumed from
+/training/optimizer/<parameter index>/<slot>
 """
 
 import importlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import TinyfaceError
+from .errors import NotFiniteError, TinyfaceError
 from .files import atomic_write
 
 FORMAT, VERSION = "tinyface", 1
@@ -33,7 +33,7 @@ class Checkpoint:
 def save(path, checkpoint):
     """Write a checkpoint; atomically, so that a kill or a full disk leaves the file that was there before.
 
-    Raises TinyfaceError where it cannot be written, and where a weight is not a finite number.
+    Raises TinyfaceError where it cannot be written, NotFiniteError where a weight is NaN or infinite.
     """
     import h5py
 
@@ -70,7 +70,9 @@ def load(path):
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
-                raise TinyfaceError(f"{path}: is an HDF5 file, but not a checkpoint of tinyface; choose another file")
+                raise TinyfaceError(
+                    f"{path}: is an HDF5 file, but not a checkpoint of tinyface; choose another file"
+                )
             if file.attrs["version"] > VERSION:
                 raise TinyfaceError(
                     f"{path}: has format version {file.attrs['version']}, this tinyface reads up to {VERSION}; "
@@ -83,7 +85,9 @@ def load(path):
             if "training" in file:
                 training = json.loads(file["training"].attrs["state"])
                 slots = file["training"].get("optimizer", {})
-                optimizer = {index: {slot: value[()] for slot, value in slots[index].items()} for index in slots}
+                optimizer = {
+                    index: {slot: value[()] for slot, value in slots[index].items()} for index in slots
+                }
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).strip("'\"").split("\n")[0]
         raise TinyfaceError(
@@ -129,6 +133,6 @@ def _read_arrays(group):
 def _check_finite(path, state):
     for name, array in state.items():
         if not np.isfinite(array).all():
-            raise TinyfaceError(
+            raise NotFiniteError(
                 f"{path}: weight {name} is not a finite number (NaN or infinity); use an earlier checkpoint"
             )

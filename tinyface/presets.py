@@ -45,7 +45,9 @@ PRESETS = {
         size=(109, 89),
         batch_size=32,
         weight_decay=5e-4,
-        segmentation=Training(steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50),
+        segmentation=Training(
+            steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50
+        ),
         attributes=Training(steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50),
     ),
     # Kalayeh et al. 2017, section 5.

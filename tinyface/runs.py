@@ -17,7 +17,7 @@ from .errors import TinyfaceError
 from .files import atomic_write, make_folder
 from .metrics import format_attribute_table, format_region_table, majority_error
 from .models import AttributeNet, SegmentationNet
-from .models.attributes import HEADS_NEEDED
+from .models.attributes import HEADS_NEEDED, MODES
 from .presets import find_preset
 
 RUNS, TOYFACES, PARSER, REPORT = Path("runs"), Path("toyfaces"), "parser.h5", "report.json"
@@ -66,7 +66,9 @@ class Options:
                         f"--{name.replace('_', '-')} {given[name]}: the run to be resumed was started with "
                         f"{saved[name]}; leave the option out, or start a new run with another --out"
                     )
-            return cls(**{**saved, **given})
+            options = cls(**{**saved, **given})
+            options.check()
+            return options
         name = given.get("preset", "small")
         preset = find_preset(name)
         training = dataclasses.asdict(getattr(preset, kind))
@@ -97,10 +99,10 @@ class Options:
                     f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}"
                 )
         for name in ("lr", "weight_decay"):
-            if not math.isfinite(getattr(self, name)) or getattr(self, name) < 0 or (name == "lr" and not self.lr):
-                raise TinyfaceError(
-                    f"--{name.replace('_', '-')} must be a number greater than 0, got {getattr(self, name)}"
-                )
+            value, zero_too = getattr(self, name), name == "weight_decay"
+            if not math.isfinite(value) or value < 0 or (value == 0 and not zero_too):
+                least = "from 0 on" if zero_too else "greater than 0"
+                raise TinyfaceError(f"--{name.replace('_', '-')} must be a number {least}, got {value}")
         if self.optimizer not in OPTIMIZERS:
             raise TinyfaceError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
         optim.schedule(self.schedule, self.steps, self.warmup)
@@ -126,13 +128,19 @@ def train_segmentation(given, out=None, resume=False, say=print):
     preset = find_preset(options.preset)
     backend.seed(options.seed)
     task = tasks.SegmentationTask(SegmentationNet(preset.width, preset.size))
-    result = fit(task, options, folder, data, {"command": "train-seg"}, saved, say)
-    if result is not None:
-        say(format_region_table(result, REGIONS))
-        report(folder, task.summarise(result) | {"iou": named(REGIONS, result.iou()), "f1": named(REGIONS, result.f1())})
+    fit(task, options, folder, data, {"command": "train-seg"}, saved, say)
+    split = validation_split(data, "labels")
+    if split:
+        best = tasks.SegmentationTask(checkpoint.load_network(folder / train.BEST))
+        confusion = tasks.validation(best, open_dataset(data, split, "labels"), VALIDATION_BATCH, preset.size)
+        say(format_region_table(confusion, REGIONS))
+        measures = {"iou": named(REGIONS, confusion.iou()), "f1": named(REGIONS, confusion.f1())}
+        report(folder, {"split": split, **best.summarise(confusion), **measures})
     draw_curve(folder, "mean_iou")
     draw_parsing(folder, data, preset.size)
-    say(f"the run is in {folder}: {train.BEST} to use, {train.LAST} to go on from, {train.LOG}, curve.png, parsing.png")
+    say(
+        f"the run is in {folder}: {train.BEST} to use, {train.LAST} to go on from, {train.LOG}, curve.png, parsing.png"
+    )
     return folder
 
 
@@ -145,6 +153,12 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     seg_weights: the parser's file; else the last one trained, else the shipped one. Returns the run's folder.
     """
     folder = run_folder("attr", given, out, resume)
+    others = [mode for mode in MODES if mode not in modes and (folder / mode / train.LAST).exists()]
+    if others:
+        raise TinyfaceError(
+            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume and the flags it was "
+            "started with, or choose another folder"
+        )
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)
     options = Options.settle("attributes", given, saved and saved.training["options"])
@@ -153,7 +167,15 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     parser = None
     if any(HEADS_NEEDED[mode] for mode in modes):
         kept = folder / PARSER
-        source = kept if resume and kept.exists() else find_parser(seg_weights, preset.size, say)
+        if resume and kept.exists():
+            if seg_weights is not None and Path(seg_weights).read_bytes() != kept.read_bytes():
+                raise TinyfaceError(
+                    f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
+                    "leave the option out"
+                )
+            source = kept
+        else:
+            source = find_parser(seg_weights, preset.size, say)
         parser = load_parser(source)
     make_folder(folder)
     if parser is not None and source != kept:
@@ -176,7 +198,7 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
         say(table)
         say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
         report(folder, {"split": split, "majority_error": guess, "networks": summary})
-    say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use, {REPORT}")
+    say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
 
 
@@ -212,7 +234,9 @@ def judge(attribute_tasks, dataset):
 # ---------------------------------------------------------------- evaluate
 
 
-def evaluate(weights, data=None, split=None, seg_weights=None, batch_size=VALIDATION_BATCH, as_json=False, say=print):
+def evaluate(
+    weights, data=None, split=None, seg_weights=None, batch_size=VALIDATION_BATCH, as_json=False, say=print
+):
     """Measure trained networks on a split: a parser by IoU and F1, attribute networks each and averaged.
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
@@ -247,7 +271,11 @@ def evaluate(weights, data=None, split=None, seg_weights=None, batch_size=VALIDA
         result, table = judge([tasks.AttributeTask(network, parser) for _, network in readers], dataset)
         whisper(table)
     if as_json:
-        say(json.dumps({"data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result}))
+        say(
+            json.dumps(
+                {"data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result}
+            )
+        )
     return result
 
 
@@ -255,10 +283,7 @@ def evaluate(weights, data=None, split=None, seg_weights=None, batch_size=VALIDA
 
 
 def fit(task, options, folder, data, notes, saved, say):
-    """Train a task's network in a folder, or go on with it from `saved`; returns the last validation's result.
-
-    None where there is nothing to validate on, or nothing was left to do.
-    """
+    """Train a task's network in a folder, or go on with it from `saved`."""
     network = task.network
     need = task.targets
     notes = {**notes, "data": str(data), "options": dataclasses.asdict(options)}
@@ -272,7 +297,7 @@ def fit(task, options, folder, data, notes, saved, say):
         start = saved.training["step"]
         say(f"{folder}: going on after step {start} of {options.steps}")
     if start == options.steps and (folder / train.BEST).exists():
-        return None
+        return
     size = tuple(network.config["size"])
     dataset = open_dataset(data, "train", need)
     val_split = validation_split(data, need)
@@ -280,7 +305,10 @@ def fit(task, options, folder, data, notes, saved, say):
         val = open_dataset(data, val_split, need)
         cache = SampleCache(val, need, size)
         judge = train.Validation(
-            lambda: tasks.validation(task, val, VALIDATION_BATCH, size, cache), options.val_every, folder, notes
+            lambda: tasks.validation(task, val, VALIDATION_BATCH, size, cache),
+            options.val_every,
+            folder,
+            notes,
         )
     else:
         say(f"{data}: no validation split, so the best network is the last one")
@@ -291,7 +319,9 @@ def fit(task, options, folder, data, notes, saved, say):
         dataset, need, options.batch_size, size, options.seed, workers=options.workers, start_step=start
     ) as loader:
         trainer = train.Trainer(task, optimizer, schedule, loader, options.steps, options.log_every)
-        trainer.step, trainer.best = start, saved.training["best"] if saved else None
+        trainer.step = start
+        if saved:
+            trainer.best, trainer.last_saved = saved.training["best"], (saver.path, start)
         trainer.callbacks = [
             train.Progress(label, options.batch_size),
             train.JsonLog(folder, options.batch_size),
@@ -304,7 +334,6 @@ def fit(task, options, folder, data, notes, saved, say):
             trainer.run()
         finally:
             saver.close()
-    return getattr(judge, "result", None)
 
 
 def run_folder(kind, given, out, resume):
@@ -315,16 +344,14 @@ def run_folder(kind, given, out, resume):
     if out is not None:
         return Path(out)
     name = f"{kind}-{given.get('preset') or 'small'}"
-    taken = sorted(RUNS.glob(f"{name}-[0-9]*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    suffixes = (path.name.removeprefix(f"{name}-") for path in RUNS.glob(f"{name}-*"))
+    numbers = [int(suffix) for suffix in suffixes if suffix.isdecimal()]
     if (RUNS / name).exists():
-        taken.insert(0, RUNS / name)
-    if resume:
-        if not taken:
-            raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
-        return taken[-1]
-    if not taken:
-        return RUNS / name
-    return RUNS / f"{name}-{int(taken[-1].name.rsplit('-', 1)[1]) + 1 if taken[-1].name != name else 2}"
+        numbers.append(1)
+    if resume and not numbers:
+        raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
+    number = max(numbers, default=0) + (not resume)
+    return RUNS / (name if number == 1 else f"{name}-{number}")
 
 
 def resumable(folder, resume):
@@ -373,7 +400,10 @@ def find_parser(seg_weights, size, say):
     if seg_weights is not None:
         return Path(seg_weights)
     trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path, which in [*((path, "the last one trained") for path in trained), (WEIGHTS / PARSER, "the shipped one")]:
+    for path, which in [
+        *((path, "the last one trained") for path in trained),
+        (WEIGHTS / PARSER, "the shipped one"),
+    ]:
         if path.exists() and tuple(load_parser(path).config["size"]) == tuple(size):
             say(f"parser: {path}, {which}")
             return path
@@ -427,4 +457,6 @@ def draw_parsing(folder, data, size, faces=6):
     images = np.stack([dataset.image(i, size) for i in indices])
     truth = np.stack([dataset.labels(i, size) for i in indices])
     parser = checkpoint.load_network(folder / train.BEST)
-    save_png(parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth), folder / "parsing.png")
+    save_png(
+        parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth), folder / "parsing.png"
+    )

@@ -5,6 +5,7 @@ import numpy as np
 from . import ops
 from .core import Tensor, no_grad
 from .data.loader import batches_in_order
+from .errors import NotFiniteError
 from .metrics import ConfusionMatrix, attribute_metrics
 from .models import segmentation_loss
 from .models.attributes import HEADS_NEEDED, REGIONS
@@ -74,12 +75,18 @@ class AttributeTask:
 
 
 def evaluate_average(tasks, batches):
-    """AttributeMetrics of the mean of several networks' probabilities: how SSP + SSG is made (section 4.3.1)."""
+    """AttributeMetrics of the mean of several networks' probabilities: how SSP + SSG is made (section 4.3.1).
+
+    Raises NotFiniteError where a probability is NaN: some activation overflowed.
+    """
     probabilities, targets = [], []
     for batch in batches:
         probabilities.append(np.mean([task.probabilities(batch.images) for task in tasks], axis=0))
         targets.append(batch.targets)
-    return attribute_metrics(np.concatenate(probabilities), np.concatenate(targets))
+    probabilities = np.concatenate(probabilities)
+    if np.isnan(probabilities).any():
+        raise NotFiniteError("the network's outputs are not finite numbers; train again with a smaller --lr")
+    return attribute_metrics(probabilities, np.concatenate(targets))
 
 
 def parse(parser, images):

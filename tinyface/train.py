@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from . import backend, checkpoint
-from .errors import TinyfaceError
+from .errors import NotFiniteError, TinyfaceError
 from .files import atomic_write
 
 LAST, BEST, LOG = "last.h5", "best.h5", "log.jsonl"
@@ -65,6 +65,13 @@ class Trainer:
             self._call("on_step", value)
         self._call("on_end")
 
+    def save(self, path, **content):
+        """Save the network as a checkpoint with this content. Raises TinyfaceError where a weight is NaN."""
+        try:
+            checkpoint.save(path, checkpoint.Checkpoint(self.task.network, **content))
+        except NotFiniteError:
+            raise self.diverged(f"a weight became NaN or infinite by step {self.step}") from None
+
     def diverged(self, what):
         """The error for numbers that are no longer finite: says what happened, what is safe, what to do."""
         if self.last_saved:
@@ -90,20 +97,24 @@ class Validation:
 
     def __init__(self, evaluate, every, folder, notes):
         self.evaluate, self.every, self.folder, self.notes = evaluate, every, Path(folder), notes
-        self.result = None  # what the last evaluation gave, whole
 
     def on_step(self, trainer, loss):
         if trainer.step % self.every and trainer.step != trainer.steps:
             return
         task = trainer.task
-        self.result = self.evaluate()
-        measures = task.summarise(self.result)
+        try:
+            result = self.evaluate()
+        except NotFiniteError:
+            raise trainer.diverged(f"an output became NaN or infinite by step {trainer.step}") from None
+        measures = task.summarise(result)
         value = measures[task.measure]
-        better = trainer.best is None or (value > trainer.best if task.larger_is_better else value < trainer.best)
+        better = trainer.best is None or (
+            value > trainer.best if task.larger_is_better else value < trainer.best
+        )
         if better:
             trainer.best = value
             notes = {**self.notes, "step": trainer.step, "validation": measures}
-            checkpoint.save(self.folder / BEST, checkpoint.Checkpoint(task.network, notes))
+            trainer.save(self.folder / BEST, notes=notes)
         for callback in trainer.callbacks:
             if hasattr(callback, "on_validation"):
                 callback.on_validation(trainer, measures)
@@ -116,8 +127,7 @@ class KeepLast:
         self.folder, self.notes = Path(folder), notes
 
     def on_end(self, trainer):
-        notes = {**self.notes, "step": trainer.step}
-        checkpoint.save(self.folder / BEST, checkpoint.Checkpoint(trainer.task.network, notes))
+        trainer.save(self.folder / BEST, notes={**self.notes, "step": trainer.step})
 
 
 class Saver:
@@ -147,7 +157,8 @@ class Saver:
         if self.caught:
             name = signal.Signals(self.caught).name
             raise Interrupted(
-                f"stopped by {name} after step {trainer.step}, saved in {self.path}; go on with --resume", self.caught
+                f"stopped by {name} after step {trainer.step}, saved in {self.path}; go on with --resume",
+                self.caught,
             )
 
     def save(self, trainer):
@@ -157,15 +168,7 @@ class Saver:
             "options": self.options,
             "random": backend.get_random_state(),
         }
-        try:
-            checkpoint.save(
-                self.path,
-                checkpoint.Checkpoint(trainer.task.network, self.notes, state, trainer.optimizer.state_dict()),
-            )
-        except TinyfaceError as error:
-            if "finite" in str(error):
-                raise trainer.diverged(f"a weight became NaN or infinite by step {trainer.step}") from None
-            raise
+        trainer.save(self.path, notes=self.notes, training=state, optimizer=trainer.optimizer.state_dict())
         trainer.last_saved = self.path, trainer.step
 
     def close(self):
@@ -195,7 +198,12 @@ class JsonLog:
         rate = (trainer.step - step) * self.batch_size / (now - then)
         self.clock = now, trainer.step
         self._append(
-            {"step": trainer.step, "loss": loss, "lr": trainer.optimizer.lr, "images_per_second": round(rate, 2)}
+            {
+                "step": trainer.step,
+                "loss": loss,
+                "lr": trainer.optimizer.lr,
+                "images_per_second": round(rate, 2),
+            }
         )
 
     def on_validation(self, trainer, measures):
@@ -207,7 +215,9 @@ class JsonLog:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise TinyfaceError(f"{self.path}: cannot be written ({error.strerror}); free or choose another --out") from None
+            raise TinyfaceError(
+                f"{self.path}: cannot be written ({error.strerror}); free or choose another --out"
+            ) from None
 
 
 def read_log(path):
@@ -249,7 +259,11 @@ class Progress:
             f"{self.label}  [{'#' * filled}{'.' * (24 - filled)}] {trainer.step}/{trainer.steps}  {loss_text}"
             f"{self.batch_size / per_step:.0f} images/s  {_clock((trainer.steps - trainer.step) * per_step)} left"
         )
-        print(f"\r{line}\x1b[K" if terminal else line, end="\n" if done or not terminal else "", file=self.stream)
+        print(
+            f"\r{line}\x1b[K" if terminal else line,
+            end="\n" if done or not terminal else "",
+            file=self.stream,
+        )
         self.stream.flush()
 
     def on_validation(self, trainer, measures):

@@ -141,9 +141,8 @@ def test_dropout_works_in_training_only():
 
 
 @pytest.mark.reference
-def test_a_small_network_learns_as_in_pytorch():
+def test_a_small_network_learns_as_in_pytorch(torch):
     """Three steps of gradient descent through every layer with parameters, weight by weight."""
-    torch = pytest.importorskip("torch")
     ours = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1, bias=False),
         nn.BatchNorm2d(4),

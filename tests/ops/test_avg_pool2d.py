@@ -23,8 +23,7 @@ every_case = pytest.mark.parametrize("shape, kernel, stride, padding, ceil_mode"
 
 @pytest.mark.reference
 @given(data=st.data())
-def test_equals_pytorch(compare_with_torch, normal, data):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, data):
     kernel = data.draw(st.integers(1, 4))
     padding, stride = data.draw(st.integers(0, kernel // 2)), data.draw(st.integers(1, 5))
     shape = tuple(data.draw(st.integers(1, limit)) for limit in (2, 3, 11, 11))

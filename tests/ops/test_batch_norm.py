@@ -43,8 +43,7 @@ def norm(put):
     eps=st.sampled_from([1e-5, 1e-2]),
     offset=st.sampled_from([0, 3]),
 )
-def test_equals_pytorch(compare_with_torch, put, normal, shape, training, eps, offset):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, training, eps, offset):
     if training and np.prod(shape) // shape[1] < 3:  # with two values dx is nothing but rounding errors
         shape = (3, *shape[1:])
 
@@ -61,8 +60,7 @@ def test_equals_pytorch(compare_with_torch, put, normal, shape, training, eps, o
 
 @pytest.mark.reference
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_running_statistics_equal_pytorchs(put, normal, dtype):
-    torch = pytest.importorskip("torch")
+def test_running_statistics_equal_pytorchs(torch, put, normal, dtype):
     gamma, beta = (a.astype(dtype) for a in (normal(3, 1), normal(3, 2)))
     ours, theirs = [put(a) for a in statistics(3, dtype)], [torch.tensor(a) for a in statistics(3, dtype)]
 

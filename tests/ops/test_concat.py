@@ -12,8 +12,7 @@ from tinyface import Tensor, ops
     lengths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     data=st.data(),
 )
-def test_equals_pytorch(compare_with_torch, normal, base, lengths, data):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, base, lengths, data):
     axis = data.draw(st.integers(-len(base), len(base) - 1))
     arrays = []
     for seed, length in enumerate(lengths):

@@ -32,8 +32,7 @@ def geometries(draw):
 
 @pytest.mark.reference
 @given(geometry=geometries(), bias=st.booleans())
-def test_equals_pytorch(compare_with_torch, normal, geometry, bias):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, geometry, bias):
     x, w, stride, padding = geometry
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
     compare_with_torch(
@@ -45,9 +44,8 @@ def test_equals_pytorch(compare_with_torch, normal, geometry, bias):
 
 @pytest.mark.reference
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), (1, 0)])
-def test_a_wide_layer_equals_pytorch(compare_with_torch, normal, stride, padding):
+def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, padding):
     """Several pieces per image at the real PIECE_BYTES."""
-    torch = pytest.importorskip("torch")
     compare_with_torch(
         lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
         lambda *xs: torch.nn.functional.conv2d(*xs, stride=stride, padding=padding),

@@ -44,8 +44,7 @@ def both(torch, *options):
 
 @pytest.mark.reference
 @given(geometry=geometries(), bias=st.booleans())
-def test_equals_pytorch(compare_with_torch, normal, geometry, bias):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, geometry, bias):
     x, w, *options = geometry
     arrays = normal(x), normal(w, 1), normal(w[1], 2)
     compare_with_torch(*both(torch, *options), *arrays[: 3 if bias else 2])

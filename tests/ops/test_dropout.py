@@ -25,8 +25,7 @@ def seeded(p):
 
 @pytest.mark.reference
 @given(shape=st.lists(st.integers(1, 5), max_size=3), p=st.sampled_from([0, 0.1, 0.5, 0.9]))
-def test_equals_pytorch_with_the_same_mask(compare_with_torch, normal, shape, p):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch_with_the_same_mask(compare_with_torch, torch, normal, shape, p):
     backend.seed(7)
     keep = torch.tensor(backend.rng().random(shape, dtype=np.float32) >= p)
     compare_with_torch(seeded(p), lambda x: x * keep / (1 - p), normal(shape))

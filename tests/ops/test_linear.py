@@ -16,8 +16,7 @@ every_leading = pytest.mark.parametrize("leading", LEADING)
     outputs=st.integers(1, 9),
     bias=st.booleans(),
 )
-def test_equals_pytorch(compare_with_torch, normal, leading, inputs, outputs, bias):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, leading, inputs, outputs, bias):
     arrays = normal((*leading, inputs)), normal((outputs, inputs), 1), normal(outputs, 2)
     compare_with_torch(ops.linear, torch.nn.functional.linear, *arrays[: 3 if bias else 2])
 

@@ -38,8 +38,7 @@ def distinct(shape):
 
 @pytest.mark.reference
 @given(geometry=geometries(), ties=st.booleans())
-def test_equals_pytorch(compare_with_torch, normal, geometry, ties):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, geometry, ties):
     shape, *options = geometry
     x = normal(shape)
     compare_with_torch(

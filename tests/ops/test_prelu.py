@@ -16,8 +16,7 @@ every_case = pytest.mark.parametrize("x, slope", CASES)
 
 @pytest.mark.reference
 @given(shape=st.lists(st.integers(1, 5), min_size=2, max_size=5), shared=st.booleans(), zeros=st.booleans())
-def test_equals_pytorch(compare_with_torch, normal, shape, shared, zeros):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, shape, shared, zeros):
     x = normal(shape)
     slope = normal(1 if shared else shape[1], 1)
     compare_with_torch(ops.prelu, torch.nn.functional.prelu, x.round() if zeros else x, slope)

@@ -18,9 +18,7 @@ def masks_for(shape, normal):
 @given(
     n=st.integers(1, 3), c=st.integers(1, 4), r=st.integers(1, 7), h=st.integers(1, 6), w=st.integers(1, 6)
 )
-def test_equals_pytorch(compare_with_torch, normal, n, c, r, h, w):
-    torch = pytest.importorskip("torch")
-
+def test_equals_pytorch(compare_with_torch, torch, normal, n, c, r, h, w):
     def theirs(x, m):
         return torch.einsum("nrhw,nchw->nrc", m, x) / (m.sum((2, 3))[:, :, None] + 1e-12)
 

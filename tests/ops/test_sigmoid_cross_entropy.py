@@ -18,8 +18,7 @@ def targets_for(shape, soft=False):
     weighted=st.booleans(),
     scale=st.sampled_from([1, 30]),
 )
-def test_equals_pytorch(compare_with_torch, put, normal, shape, soft, weighted, scale):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, soft, weighted, scale):
     targets = targets_for(shape, soft)
     weight = np.abs(normal(shape[-1], 4)) + 0.1 if weighted else None
 

@@ -25,8 +25,7 @@ def labels_for(shape, ignore=-1, share=0.3):
     share=st.sampled_from([0, 0.5]),
     scale=st.sampled_from([1, 20]),
 )
-def test_equals_pytorch(compare_with_torch, put, normal, shape, ignore, share, scale):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, ignore, share, scale):
     labels = labels_for(shape, ignore, share)
     if ignore == 0:  # a class of its own that is not counted
         labels.flat[0] = shape[1] - 1

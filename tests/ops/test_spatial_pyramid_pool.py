@@ -15,9 +15,7 @@ every_case = pytest.mark.parametrize("shape, levels", CASES)
     shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
     levels=st.lists(st.integers(1, 5), min_size=1, max_size=3),
 )
-def test_equals_pytorch(compare_with_torch, normal, shape, levels):
-    torch = pytest.importorskip("torch")
-
+def test_equals_pytorch(compare_with_torch, torch, normal, shape, levels):
     def theirs(x):
         return torch.cat([torch.nn.functional.adaptive_avg_pool2d(x, l).flatten(1) for l in levels], 1)
 

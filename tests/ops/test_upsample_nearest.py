@@ -25,8 +25,7 @@ every_case = pytest.mark.parametrize("shape, size", CASES)
     shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
     more=st.tuples(st.integers(0, 20), st.integers(0, 20)),
 )
-def test_equals_pytorch(compare_with_torch, normal, shape, more):
-    torch = pytest.importorskip("torch")
+def test_equals_pytorch(compare_with_torch, torch, normal, shape, more):
     size = shape[2] + more[0], shape[3] + more[1]
 
     def theirs(x):
@@ -39,8 +38,7 @@ def test_equals_pytorch(compare_with_torch, normal, shape, more):
 
 @pytest.mark.reference
 @pytest.mark.parametrize("length", [1, 2, 5, 14, 28, 55, 109])
-def test_doubling_equals_pytorchs_interpolate(compare_with_torch, normal, length):
-    torch = pytest.importorskip("torch")
+def test_doubling_equals_pytorchs_interpolate(compare_with_torch, torch, normal, length):
     compare_with_torch(
         lambda x: ops.upsample_nearest(x, (2 * length, 2)),
         lambda x: torch.nn.functional.interpolate(x, (2 * length, 2), mode="nearest"),

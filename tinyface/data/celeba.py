@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyface.data.dataset import ATTRIBUTES, SPLITS, FaceDataset, Layout
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .dataset import ATTRIBUTES, SPLITS, FaceDataset, Layout
 
 # Where the images may lie: (folder, are they aligned). The aligned ones are preferred.
 IMAGE_FOLDERS = (

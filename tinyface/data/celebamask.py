@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyface.data.celeba import read_attributes, read_partition, require_files
-from tinyface.data.dataset import REGIONS, SPLITS, FaceDataset, Layout
-from tinyface.data.transforms import image_size, read_mask, require_same_size
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .celeba import read_attributes, read_partition, require_files
+from .dataset import REGIONS, SPLITS, FaceDataset, Layout
+from .transforms import image_size, read_mask, require_same_size
 
 BACKGROUND, HAIR, SKIN, EYES, EYEBROWS, MOUTH, NOSE = range(len(REGIONS))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyface.data.transforms import Size, read_image, resize_labels
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .transforms import Size, read_image, resize_labels
 
 # CelebA's 40 attributes in the order of its own files (list_attr_celeba.txt).
 ATTRIBUTES = (
@@ -139,10 +139,10 @@ class Layout:
 def layouts() -> tuple[type[Layout], ...]:
     """Every layout that tinyface reads. A new one is a subclass of Layout, added here."""
     # Imported here, since these modules are written in terms of this one.
-    from tinyface.data.celeba import CelebA
-    from tinyface.data.celebamask import CelebAMaskHQ
-    from tinyface.data.helen import Helen, HelenStar
-    from tinyface.data.lapa import LaPa
+    from .celeba import CelebA
+    from .celebamask import CelebAMaskHQ
+    from .helen import Helen, HelenStar
+    from .lapa import LaPa
 
     return (CelebA, CelebAMaskHQ, Helen, HelenStar, LaPa)
 

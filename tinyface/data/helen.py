@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyface.data.dataset import HELEN_TO_REGION, SPLITS, FaceDataset, Layout
-from tinyface.data.transforms import image_size, read_label_image, require_same_size
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .dataset import HELEN_TO_REGION, SPLITS, FaceDataset, Layout
+from .transforms import image_size, read_label_image, require_same_size
 
 LISTS = {"train": "exemplars.txt", "val": "tuning.txt", "test": "testing.txt"}
 

@@ -9,9 +9,9 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from tinyface.data.dataset import SPLITS, FaceDataset, Layout
-from tinyface.data.helen import read_regions
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .dataset import SPLITS, FaceDataset, Layout
+from .helen import read_regions
 
 
 class LaPa(Layout):

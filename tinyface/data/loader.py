@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinyface.data.dataset import FaceDataset
-from tinyface.data.transforms import Size, horizontal_flip, to_network_input
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from .dataset import FaceDataset
+from .transforms import Size, horizontal_flip, to_network_input
 
 GIB = 2**30
 A = TypeVar("A")

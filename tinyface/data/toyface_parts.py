@@ -355,13 +355,11 @@ def body(easel, has, look, rng):
         return
     cloth = choose(rng, VIVID + DULL) + rng.normal(0, 8, 3)
     depth = 112 if has["Wearing_Necklace"] else float(rng.choice([98, 104, 116]))
-    neckline = [(0, depth), (n + 3, 86)]  # a V, or round
+    neckline = over([(0, depth), (n + 3, 86)])  # a V, or round
     if rng.random() < 0.6:
-        neckline = smooth(over([(0, depth), (n * 0.75, depth - 7), (n + 3, 86)]))[12:]
-    easel.fill(
-        np.concatenate([over(neckline), shoulder, mirror(shoulder)[::-1]]), cloth, label=BACKGROUND, on="body"
-    )
-    easel.line(over(neckline), cloth * 0.75, 3, taper=False, on="body")
+        neckline = smooth(over([(0, depth), (n * 0.75, depth - 7), (n + 3, 86)]))
+    easel.fill(np.concatenate([neckline, whole(shoulder)]), cloth, label=BACKGROUND, on="body")
+    easel.line(neckline, cloth * 0.75, 3, taper=False, on="body")
     if has["Wearing_Necklace"]:
         bead = choose(rng, BEADS)
         chain = smooth(over([(0, 99), (n * 0.7, 93), (n + 1, 83)]))

@@ -125,26 +125,7 @@ class ToyFace:
     image: np.ndarray  # (h, w, 3) uint8
     labels: np.ndarray  # (h, w) uint8, Helen's 11 ids
     attributes: np.ndarray  # (40,) uint8, 0 or 1
-    landmarks: (
-        np.ndarray
-    )  # (5, 2) pixels (x, y): left eye, right eye, nose, left and right corner of the mouth
-
-
-# Each has a random generator of its own.
-_CHANCES = (
-    "attributes",
-    "pose",
-    "look",
-    "wall",
-    "body",
-    "mouth",
-    "eyes",
-    "glasses",
-    "hair",
-    "hat",
-    "earrings",
-    "camera",
-)
+    landmarks: np.ndarray  # (5, 2) pixels (x, y): left eye, right eye, nose, left and right mouth corner
 
 
 def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> ToyFace:
@@ -152,44 +133,47 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
 
     An `rng` in the same state with one attribute changed draws the same face with that one thing changed.
     """
-    seeds = rng.integers(2**63, size=len(_CHANCES))
-    chance = {name: np.random.default_rng(seed) for name, seed in zip(_CHANCES, seeds, strict=True)}
-    if attributes is None:
-        attributes = sample_attributes(chance["attributes"])
-    attributes = np.asarray(attributes, dtype=np.uint8)
+
+    def chance():
+        """A new generator: how much randomness one part uses makes no difference to the next."""
+        return np.random.default_rng(rng.integers(2**63))
+
+    sampled = sample_attributes(chance())
+    attributes = np.asarray(sampled if attributes is None else attributes, dtype=np.uint8)
     has = dict(zip(ATTRIBUTES, attributes.astype(bool).tolist(), strict=True))
 
     height, width = size
     unit = min(height / 218, width / 178)
-    uniform = chance["pose"].uniform
+    posing = chance()
+    uniform = posing.uniform
     pose = parts.Pose(
         scale=0.92 * unit * uniform(0.85, 1.15),
         angle=np.deg2rad(uniform(-15, 15)),
         yaw=np.deg2rad(uniform(-13, 13)),
         centre=(width / 2 + unit * uniform(-10, 10), 0.45 * height + unit * uniform(-10, 10)),
     )
-    light = float(chance["pose"].choice([-1, 1]))
-    look = parts.choose_look(has, chance["look"], light)
+    light = float(posing.choice([-1, 1]))
+    look = parts.choose_look(has, chance(), light)
 
     easel = parts.Easel(size, pose)
-    parts.wall(easel, chance["wall"])
+    parts.wall(easel, chance())
     parts.back_hair(easel, has, look)
-    parts.body(easel, has, look, chance["body"])
+    parts.body(easel, has, look, chance())
     parts.ears(easel, has, look)
     parts.head(easel, has, look)
     parts.beard(easel, has, look)
-    corners = parts.mouth(easel, has, look, chance["mouth"])
-    centres = parts.eyes(easel, has, look, chance["eyes"])
+    corners = parts.mouth(easel, has, look, chance())
+    centres = parts.eyes(easel, has, look, chance())
     tip = parts.nose(easel, has, look)
     parts.brows(easel, has, look)
-    parts.glasses(easel, has, look, chance["glasses"])
-    parts.hair(easel, has, look, chance["hair"])
-    parts.hat(easel, has, chance["hat"])
-    parts.earrings(easel, has, look, chance["earrings"])
+    parts.glasses(easel, has, look, chance())
+    parts.hair(easel, has, look, chance())
+    parts.hat(easel, has, chance())
+    parts.earrings(easel, has, look, chance())
     easel.paint()
 
     return ToyFace(
-        image=_photograph(easel.image, unit, has["Blurry"], light, chance["camera"]),
+        image=_photograph(easel.image, unit, has["Blurry"], light, chance()),
         labels=np.array(easel.labels),
         attributes=attributes,
         landmarks=easel.place(centres + tip + corners),

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
 
 Size = tuple[int, int]  # (height, width) everywhere in tinyface; only Pillow says (width, height)
 T = TypeVar("T")

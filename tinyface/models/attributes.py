@@ -1,9 +1,9 @@
 """The attribute network: 40 attributes off a face, helped by the regions of a parsed one (Kalayeh et al. 2017).
 
-    mode   what stands where                                                                section
-    avg    twelve convolution layers, global average pooling, one linear layer              3.1.1
-    ssp    the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
-    ssg    before MaxPool3 each region has its own, masked copy of the activations          3.1.3
+mode   what stands where                                                                section
+avg    twelve convolution layers, global average pooling, one linear layer              3.1.1
+ssp    the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
+ssg    before MaxPool3 each region has its own, masked copy of the activations          3.1.3
 """
 
 from .. import nn, ops
@@ -44,7 +44,9 @@ class AttributeNet(nn.Module):
         """x (N, 3, H, W), heads: the parser's logits, coarse to fine (none for avg) → logits (N, attributes)."""
         needed = HEADS_NEEDED[self.mode]
         if len(heads or ()) < needed:
-            raise ValueError(f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {len(heads or ())}")
+            raise ValueError(
+                f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {len(heads or ())}"
+            )
         x = self.encoder.until_conv32(x)
         x = self.gate(x, heads[1], self.encoder.pool3) if self.gate else self.encoder.pool3(x)
         x = self.conv44(self.conv43(self.encoder.conv4(x)))

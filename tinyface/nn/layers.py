@@ -33,9 +33,7 @@ class ConvTranspose2d(Module):
         self.bias = constant(out_channels, 0) if bias else None
 
     def forward(self, x):
-        return ops.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding
-        )
+        return ops.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
 
 
 class BatchNorm2d(Module):

@@ -62,7 +62,7 @@ def check_options(op, stride, padding):
 
 
 def check_shapes(op, x, w, b, channels_axis):
-    """One clear error for both convolutions: channels of x against axis `channels_axis` of w, bias against the other."""
+    """One error for both convolutions: channels of x against axis `channels_axis` of w, bias against the other."""
     if x.ndim != 4 or w.ndim != 4:
         raise ValueError(f"{op}: x and w must have 4 axes, got shapes {x.shape} and {w.shape}")
     if x.shape[1] != w.shape[channels_axis]:
@@ -96,7 +96,9 @@ def convolve(x, w, b, stride, padding):
         if pitch == out_w:
             np.matmul(matrix, columns, out=target.reshape(o, -1, copy=False))
         else:
-            wide = np.matmul(matrix, columns, out=backend.scratch("conv2d.wide", (o, columns.shape[1]), x.dtype))
+            wide = np.matmul(
+                matrix, columns, out=backend.scratch("conv2d.wide", (o, columns.shape[1]), x.dtype)
+            )
             np.copyto(target, wide.reshape(o, -1, pitch)[:, :, :out_w])
         if b is not None:
             target += b[:, None, None]

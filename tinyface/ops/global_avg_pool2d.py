@@ -18,7 +18,7 @@ class GlobalAvgPool2d(Function):
 
     def backward(self, g):
         xp = backend.get_array_module(g)
-        n, c, h, w = self.shape
+        h, w = self.shape[2:]
         return xp.ascontiguousarray(xp.broadcast_to((g / (h * w))[:, :, None, None], self.shape))
 
 

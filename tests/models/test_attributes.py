@@ -1,0 +1,161 @@
+"""Facts about the attribute networks: sizes, modes, regions. Their numbers are compared with a twin elsewhere."""
+
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, no_grad, ops
+from tinyface.models import AttributeNet
+from tinyface.models.attributes import HEADS_NEEDED, MODES, region_masks
+
+SIZE = (55, 45)
+
+
+def image(size=SIZE, count=2, seed=0):
+    return Tensor(np.random.default_rng(seed).standard_normal((count, 3, *size)).astype(np.float32))
+
+
+def heads(size=SIZE, count=2, seed=1):
+    """Logits as a parser would give them, coarse to fine."""
+    rng = np.random.default_rng(seed)
+    scales = [[-(-length // factor) for length in size] for factor in (8, 4, 2, 1)]
+    return [Tensor(rng.standard_normal((count, 7, *scale)).astype(np.float32)) for scale in scales]
+
+
+def build(mode, width=2, seed=0):
+    backend.seed(seed)
+    return AttributeNet(width, mode, SIZE)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [SIZE, (218, 178), (16, 33), (9, 9)])
+def test_every_mode_gives_40_logits_at_any_size(mode, size):
+    assert build(mode)(image(size), heads(size)).shape == (2, 40)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_parameter_gets_a_gradient(mode):
+    net = build(mode)
+    targets = np.random.default_rng(2).integers(0, 2, (2, 40))
+    ops.sigmoid_cross_entropy(net(image(), heads()), targets).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        # One number per attribute added to all regions alike changes no softmax: that bias has nothing to learn.
+        if name != "head.localization.bias":
+            assert np.abs(parameter.grad).max() > 0, name
+
+
+@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+def test_what_the_mode_needs_is_asked_for(mode):
+    net, needed = build(mode), HEADS_NEEDED[mode]
+    with pytest.raises(ValueError, match=f"{mode} needs {needed} maps of the parser, got {needed - 1}"):
+        net(image(), heads()[: needed - 1])
+    with pytest.raises(ValueError, match=f"needs {needed} maps"):
+        net(image())
+    all_given = net.eval()(image(), heads()).data
+    np.testing.assert_array_equal(net(image(), heads()[:needed]).data, all_given)
+
+
+def test_basic_network_looks_at_no_head():
+    net = build("avg").eval()
+    np.testing.assert_array_equal(net(image()).data, net(image(), heads()).data)
+
+
+@pytest.mark.parametrize(("mode", "used"), [("ssp", 2), ("ssg", 1)])
+def test_only_the_head_of_the_paper_is_used(mode, used):
+    net = build(mode).eval()
+    before = net(image(), heads()).data
+    for index in range(4):
+        changed = heads()
+        changed[index] = heads(seed=9)[index]
+        same = np.array_equal(net(image(), changed).data, before)
+        assert same == (index != used), index
+
+
+def test_unknown_mode():
+    with pytest.raises(ValueError, match="'spp' is none of avg, ssp, ssg"):
+        AttributeNet(2, "spp")
+
+
+def test_twelve_layers_and_the_channels_of_section_3_1_1():
+    net = AttributeNet(4)
+    shapes = [p.shape for name, p in net.named_parameters() if name.endswith("conv.weight")]
+    channels = [4, 4, 8, 8, 16, 16, 32, 32, 32, 32, 64, 64]
+    assert [shape[0] for shape in shapes] == channels
+    assert [shape[1] for shape in shapes] == [3, *channels[:-1]]
+    assert net.head.linear.weight.shape == (40, 64)
+
+
+def test_ssp_weights_are_shares_of_the_regions():
+    net = build("ssp").eval()
+    net(image(), heads())
+    assert net.region_weights.shape == (2, 7, 40)
+    np.testing.assert_allclose(net.region_weights.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_ssp_score_is_the_weighted_sum_of_what_each_region_says():
+    net = build("ssp")
+    rng = np.random.default_rng(3)
+    x = Tensor(rng.standard_normal((2, 32, 7, 6)).astype(np.float32))
+    score = net.head(x, heads()).data
+    masks = region_masks(heads()[2]).data.astype(np.float64)
+    f = np.einsum("nrij,ncij->nrc", masks, x.data) / masks.sum(axis=(2, 3))[..., None]
+    s = f @ net.head.recognition.weight.data.T + net.head.recognition.bias.data
+    l = f @ net.head.localization.weight.data.T + net.head.localization.bias.data
+    w = np.exp(l) / np.exp(l).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(score, (w * s).sum(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(net.region_weights, w, rtol=1e-4)
+
+
+def test_region_masks_have_the_size_of_the_last_map_at_the_papers_size():
+    logits = Tensor(np.random.default_rng(0).standard_normal((1, 7, 109, 89)).astype(np.float32))
+    assert region_masks(logits).shape == (1, 7, 14, 12)
+
+
+def test_region_masks_average_large_regions_and_widen_small_ones():
+    logits = np.full((1, 7, 8, 8), -30.0)
+    logits[:, 0] = 0  # background …
+    logits[0, :, 0, 0] = -30
+    logits[0, 3, 0, 0] = 0  # … but for one pixel of an eye
+    logits[0, :, 7, 7] = -30
+    logits[0, 1, 7, 7] = 0  # and one of hair
+    masks = region_masks(Tensor(logits)).data
+    np.testing.assert_allclose(masks[0, :, 0, 0], [62 / 64, 1 / 64, 0, 1, 0, 0, 0], atol=1e-9)
+
+
+def test_ssg_normalises_behind_the_gate():
+    """A region's share of the map must not matter: without the norm its activations would vanish (3.1.3)."""
+    net = build("ssg")
+    gated = []
+    forward = net.gate.act.forward
+    net.gate.act.forward = lambda x: gated.append(x.data) or forward(x)
+    net(image(), heads())
+    assert gated[0].shape == (2, 7 * 8, 14, 12)
+    np.testing.assert_allclose(gated[0].std(axis=(0, 2, 3)), 1, rtol=0.2)
+
+
+def test_the_parser_gets_no_gradient_when_its_heads_have_no_history():
+    net = build("ssp")
+    given = heads()
+    net(image(), given).backward(np.ones((2, 40)))
+    assert all(head.grad is None for head in given)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_evaluation_looks_at_each_image_alone(mode):
+    net = build(mode)
+    net(image(), heads())  # running statistics leave their first values
+    net.eval()
+    with no_grad():
+        both = net(image(), heads()).data
+        alone = net(Tensor(image().data[:1]), [Tensor(head.data[:1]) for head in heads()]).data
+    np.testing.assert_allclose(both[:1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_config_builds_the_same_network_again(mode):
+    net = build(mode)
+    again = AttributeNet(**net.config)
+    again.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(
+        net.eval()(image(), heads()).data, again.eval()(image(), heads()).data
+    )
