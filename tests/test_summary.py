@@ -136,7 +136,7 @@ def test_text_is_aligned_and_adds_up():
     title, network = next(networks_of("tiny"))
     rows = summarise(network)
     first, *table = format_summary(title, rows).split("\n")
-    assert first.startswith("Segmentation network: 0.0 M parameters")
+    assert first.startswith("Segmentation network: 0.1 M parameters")
     assert len({len(line) for line in table}) == 1
     assert len(table) == len(rows) + 5
     total = f"{sum(p.size for p in network.parameters()):,}"
@@ -146,7 +146,10 @@ def test_text_is_aligned_and_adds_up():
 def test_all_presets_and_checkpoints(tmp_path):
     assert [title.split()[0] for title, _ in networks_of("small")] == ["Segmentation", "Basic", "SSP", "SSG"]
     for _, network in networks_of("tiny"):
-        assert network.config["size"] == PRESETS["tiny"].size and network.config["width"] == PRESETS["tiny"].width
+        assert (
+            network.config["size"] == PRESETS["tiny"].size
+            and network.config["width"] == PRESETS["tiny"].width
+        )
     save(tmp_path / "net.h5", Checkpoint(AttributeNet(2, "ssg", (16, 16))))
     [(title, network)] = load_networks([tmp_path / "net.h5"])
     assert title == f"{tmp_path / 'net.h5'}: SSG attribute network" and network.mode == "ssg"

@@ -88,12 +88,12 @@ def load(path):
                 optimizer = {
                     index: {slot: value[()] for slot, value in slots[index].items()} for index in slots
                 }
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        _check_finite(path, state)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = str(error).strip("'\"").split("\n")[0]
         raise TinyfaceError(
             f"{path}: damaged or no HDF5 file ({reason}); use another checkpoint or train again"
         ) from None
-    _check_finite(path, state)
     if any(array.dtype == np.float64 for array in state.values()):
         network.to(np.float64)
     try:

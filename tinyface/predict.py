@@ -5,7 +5,7 @@ reading = reader.read("photo.jpg")
 print(to_text(reading))
 """
 
-from collections import Counter
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,11 +166,11 @@ def pictures(reading):
 
 def distinct_stems(paths):
     """File names without suffix; "-2", "-3" … behind one that comes again, so that nothing is overwritten."""
-    seen, stems = Counter(), []
+    stems = []
     for path in paths:
         stem = Path(path).stem
-        seen[stem] += 1
-        stems.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        stems.append(next(name for name in itertools.chain([stem], numbered) if name not in stems))
     return stems
 
 

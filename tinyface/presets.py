@@ -46,9 +46,9 @@ PRESETS = {
         batch_size=32,
         weight_decay=5e-4,
         segmentation=Training(
-            steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50
+            steps=1200, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
         ),
-        attributes=Training(steps=1500, lr=0.02, schedule="cosine", warmup=20, val_every=250, save_every=50),
+        attributes=Training(steps=800, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(

@@ -95,7 +95,7 @@ def test_ssp_weights_are_shares_of_the_regions():
 def test_ssp_score_is_the_weighted_sum_of_what_each_region_says():
     net = build("ssp")
     rng = np.random.default_rng(3)
-    x = Tensor(rng.standard_normal((2, 32, 7, 6)).astype(np.float32))
+    x = Tensor(rng.standard_normal((2, 32, 4, 3)).astype(np.float32))
     score = net.head(x, heads()).data
     masks = region_masks(heads()[2]).data.astype(np.float64)
     f = np.einsum("nrij,ncij->nrc", masks, x.data) / masks.sum(axis=(2, 3))[..., None]
@@ -156,6 +156,4 @@ def test_config_builds_the_same_network_again(mode):
     net = build(mode)
     again = AttributeNet(**net.config)
     again.load_state_dict(net.state_dict())
-    np.testing.assert_array_equal(
-        net.eval()(image(), heads()).data, again.eval()(image(), heads()).data
-    )
+    np.testing.assert_array_equal(net.eval()(image(), heads()).data, again.eval()(image(), heads()).data)

@@ -20,7 +20,12 @@ def image(height=55, width=45, count=2, seed=0):
 
 def test_the_four_heads_have_the_sizes_of_table_1(net):
     heads = net(Tensor(image(218, 178, count=1)))
-    assert [head.shape for head in heads] == [(1, 7, 28, 23), (1, 7, 55, 45), (1, 7, 109, 89), (1, 7, 218, 178)]
+    assert [head.shape for head in heads] == [
+        (1, 7, 28, 23),
+        (1, 7, 55, 45),
+        (1, 7, 109, 89),
+        (1, 7, 218, 178),
+    ]
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 16), (15, 1), (17, 31), (1, 1)])
