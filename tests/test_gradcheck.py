@@ -145,12 +145,12 @@ def test_integers_and_other_things_are_handed_on():
     seen = []
 
     def fn(x, labels, tensor, options):
-        seen.append((labels, tensor, options))
+        seen.append((labels, tensor, options, tensor.item()))
         return ops.softmax_cross_entropy(x, labels) * tensor * options["factor"]
 
     labels, tensor, options = np.array([0, 2]), Tensor(np.array(3)), {"factor": 2.0}
     gradcheck(fn, X, labels, tensor, options)
-    assert all(a is labels and b is tensor and c is options for a, b, c in seen)
+    assert all(a is labels and b is tensor and c is options and value == 3 for a, b, c, value in seen)
     assert tensor.grad is None
 
 

@@ -1,0 +1,282 @@
+import errno
+import io
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, checkpoint, optim
+from tinyface.checkpoint import Checkpoint
+from tinyface.errors import NotFiniteError, TinyfaceError
+from tinyface.models import AttributeNet, SegmentationNet
+
+SIZE = (11, 9)
+NETWORKS = {
+    "segmentation": lambda: SegmentationNet(1, SIZE),
+    "segmentation, norm behind the heads": lambda: SegmentationNet(1, SIZE, head_norm=True),
+    "avg": lambda: AttributeNet(1, "avg", SIZE),
+    "ssp": lambda: AttributeNet(1, "ssp", SIZE),
+    "ssg": lambda: AttributeNet(1, "ssg", SIZE, attributes=5),
+}
+
+
+def make_network(name="avg", dtype=np.float32):
+    """A network whose weights and running statistics are all different."""
+    backend.seed(0)
+    network = NETWORKS[name]().to(dtype)
+    rng = np.random.default_rng(0)
+    for array in [*(p.data for p in network.parameters()), *network.buffers()]:
+        array += rng.uniform(0, 1, array.shape).astype(dtype)
+    return network
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint with everything in it."""
+    path = tmp_path / "last.h5"
+    network = make_network()
+    optimizer = optim.AdaGrad(network.parameters())
+    take_steps(network, optimizer, 1)
+    checkpoint.save(path, Checkpoint(network, {"a": 1}, {"step": 1}, optimizer.state_dict()))
+    return path
+
+
+def take_steps(network, optimizer, count, start=0):
+    for step in range(start, start + count):
+        rng = np.random.default_rng(step)
+        for parameter in network.parameters():
+            parameter.grad = rng.standard_normal(parameter.shape).astype(parameter.data.dtype)
+        optimizer.step()
+
+
+def assert_same(one, other):
+    assert list(one) == list(other)
+    for name in one:
+        assert one[name].dtype == other[name].dtype, name
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def error_of(path):
+    """What loading says; the same for a network alone."""
+    with pytest.raises(TinyfaceError) as caught:
+        checkpoint.load(path)
+    with pytest.raises(TinyfaceError) as again:
+        checkpoint.load_network(path)
+    assert str(again.value) == str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_round_trip(tmp_path, name, dtype):
+    network = make_network(name, dtype)
+    notes = {"command": "train-seg", "measures": {"mean_iou": 1 / 3}, "name": "Gesichter ✓"}
+    checkpoint.save(tmp_path / "best.h5", Checkpoint(network, notes))
+    backend.seed(99)  # a new network begins with other weights
+    back = checkpoint.load(tmp_path / "best.h5")
+    assert type(back.network) is type(network)
+    assert json.dumps(back.network.config) == json.dumps(network.config)
+    assert back.notes == notes and back.training is None and back.optimizer is None
+    assert_same(back.network.state_dict(), network.state_dict())
+    assert os.listdir(tmp_path) == ["best.h5"]
+
+
+def test_load_network_gives_what_the_file_holds_ready_for_use(tmp_path):
+    for name in NETWORKS:
+        network = make_network(name)
+        checkpoint.save(tmp_path / "f.h5", Checkpoint(network))
+        back = checkpoint.load_network(str(tmp_path / "f.h5"))
+        assert type(back) is type(network)
+        assert not any(module.training for _, module in back.named_modules())
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 3, *SIZE)).astype(np.float32))
+    network = make_network("segmentation").eval()
+    checkpoint.save(tmp_path / "f.h5", Checkpoint(network))
+    for one, other in zip(network(x), checkpoint.load_network(tmp_path / "f.h5")(x), strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_training_state_comes_back_exactly(tmp_path):
+    backend.seed(7)
+    backend.rng().random(13)
+    training = {
+        "step": 3,
+        "best": 0.1 + 0.2,
+        "options": {"lr": 1e-3, "data": None},
+        "random": backend.get_random_state(),
+    }
+    checkpoint.save(tmp_path / "f.h5", Checkpoint(make_network(), training=training, optimizer={}))
+    expected = backend.rng().random(5)
+    back = checkpoint.load(tmp_path / "f.h5")
+    assert back.training == training
+    backend.set_random_state(back.training["random"])
+    np.testing.assert_array_equal(backend.rng().random(5), expected)
+
+
+@pytest.mark.parametrize("make", [optim.AdaGrad, optim.Adam, optim.SGD, lambda p: optim.SGD(p, momentum=0.9)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_training_goes_on_to_the_same_bits(tmp_path, make, dtype):
+    network = make_network("ssp", dtype)
+    optimizer = make(network.parameters())
+    take_steps(network, optimizer, 3)
+    checkpoint.save(tmp_path / "f.h5", Checkpoint(network, {}, {"step": 3}, optimizer.state_dict()))
+    take_steps(network, optimizer, 3, start=3)
+
+    back = checkpoint.load(tmp_path / "f.h5")
+    again = make(back.network.parameters())
+    again.load_state_dict(back.optimizer)
+    take_steps(back.network, again, 3, start=3)
+    assert_same(back.network.state_dict(), network.state_dict())
+    for index, slots in optimizer.state_dict().items():
+        assert_same({k: np.asarray(v) for k, v in again.state_dict()[index].items()},
+                    {k: np.asarray(v) for k, v in slots.items()})  # fmt: skip
+
+
+# ---------------------------------------------------------------- files that are not what they should be
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
+def test_truncated(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    assert "damaged or no HDF5 file (" in error_of(saved)
+
+
+def test_the_last_byte_missing(saved):
+    saved.write_bytes(saved.read_bytes()[:-1])
+    error_of(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 5000, b"\x89HDF\r\n\x1a\n", b"not a network\n" * 100])
+def test_something_else(saved, content):
+    saved.write_bytes(content)
+    assert "damaged or no HDF5 file (" in error_of(saved)
+
+
+def test_garbage_in_the_middle_never_ends_in_a_traceback(saved):
+    """It may go unnoticed where it hits a weight; it must not raise anything but TinyfaceError."""
+    content = saved.read_bytes()
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        start = int(rng.integers(0, 4000))  # where HDF5 keeps its tables
+        damaged[start : start + 16] = rng.bytes(16)
+        saved.write_bytes(damaged)
+        try:
+            checkpoint.load(saved)
+        except TinyfaceError as error:
+            noticed += 1
+            assert str(error).startswith(f"{saved}: ") and "\n" not in str(error)
+    assert noticed > 10
+
+
+def test_no_file(tmp_path):
+    (tmp_path / "folder.h5").mkdir()
+    for name in ("missing.h5", "folder.h5"):
+        assert "no such file; give the path of a checkpoint" in error_of(tmp_path / name)
+
+
+def test_foreign_hdf5(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["weights"] = np.ones(3)
+    assert "is an HDF5 file, but not a checkpoint of tinyface" in error_of(tmp_path / "other.h5")
+
+
+def set_attribute(name, value):
+    return lambda file: file.attrs.__setitem__(name, value)
+
+
+def replace(name, value):
+    def change(file):
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return change
+
+
+DAMAGE = {
+    "another format": (set_attribute("format", "other"), "not a checkpoint of tinyface"),
+    "newer version": (set_attribute("version", 2), "has format version 2, this tinyface reads up to 1; update tinyface"),
+    "version as text": (set_attribute("version", "new"), "damaged"),
+    "unknown network": (set_attribute("network", "FutureNet"), "a network of unknown kind FutureNet; update tinyface"),
+    "no config": (lambda file: file.attrs.__delitem__("config"), "damaged"),
+    "config is no JSON": (set_attribute("config", "{"), "damaged"),
+    "config is a list": (set_attribute("config", "[1]"), "damaged"),
+    "config with an unknown option": (set_attribute("config", '{"depth": 3}'), "damaged"),
+    "config of a network beyond all memory": (set_attribute("config", '{"width": 1000000}'), "damaged"),
+    "notes are a number": (set_attribute("notes", 3), "damaged"),
+    "no weights": (lambda file: file.__delitem__("network"), "damaged"),
+    "weights are one array": (replace("network", np.ones(3)), "damaged"),
+    "a weight missing": (lambda file: file.__delitem__("network/head.linear.bias"), "missing ['head.linear.bias']"),
+    "a weight too many": (replace("network/extra", np.ones(3)), "unexpected ['extra']"),
+    "a weight of another shape": (replace("network/head.linear.bias", np.ones(3)), "head.linear.bias has shape (3,)"),
+    "a weight is text": (replace("network/head.linear.bias", "text"), "damaged"),
+    "a weight is NaN": (replace("network/head.linear.bias", np.full(40, np.nan)),
+                        "weight head.linear.bias is not a finite number"),
+    "a weight is infinite": (replace("network/head.linear.bias", np.full(40, -np.inf)),
+                             "weight head.linear.bias is not a finite number"),
+    "training without state": (replace("training", 3), "damaged"),
+    "optimizer is one array": (replace("training/optimizer", np.ones(3)), "damaged"),
+    "a slot is one array": (replace("training/optimizer/0", np.ones(3)), "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_told_in_one_line(saved, case):
+    change, text = DAMAGE[case]
+    with h5py.File(saved, "r+") as file:
+        change(file)
+    assert text in error_of(saved)
+
+
+# ---------------------------------------------------------------- writes that fail
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("what", ["parameter", "buffer"])
+def test_a_weight_that_is_not_finite_is_not_saved(saved, what, value):
+    before = saved.read_bytes()
+    network = make_network()
+    array = network.parameters()[-1].data if what == "parameter" else network.buffers()[-1]
+    array[0] = value
+    with pytest.raises(NotFiniteError, match=f"{saved}: weight .* is not a finite number"):
+        checkpoint.save(saved, Checkpoint(network))
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]
+
+
+class Disk(io.FileIO):
+    """A file on a disk that has 1000 bytes left."""
+
+    def write(self, content):
+        super().write(content[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("broken", ["write", "fsync", "replace"])
+def test_a_full_disk_leaves_the_old_checkpoint(saved, monkeypatch, broken):
+    before = saved.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if broken == "write":
+        monkeypatch.setattr("builtins.open", Disk)
+    else:
+        monkeypatch.setattr(os, broken, full)
+    network = make_network()
+    network.parameters()[0].data += 1
+    with pytest.raises(TinyfaceError) as caught:
+        checkpoint.save(saved, Checkpoint(network))
+    monkeypatch.undo()
+    assert str(caught.value).startswith(f"{saved}: cannot be written (No space left on device)")
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]
+    checkpoint.load(saved)

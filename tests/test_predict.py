@@ -1,0 +1,234 @@
+"""Reading photos: the same numbers as evaluation, any photo, every way in which networks lie on disk."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyface import backend, checkpoint
+from tinyface.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.data.transforms import read_image, to_network_input
+from tinyface.errors import TinyfaceError
+from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.predict import (
+    FaceReader,
+    Reading,
+    distinct_stems,
+    find_networks,
+    pictures,
+    to_json,
+    to_text,
+)
+from tinyface.tasks import AttributeTask, parse
+
+SIZE, OTHER = (33, 25), (40, 32)
+
+
+def network(mode, size=SIZE, seed=0):
+    backend.seed(seed)
+    return AttributeNet(2, mode, size).eval()
+
+
+@pytest.fixture(scope="module")
+def parser():
+    backend.seed(5)
+    return SegmentationNet(2, SIZE).eval()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 256, (50, 41, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, parser):
+    """folder(*names): checkpoints under these names, each of the kind that its name says."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / "nets" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mode = next((mode for mode in ("avg", "ssp", "ssg") if mode in name), None)
+            checkpoint.save(path, checkpoint.Checkpoint(network(mode) if mode else parser))
+        return tmp_path / "nets"
+
+    return make
+
+
+def as_input(path, size=SIZE):
+    return to_network_input(read_image(path, size)[None])
+
+
+# ---------------------------------------------------------------- the numbers
+
+
+def test_probabilities_are_those_of_evaluation(photo, parser):
+    for mode in ("avg", "ssp", "ssg"):
+        net = network(mode)
+        expected = AttributeTask(net, parser).probabilities(as_input(photo))[0]
+        np.testing.assert_array_equal(FaceReader(parser, [net]).read(photo).probabilities, expected)
+
+
+def test_several_networks_are_averaged_each_at_its_own_size(photo, parser):
+    nets = [network("ssp"), network("ssg", OTHER, seed=1), network("avg", seed=2)]
+    each = [AttributeTask(net, parser).probabilities(as_input(photo, net.config["size"]))[0] for net in nets]
+    reading = FaceReader(parser, nets).read(photo)
+    np.testing.assert_allclose(reading.probabilities, np.mean(each, axis=0), rtol=1e-6)
+
+
+def test_labels_are_the_parsers_brought_to_the_photos_size(photo, parser):
+    reading = FaceReader(parser, [network("ssp", OTHER)]).read(photo)
+    assert reading.labels.shape == (50, 41) and reading.labels.dtype == np.uint8
+    small = parse(parser, as_input(photo))[0]
+    expected = np.array(Image.fromarray(small).resize((41, 50), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(reading.labels, expected)
+    np.testing.assert_array_equal(reading.image, read_image(photo))
+
+
+def test_region_weights_are_there_with_ssp_only(photo, parser):
+    weights = FaceReader(parser, [network("ssg"), network("ssp")]).read(photo).region_weights
+    assert weights.shape == (len(REGIONS), len(ATTRIBUTES))
+    np.testing.assert_allclose(weights.sum(axis=0), 1, rtol=1e-5)
+    assert FaceReader(parser, [network("ssg")]).read(photo).region_weights is None
+
+
+def test_networks_handed_over_in_training_are_put_to_evaluation(photo, parser):
+    expected = FaceReader(parser, [network("avg")]).read(photo).probabilities
+    reading = FaceReader(parser, [network("avg").train()]).read(photo)
+    np.testing.assert_array_equal(reading.probabilities, expected)
+
+
+def test_parser_alone_and_basic_network_alone(photo, parser):
+    reading = FaceReader(parser).read(photo)
+    assert reading.labels.shape == (50, 41) and reading.probabilities is None
+    assert list(pictures(reading)) == ["parsing"] and list(to_json(reading)) == ["regions"]
+    reading = FaceReader(None, [network("avg")]).read(photo)
+    assert reading.labels is None and reading.probabilities.shape == (40,)
+    assert list(pictures(reading)) == ["attributes"] and list(to_json(reading)) == ["attributes"]
+
+
+# ---------------------------------------------------------------- any photo
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3), (55, 45)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "CMYK"])
+def test_any_size_and_colour_mode(tmp_path, parser, size, mode):
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    Image.new("RGB", size[::-1], (200, 120, 90)).convert(mode).save(path)
+    reading = FaceReader(parser, [network("ssp")]).read(path)
+    assert reading.image.shape == (*size, 3) and reading.labels.shape == size
+    made = pictures(reading)
+    assert made["parsing"].size == size[::-1]
+    assert made["attributes"].width < 3000
+
+
+def test_the_cameras_orientation_is_applied(tmp_path, parser):
+    upright = np.zeros((40, 30, 3), np.uint8)
+    upright[:20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "photo.png", exif=exif)
+    reading = FaceReader(parser).read(tmp_path / "photo.png")
+    np.testing.assert_array_equal(reading.image, upright)
+    assert reading.labels.shape == (40, 30)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n half"])
+def test_a_file_that_is_no_photo_is_named(tmp_path, parser, content):
+    (tmp_path / "photo.png").write_bytes(content)
+    with pytest.raises(TinyfaceError, match=r"photo\.png"):
+        FaceReader(parser).read(tmp_path / "photo.png")
+
+
+# ---------------------------------------------------------------- where networks lie
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("parser.h5", "ssp.h5", "ssg.h5"),  # weights/
+        ("parser.h5", "ssp/best.h5", "ssg/best.h5", "ssp/last.h5"),  # a run of train-attr --ssp --ssg
+    ],
+)
+def test_folders_of_networks(folder, parser, names):
+    path = folder(*names)
+    parsers, readers, beside = find_networks([path])
+    assert [file for file, _ in parsers] == [path / "parser.h5"] and beside == path / "parser.h5"
+    assert [net.mode for _, net in readers] == ["ssp", "ssg"]
+    reader = FaceReader.from_paths([str(path)])
+    assert len(reader.networks) == 2 and isinstance(reader.parser, SegmentationNet)
+
+
+def test_run_of_the_basic_network_and_run_of_the_parser(folder):
+    path = folder("avg/best.h5")
+    reader = FaceReader.from_paths([path])
+    assert reader.parser is None and [net.mode for net in reader.networks] == ["avg"]
+    reader = FaceReader.from_paths([folder("best.h5") / "best.h5"])
+    assert isinstance(reader.parser, SegmentationNet) and not reader.networks
+
+
+@pytest.mark.parametrize("names", [("parser.h5", "ssp.h5"), ("parser.h5", "ssp/best.h5")])
+def test_an_attribute_network_finds_the_parser_beside_it(folder, photo, names):
+    path = folder(*names)
+    _, _, beside = find_networks([path / names[1]])
+    assert beside == path / "parser.h5"
+    alone, together = FaceReader.from_paths([path / names[1]]), FaceReader.from_paths([path])
+    np.testing.assert_array_equal(alone.read(photo).probabilities, together.read(photo).probabilities)
+
+
+def test_files_come_in_any_order_and_twice_counts_once(folder):
+    path = folder("ssp.h5", "any.h5")
+    reader = FaceReader.from_paths([path / "ssp.h5", path / "any.h5", path / "ssp.h5"])
+    assert len(reader.networks) == 1 and isinstance(reader.parser, SegmentationNet)
+
+
+def test_what_is_missing_is_said(folder, tmp_path):
+    path = folder("ssp.h5", "one.h5", "two.h5")
+    with pytest.raises(TinyfaceError, match="ssp network needs a parser"):
+        FaceReader.from_paths([path / "ssp.h5"])
+    with pytest.raises(TinyfaceError, match=r"one\.h5 and .*two\.h5 are both parsers"):
+        FaceReader.from_paths([path / "one.h5", path / "two.h5"])
+    with pytest.raises(TinyfaceError, match="nowhere: no such file or folder"):
+        FaceReader.from_paths([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TinyfaceError, match="empty: no networks in this folder; train some"):
+        FaceReader.from_paths([tmp_path / "empty"])
+
+
+# ---------------------------------------------------------------- showing it
+
+
+@pytest.fixture
+def reading():
+    probabilities = np.full(40, 0.1)
+    probabilities[[20, 31, 39]] = 0.5, 0.987, 0.75
+    labels = np.zeros((4, 5), np.uint8)
+    labels[0], labels[1, 0] = 2, 6
+    return Reading(np.zeros((4, 5, 3), np.uint8), labels, probabilities, None)
+
+
+def test_text_lists_what_reaches_half_likeliest_first(reading):
+    assert to_text(reading).split("\n") == [
+        "  Smiling              98.7 %",
+        "  Young                75.0 %",
+        "  Male                 50.0 %",
+        "  regions: background 70 %, hair 0 %, face skin 25 %, eyes 0 %, eyebrows 0 %, mouth 0 %, nose 5 %",
+    ]
+    assert len(to_text(reading, everything=True).split("\n")) == 41
+    reading.probabilities[:] = 0.2
+    assert "no attribute reaches 50 %" in to_text(reading)
+
+
+def test_json_has_everything(reading):
+    result = to_json(reading)
+    assert list(result["attributes"]) == list(ATTRIBUTES) and list(result["regions"]) == list(REGIONS)
+    assert result["attributes"]["Smiling"] == 0.987
+    assert result["regions"]["face skin"] == 0.25 and sum(result["regions"].values()) == pytest.approx(1)
+
+
+def test_names_of_pictures_do_not_collide():
+    assert distinct_stems(["a/x.jpg", "b/x.png", "x", "y.jpg"]) == ["x", "x-2", "x-3", "y"]
+    stems = distinct_stems(["a/x.jpg", "b/x.jpg", "x-2.jpg"])
+    assert len(set(stems)) == 3
