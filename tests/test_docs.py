@@ -93,7 +93,9 @@ def insert(path, content):
     text = path.read_text(encoding="utf-8")
     lines = content.splitlines(keepends=True)
     known = [line for line in lines if f"\n{line}" in text]
-    assert 0 < len(known) < len(lines), f"{path.name} should have some of these lines, not none or all:\n{content}"
+    assert 0 < len(known) < len(lines), (
+        f"{path.name} should have some of these lines, not none or all:\n{content}"
+    )
     assert text.count("".join(known)) == 1, f"{path.name} does not have these lines side by side: {known}"
     path.write_text(text.replace("".join(known), content), encoding="utf-8")
 
@@ -167,7 +169,9 @@ def test_commands_exist(page):
             if name.startswith("-"):
                 continue
             assert name in commands(), f"{page}: {shlex.join(words)}"
-            commands()[name].make_context(name, arguments)  # raises where an option is unknown or a value wrong
+            commands()[name].make_context(
+                name, arguments
+            )  # raises where an option is unknown or a value wrong
 
 
 @cache
@@ -205,7 +209,11 @@ def test_files_and_names_exist(page):
 def test_the_map_of_the_paper_names_something_in_every_row():
     page = "docs/paper-to-code.md"
     built = text_of(page).split("## Not built yet")[0]
-    rows = [line for line in built.splitlines() if line.startswith("| ") and not line.startswith(("| paper", "| question"))]
+    rows = [
+        line
+        for line in built.splitlines()
+        if line.startswith("| ") and not line.startswith(("| paper", "| question"))
+    ]
     assert len(rows) > 40
     for row in rows:
         assert re.search(r"`tinyface/[\w/.]+\.py: [\w.]+`", row), row
@@ -214,7 +222,10 @@ def test_the_map_of_the_paper_names_something_in_every_row():
 @every_page
 def test_links_lead_somewhere(page):
     text = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
-    anchors = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)}
+    anchors = {
+        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
+        for h in re.findall(r"^#+ (.*)$", text, re.M)
+    }
     for target in re.findall(r"\]\(([^)]+)\)", text):
         if target.startswith("#"):
             assert target[1:] in anchors, f"{page}: there is no heading for {target}"

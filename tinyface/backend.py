@@ -7,7 +7,6 @@ import ctypes
 import math
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -119,6 +118,8 @@ def _get_pool():
         if _pool is None:
             # BLAS keeps to the thread that calls it: we cut the work ourselves, into pieces that stay in
             # that core's cache, and a fixed cut gives the same bits whatever the number of threads.
+            from concurrent.futures import ThreadPoolExecutor  # here, so that importing tinyface stays quick
+
             from threadpoolctl import threadpool_limits
 
             threadpool_limits(1, user_api="blas")

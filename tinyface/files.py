@@ -31,6 +31,12 @@ def atomic_write(path, content):
         ) from None
 
 
+def remove_drafts(folder):
+    """Remove the temporary files that killed `atomic_write`s left behind."""
+    for draft in Path(folder).glob(".*.tmp"):
+        draft.unlink(missing_ok=True)
+
+
 def make_folder(path):
     """The folder, made if need be and tried for writing. Raises TinyfaceError naming it."""
     path = Path(path)

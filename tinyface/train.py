@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import backend, checkpoint
 from .errors import NotFiniteError, TinyfaceError
-from .files import atomic_write
+from .files import atomic_write, remove_drafts
 
 LAST, BEST, LOG = "last.h5", "best.h5", "log.jsonl"
 
@@ -139,6 +139,7 @@ class Saver:
         self.before = {}
 
     def on_start(self, trainer):
+        remove_drafts(self.path.parent)
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self.before[number] = signal.signal(number, self._catch)
