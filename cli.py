@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -22,7 +23,10 @@ class Commands(click.Group):
 
     def main(self, *args, **options):
         try:
-            code = super().main(*args, **{**options, "standalone_mode": False})
+            with warnings.catch_warnings():
+                # NumPy's on overflow: training itself looks out for numbers that are not finite.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                code = super().main(*args, **{**options, "standalone_mode": False})
             sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
         except click.Abort:  # Ctrl-C
             code = 130
@@ -377,12 +381,15 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
         save_png(toyfaces.contact_sheet(faces, overlay=overlay), sheet)
         click.echo(f"{sheet}: {len(faces)} faces")
         return
-    total = train + val + test
-    if not total:
+    if not train + val + test:
         raise click.UsageError("--train, --val, --test: all are 0, so there is nothing to draw")
     files.make_folder(Path(out).absolute().parent)
-    with click.progressbar(length=total, label="drawing faces", file=sys.stderr) as bar:
-        toyfaces.draw_dataset(out, train, val, test, seed, report=lambda done, total: bar.update(1))
+
+    def report(done, total):
+        if sys.stderr.isatty():
+            click.echo(f"\rdrawing faces {done}/{total}", nl=done == total, err=True)
+
+    toyfaces.draw_dataset(out, train, val, test, seed, report=report)
     click.echo(
         f"{out}: {train} faces to train on, {val} to validate, {test} to test, as celeba/ and as helen/"
     )

@@ -343,10 +343,10 @@ def test_data_without_what_is_needed(faces):
 
 @pytest.mark.parametrize("length", [0, 700])
 def test_truncated_and_empty_image_of_a_data_set(my_faces, length):
-    image = my_faces / "celeba/Img/img_align_celeba/000005.jpg"
-    image.write_bytes(image.read_bytes()[:length])
-    fails(*train_attr(my_faces, "--batch-size", 12), naming=image)
-    fails(*train_seg(my_faces, "--batch-size", 12, "--out", "other"), naming="000005.jpg")
+    for folder, train in (("celeba/Img/img_align_celeba", train_attr), ("helen/images", train_seg)):
+        image = my_faces / folder / "000005.jpg"
+        image.write_bytes(image.read_bytes()[:length])
+        fails(*train(my_faces, "--batch-size", 12, "--out", folder), naming=image)
 
 
 def test_label_map_of_another_size(my_faces):
@@ -393,7 +393,7 @@ def test_one_bad_photo_among_several(trained, photo):
 def poison(path):
     """Make one weight of a checkpoint NaN."""
     with h5py.File(path, "r+") as file:
-        file["network/encoder/conv21/conv/weight"][0, 0, 0, 0] = np.nan
+        file["network/encoder.conv21.conv.weight"][0, 0, 0, 0] = np.nan
 
 
 def spoiled(path, how):
@@ -455,7 +455,8 @@ def test_resume_of_another_network(trained, faces, tmp_path):
     shutil.copy(mine / "ssp/last.h5", mine / "ssg/last.h5")
     before = contents(mine)
     fails("train-seg", "--data", faces, "--out", mine / "ssp", "--resume", naming=mine / "ssp/last.h5")
-    fails("train-attr", "--ssg", "--data", faces, "--out", mine, "--resume", naming=mine / "ssg/last.h5")
+    both = "train-attr", "--ssp", "--ssg", "--data", faces, "--out", mine
+    fails(*both, "--resume", naming=mine / "ssg/last.h5")
     assert contents(mine) == before
 
 
@@ -487,11 +488,11 @@ def test_output_folder_that_cannot_be_written(place, faces, trained, photo):
 
 
 def test_full_disk_leaves_the_earlier_checkpoint(faces, monkeypatch):
-    last, log, earlier = Path("out/last.h5"), Path("out/log.jsonl"), []
+    last, earlier = Path("out/last.h5"), []
     fsync = os.fsync
 
     def full(descriptor):
-        if log.exists():  # from the first step on
+        if last.exists() and list(last.parent.glob(".last.h5.*.tmp")):  # any but the first
             earlier.append(last.read_bytes())
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
@@ -518,6 +519,7 @@ def test_a_run_is_not_started_over(my_run, trained, faces):
 # ---------------------------------------------------------------- a training that ends early
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # NumPy's, which would be further lines on stderr
 def test_loss_that_is_no_number(faces):
     line = fails(*train_seg(faces, "--lr", "1e30", "--steps", "9", "--save-every", "1"), naming="--lr")
     assert "at step " in line or "by step " in line

@@ -126,5 +126,5 @@ def test_make_folder_notices_a_folder_that_takes_no_files(tmp_path, monkeypatch)
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "touch", refuse)  # chmod would not stop root
-    with pytest.raises(TinyfaceError, match="cannot be written to .Permission denied"):
+    with pytest.raises(TinyfaceError, match=r"cannot be written to \(Permission denied\)"):
         make_folder(tmp_path)

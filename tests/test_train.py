@@ -162,7 +162,7 @@ def test_resuming_with_other_optimizers(faces, tmp_path, optimizer):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         stop_in(patch, "step", 3)
         train_seg(faces, tmp_path / "run", save_every=2, **options)
-    train_seg(faces, tmp_path / "run", resume=True)
+    train_seg(faces, tmp_path / "run", resume=True, **options)
     assert_same_run(tmp_path / "run", expected)
 
 
@@ -176,7 +176,7 @@ def test_without_a_validation_split_the_best_is_the_last(faces, tmp_path):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         patch.setattr(train.KeepLast, "on_end", lambda self, trainer: (_ for _ in ()).throw(Stop))
         train_seg(str(unvalidated), tmp_path / "run", steps=3)
-    train_seg(str(unvalidated), tmp_path / "run", resume=True)
+    train_seg(str(unvalidated), tmp_path / "run", resume=True, steps=3)
     assert contents(tmp_path / "run" / train.BEST) == best
 
 

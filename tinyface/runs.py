@@ -291,6 +291,10 @@ def fit(task, options, folder, data, notes, saved, say):
     schedule = optim.schedule(options.schedule, options.steps, options.warmup)
     start = 0
     if saved:
+        if type(saved.network) is not type(network) or saved.network.config != network.config:
+            raise TinyfaceError(
+                f"{folder / train.LAST}: holds another network than the one to be trained; check --out"
+            )
         network.load_state_dict(saved.network.state_dict())
         optimizer.load_state_dict(saved.optimizer)
         backend.set_random_state(saved.training["random"])
@@ -342,6 +346,8 @@ def run_folder(kind, given, out, resume):
     With resume, the newest of these. Raises TinyfaceError where there is none to resume.
     """
     if out is not None:
+        if resume and not Path(out).is_dir():
+            raise TinyfaceError(f"--resume: there is no run {out} to go on with; check --out")
         return Path(out)
     name = f"{kind}-{given.get('preset') or 'small'}"
     suffixes = (path.name.removeprefix(f"{name}-") for path in RUNS.glob(f"{name}-*"))
@@ -358,7 +364,10 @@ def resumable(folder, resume):
     """The checkpoint to go on from; None for a run that begins. Raises TinyfaceError before anything is overwritten."""
     last = folder / train.LAST
     if resume:
-        return checkpoint.load(last) if last.exists() else None
+        saved = checkpoint.load(last) if last.exists() else None
+        if saved and saved.training is None:
+            raise TinyfaceError(f"{last}: holds a network to use, not a run to go on with; start a new run")
+        return saved
     if last.exists():
         raise TinyfaceError(
             f"--out {folder}: holds a run already; go on with it by --resume, or choose another folder"

@@ -13,11 +13,12 @@ reading them back from memory.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 20  # columns of one piece; half of a core's L2 cache leaves room for the product
+PIECE_BYTES = 1 << 22  # columns of one piece; half of a core's L2 cache leaves room for the product
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -87,23 +88,19 @@ def convolve(x, w, b, stride, padding):
         raise ValueError(f"conv2d: a {kh}×{kw} kernel does not fit into {x.shape} with padding {padding}")
     y = np.empty((n, o, out_h, out_w), x.dtype)
     matrix = w.reshape(o, -1)
-    pieces = cut(n, out_h, out_w, c * kh * kw * x.itemsize)
+    unfold = Unfold(x, (out_h, out_w), (kh, kw), stride, padding)
 
     def piece(index):
-        image, rows = pieces[index]
-        columns, pitch = im2col(x[image], rows, out_w, kh, kw, stride, padding)
-        target = y[image, :, rows]
-        if pitch == out_w:
-            np.matmul(matrix, columns, out=target.reshape(o, -1, copy=False))
+        image, rows = unfold.pieces[index]
+        columns = unfold.columns(image, rows)
+        wide = backend.scratch("conv2d.wide", (o, rows.stop - rows.start, unfold.pitch), x.dtype)
+        np.matmul(matrix, columns, out=wide.reshape(o, -1))
+        if b is None:
+            np.copyto(y[image, :, rows], wide[:, :, :out_w])
         else:
-            wide = np.matmul(
-                matrix, columns, out=backend.scratch("conv2d.wide", (o, columns.shape[1]), x.dtype)
-            )
-            np.copyto(target, wide.reshape(o, -1, pitch)[:, :, :out_w])
-        if b is not None:
-            target += b[:, None, None]
+            np.add(wide[:, :, :out_w], b[:, None, None], out=y[image, :, rows])
 
-    backend.parallel_for(piece, len(pieces))
+    backend.parallel_for(piece, len(unfold.pieces))
     return y
 
 
@@ -138,22 +135,16 @@ def weight_gradient(x, g, w_shape, stride, padding):
     This way round the product has C·kh·kw rows, not O; with few output channels that is twice as fast.
     """
     o, c, kh, kw = w_shape
-    n, _, out_h, out_w = g.shape
-    pieces = cut(n, out_h, out_w, c * kh * kw * x.itemsize)
-    shares = backend.slices(len(pieces), -(-len(pieces) // PARTIAL_SUMS))
+    out_h, out_w = g.shape[2:]
+    unfold = Unfold(x, (out_h, out_w), (kh, kw), stride, padding)
+    g = frame(g, right=unfold.pitch - out_w)  # zeros keep what stands beyond a row's end out of the sum
+    shares = backend.slices(len(unfold.pieces), -(-len(unfold.pieces) // PARTIAL_SUMS))
     parts = np.empty((len(shares), c * kh * kw, o), x.dtype)
 
     def share(index):
         product = backend.scratch("conv2d.product", parts.shape[1:], x.dtype)
-        for position, (image, rows) in enumerate(pieces[shares[index]]):
-            columns, pitch = im2col(x[image], rows, out_w, kh, kw, stride, padding)
-            g_piece = g[image, :, rows]
-            if pitch != out_w:  # zeros keep the columns beyond the row's end out of the sum
-                wide = backend.scratch("conv2d.wide", (o, rows.stop - rows.start, pitch), g.dtype)
-                wide[:, :, :out_w] = g_piece
-                wide[:, :, out_w:] = 0
-                g_piece = wide
-            g_piece = g_piece.reshape(o, -1)
+        for position, (image, rows) in enumerate(unfold.pieces[shares[index]]):
+            columns, g_piece = unfold.columns(image, rows), g[image, :, rows].reshape(o, -1)
             if position == 0:
                 np.matmul(columns, g_piece.T, out=parts[index])
             else:
@@ -175,41 +166,57 @@ def output_size(length, kernel, stride, padding):
     return (length + 2 * padding - kernel) // stride + 1
 
 
-def cut(images, out_h, out_w, bytes_per_pixel):
-    """[(image, output rows), …]: pieces whose columns take about PIECE_BYTES. Depends on shapes alone."""
-    rows = min(max(PIECE_BYTES // max(bytes_per_pixel * out_w, 1), 1), out_h)
-    rows = -(-out_h // -(-out_h // rows))  # the same number of pieces, but equally tall ones
-    return [(image, piece) for image in range(images) for piece in backend.slices(out_h, rows)]
+class Unfold:
+    """im2col of a batch x (N, C, H, W), piece by piece.
 
-
-def im2col(image, rows, out_w, kh, kw, stride, padding):
-    """The neighbourhoods that some output rows see: image (C, H, W) → (C·kh·kw, len(rows)·pitch), pitch.
-
-    At stride 1 each line of the result is one contiguous stretch of the padded image, which copies at full
-    speed. The price: rows come out as wide as the padded image, pitch = W + 2·padding ≥ out_w pixels, and what
-    stands beyond out_w belongs to no output. The result lies in scratch memory, or is the image itself.
+    pieces: [(image, output rows), …], each of about PIECE_BYTES of columns; they depend on shapes alone.
+    pitch: how many columns a row of output takes. At stride 1 each line of the columns is one contiguous
+        stretch of the padded image, which copies at full speed; the price is that rows come out as wide as
+        the padded image, W + 2·padding ≥ out_w, and that what stands beyond out_w belongs to no output.
     """
-    c, h, w = image.shape
-    count = rows.stop - rows.start
-    if kh == kw == stride == 1 and not padding:
-        return image[:, rows].reshape(c, -1), w
-    top = rows.start * stride - padding  # first input row that is seen, may lie above the image
-    height, width = (count - 1) * stride + kh, w + 2 * padding
-    flat = backend.scratch("conv2d.padded", (c * height * width + kw,), image.dtype)
-    flat[-kw:] = 0  # the last row's stretch reads this far
-    padded = flat[:-kw].reshape(c, height, width)
-    first = max(top, 0)
-    last = max(min(top + height, h), first)  # no rows at all where the piece lies in the padding
-    padded[:, : first - top] = 0
-    padded[:, last - top :] = 0
-    padded[:, :, :padding] = 0
-    padded[:, :, w + padding :] = 0
-    padded[:, first - top : last - top, padding : w + padding] = image[:, first:last]
-    sc, sh, sw = padded.strides
-    if stride == 1:
-        shape, strides = (c, kh, kw, count * width), (sc, sh, sw, sw)
-    else:
-        shape, strides = (c, kh, kw, count, out_w), (sc, sh, sw, sh * stride, sw * stride)
-    columns = backend.scratch("conv2d.columns", shape, image.dtype)
-    np.copyto(columns, np.ndarray(shape, image.dtype, flat, strides=strides))
-    return columns.reshape(c * kh * kw, -1), width if stride == 1 else out_w
+
+    def __init__(self, x, out, kernel, stride, padding):
+        (n, c), (out_h, out_w) = x.shape[:2], out
+        self.kernel, self.stride, self.out_w = kernel, stride, out_w
+        self.padded = frame(x, padding, padding, padding, padding)
+        self.pitch = self.padded.shape[3] if stride == 1 else out_w
+        row_bytes = c * kernel[0] * kernel[1] * self.pitch * x.itemsize
+        rows = min(max(PIECE_BYTES // max(row_bytes, 1), 1), out_h)
+        rows = -(-out_h // -(-out_h // rows))  # the same number of pieces, but equally tall ones
+        self.pieces = [(image, piece) for image in range(n) for piece in backend.slices(out_h, rows)]
+
+    def columns(self, image, rows):
+        """The neighbourhoods that some output rows see: (C·kh·kw, len(rows)·pitch), in scratch memory."""
+        (kh, kw), stride, count = self.kernel, self.stride, rows.stop - rows.start
+        x = self.padded[image, :, rows.start * stride :]
+        c, (sc, sh, sw) = len(x), x.strides
+        if kh == kw == stride == 1:
+            return x[:, :count].reshape(c, -1)
+        if stride == 1:
+            # The very last stretch would end kw − 1 elements beyond the image; no output needs them.
+            length = count * self.pitch - (kw - 1)
+            shape, strides = (c, kh, kw, length), (sc, sh, sw, sw)
+        else:
+            length = count * self.pitch
+            shape, strides = (c, kh, kw, count, self.out_w), (sc, sh, sw, sh * stride, sw * stride)
+        columns = backend.scratch("conv2d.columns", (c * kh * kw, count * self.pitch), x.dtype)
+        columns[:, length:] = 0
+        np.copyto(columns[:, :length].reshape(shape, copy=False), as_strided(x, shape, strides))
+        return columns
+
+
+def frame(x, top=0, bottom=0, left=0, right=0):
+    """x (N, C, H, W) with rows and columns of zeros around it; x itself where none are asked for."""
+    if not (top or bottom or left or right):
+        return x
+    n, c, h, w = x.shape
+    framed = np.empty((n, c, top + h + bottom, left + w + right), x.dtype)
+
+    def image(i):
+        inside = framed[i]
+        inside[:, :top] = inside[:, top + h :] = 0
+        inside[:, :, :left] = inside[:, :, left + w :] = 0
+        inside[:, top : top + h, left : left + w] = x[i]
+
+    backend.parallel_for(image, n)
+    return framed

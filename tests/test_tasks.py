@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, no_grad, optim, tasks
+from tinyface.data.loader import Batch
+from tinyface.errors import NotFiniteError
+from tinyface.metrics import attribute_metrics
+from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.models.attributes import HEADS_NEEDED
+
+SIZE = (19, 15)
+REGIONS, ATTRIBUTES = 7, 40
+MODES = ("avg", "ssp", "ssg")
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """Three batches of noise with attributes and label maps; the last is short, as in validation."""
+    rng = np.random.default_rng(0)
+    made = {"attributes": [], "labels": []}
+    for number, count in enumerate((3, 3, 2)):
+        images = rng.uniform(-1, 1, (count, 3, *SIZE)).astype(np.float32)
+        attributes = rng.integers(0, 2, (count, ATTRIBUTES)).astype(np.float32)
+        labels = rng.integers(0, REGIONS, (count, *SIZE), dtype=np.uint8)
+        for name, targets in (("attributes", attributes), ("labels", labels)):
+            made[name].append(Batch(number, np.arange(count), np.zeros(count, bool), images, targets))
+    return made
+
+
+def make_parser():
+    """A parser whose running statistics are not those of the start, so that training mode would show."""
+    backend.seed(1)
+    parser = SegmentationNet(2, SIZE)
+    rng = np.random.default_rng(1)
+    for buffer in parser.buffers():
+        buffer += rng.uniform(0, 0.5, buffer.shape).astype(np.float32)
+    return parser
+
+
+def make_task(mode, seed=2):
+    backend.seed(seed)
+    network = AttributeNet(2, mode, SIZE)
+    rng = np.random.default_rng(seed)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * rng.standard_normal(parameter.shape).astype(np.float32)
+    return tasks.AttributeTask(network, make_parser() if HEADS_NEEDED[mode] else None)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+# ---------------------------------------------------------------- the parser while attributes train
+
+
+@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+def test_the_parser_is_frozen(batches, mode):
+    task = make_task(mode)
+    task.parser.train()  # as a network fresh from training might come
+    before = task.parser.state_dict()
+    optimizer = optim.AdaGrad(task.network.parameters(), lr=0.1)
+    for batch in batches["attributes"]:
+        task.network.train()
+        task.network.zero_grad()
+        task.loss(batch).backward()
+        optimizer.step()
+        task.evaluate([batch])
+    after = task.parser.state_dict()
+    assert [name for name in before if not np.array_equal(before[name], after[name])] == []
+    assert all(parameter.grad is None for parameter in task.parser.parameters())
+    assert not any(module.training for _, module in task.parser.named_modules())
+    assert all(parameter.grad is not None for parameter in task.network.parameters())
+
+
+@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+def test_a_face_is_parsed_the_same_whatever_else_is_in_the_batch(batches, mode):
+    task = make_task(mode)
+    images = batches["attributes"][0].images
+    together = task.probabilities(images)
+    alone = np.concatenate([task.probabilities(image[None]) for image in images])
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("needed, count", [(0, None), (2, 2), (3, 3)])
+def test_only_the_heads_that_are_needed_are_made(batches, needed, count):
+    parser = make_parser()
+    images = batches["attributes"][0].images
+    heads = tasks.parser_heads(parser, images, needed)
+    if count is None:
+        assert heads is None
+        return
+    assert len(heads) == count and not any(head.requires_grad for head in heads)
+    with no_grad():
+        whole = parser(Tensor(images))
+    for head, expected in zip(heads, whole, strict=False):
+        np.testing.assert_array_equal(head.data, expected.data)
+
+
+# ---------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_attribute_loss_by_hand(batches, mode):
+    task, batch = make_task(mode), batches["attributes"][0]
+    task.network.eval()  # so that asking twice gives the same logits
+    p, t = sigmoid(task.logits(batch.images).data), batch.targets
+    expected = -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
+    np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+
+
+def test_segmentation_loss_by_hand(batches):
+    task, batch = tasks.SegmentationTask(make_parser().eval()), batches["labels"][0]
+    expected = 0
+    for head in task.network(Tensor(batch.images)):
+        logits = head.data.astype(np.float64)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        _, _, h, w = logits.shape
+        pixels = [
+            log_p[n, batch.targets[n, i * SIZE[0] // h, j * SIZE[1] // w], i, j]
+            for n in range(len(logits))
+            for i in range(h)
+            for j in range(w)
+        ]
+        expected -= np.mean(pixels)
+    np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+
+
+def test_training_mode_uses_the_statistics_of_the_batch(batches):
+    task, batch = make_task("avg"), batches["attributes"][0]
+    evaluated = task.network.eval() and task.loss(batch).item()
+    assert task.network.train() and task.loss(batch).item() != evaluated
+
+
+# ---------------------------------------------------------------- measures
+
+
+def test_parse_takes_the_finest_head(batches):
+    parser, images = make_parser(), batches["labels"][0].images
+    regions = tasks.parse(parser, images)
+    assert regions.shape == (3, *SIZE) and regions.dtype == np.uint8
+    assert not parser.training
+    with no_grad():
+        np.testing.assert_array_equal(regions, parser(Tensor(images))[-1].data.argmax(axis=1))
+    assert len(np.unique(regions)) > 1
+
+
+def test_segmentation_measures_by_hand(batches):
+    task = tasks.SegmentationTask(make_parser())
+    measures = task.summarise(task.evaluate(batches["labels"]))
+    got = np.concatenate([tasks.parse(task.network, b.images) for b in batches["labels"]])
+    truth = np.concatenate([b.targets for b in batches["labels"]])
+    iou = [((got == r) & (truth == r)).sum() / ((got == r) | (truth == r)).sum() for r in range(REGIONS)]
+    assert measures == {
+        "mean_iou": pytest.approx(np.mean(iou), rel=1e-12),
+        "pixel_accuracy": pytest.approx((got == truth).mean(), rel=1e-12),
+    }
+    assert measures[task.measure] == measures["mean_iou"] and task.larger_is_better
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_probabilities_come_from_the_network_in_evaluation_mode(batches, mode):
+    task, images = make_task(mode), batches["attributes"][0].images
+    probabilities = task.probabilities(images)
+    assert not task.network.training
+    assert probabilities.shape == (3, ATTRIBUTES)
+    np.testing.assert_allclose(probabilities, sigmoid(task.logits(images).data), rtol=1e-5)
+
+
+def test_attribute_measures(batches):
+    task = make_task("avg")
+    metrics = task.evaluate(batches["attributes"])
+    probabilities = np.concatenate([task.probabilities(b.images) for b in batches["attributes"]])
+    truth = np.concatenate([b.targets for b in batches["attributes"]])
+    measures = task.summarise(metrics)
+    assert metrics.count == 8
+    assert measures["error"] == pytest.approx(((probabilities > 0.5) != truth).mean())
+    expected = attribute_metrics(probabilities, truth)
+    assert measures["average_precision"] == expected.mean_average_precision
+    assert measures["balanced_accuracy"] == expected.mean_balanced_accuracy
+    assert measures[task.measure] == measures["error"] and not task.larger_is_better
+
+
+def test_the_average_of_networks_is_of_their_probabilities(batches):
+    pair = [make_task("ssp", seed=3), make_task("ssg", seed=4)]
+    metrics = tasks.evaluate_average(pair, batches["attributes"])
+    images = [b.images for b in batches["attributes"]]
+    one, other = (np.concatenate([task.probabilities(i) for i in images]) for task in pair)
+    truth = np.concatenate([b.targets for b in batches["attributes"]])
+    expected = attribute_metrics((one + other) / 2, truth)
+    for name in ("error", "average_precision", "balanced_accuracy"):
+        np.testing.assert_array_equal(getattr(metrics, name), getattr(expected, name))
+    for alone in (one, other):  # else the test would not tell the average from either
+        assert attribute_metrics(alone, truth).mean_average_precision != expected.mean_average_precision
+
+
+def test_outputs_that_are_nan_are_refused(batches):
+    task = make_task("avg")
+    task.network.head.linear.bias.data[3] = np.nan
+    with pytest.raises(NotFiniteError, match="outputs are not finite numbers"):
+        task.evaluate(batches["attributes"])
+
+
+# ---------------------------------------------------------------- what SSP looks at
+
+
+def test_region_weights_are_reachable_and_add_up_to_one(batches):
+    task = make_task("ssp")
+    for batch in (batches["attributes"][0], batches["attributes"][2]):
+        task.probabilities(batch.images)
+        weights = task.network.region_weights
+        assert isinstance(weights, np.ndarray)
+        assert weights.shape == (len(batch.images), REGIONS, ATTRIBUTES)
+        assert (weights > 0).all()
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    assert np.ptp(weights, axis=1).max() > 1e-3  # and they do prefer some regions
