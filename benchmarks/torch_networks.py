@@ -22,15 +22,37 @@ def pool(x):
     return F.max_pool2d(x, 2, ceil_mode=True)
 
 
-class Encoder(nn.Module):
+class GatedConv32(nn.Module):
+    """SSG: convolution → gate → BN → PReLU → pool → 1×1 convolution."""
+
     def __init__(self, w):
+        super().__init__()
+        self.conv = nn.Conv2d(4 * w, 4 * w, 3, padding=1, bias=False)
+        self.norm, self.act = nn.BatchNorm2d(28 * w), nn.PReLU(28 * w)
+        self.merge = nn.Conv2d(28 * w, 4 * w, 1)
+
+    def forward(self, x, logits):
+        masks = F.softmax(logits, dim=1)
+        masks = masks / masks.sum((2, 3), keepdim=True)
+        gated = (masks[:, :, None] * self.conv(x)[:, None]).flatten(1, 2)
+        return self.merge(pool(self.act(self.norm(gated))))
+
+
+class Encoder(nn.Module):
+    def __init__(self, w, gated=False):
         super().__init__()
         channels = [3, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
         self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(8))
+        if gated:
+            self.blocks[5] = GatedConv32(w)
 
-    def until_conv32(self, x):
+    def until_conv31(self, x):
         b = self.blocks
-        return b[5](b[4](pool(b[3](b[2](pool(b[1](b[0](x))))))))
+        return b[4](pool(b[3](b[2](pool(b[1](b[0](x)))))))
+
+    def until_pool3(self, x, gate=()):
+        x = self.blocks[5](self.until_conv31(x), *gate)
+        return x if gate else pool(x)
 
     def conv4(self, x):
         return self.blocks[7](self.blocks[6](x))
@@ -58,7 +80,7 @@ class TorchSegmentationNet(nn.Module):
         sizes = [x.shape[2:]]
         for _ in range(3):
             sizes.append(torch.Size(-(-length // 2) for length in sizes[-1]))
-        x = self.encoder.conv4(pool(self.encoder.until_conv32(x)))
+        x = self.encoder.conv4(self.encoder.until_pool3(x))
         logits = []
         for level, (first, second, head) in enumerate(list(self.levels)[:heads]):
             if level:
@@ -85,10 +107,7 @@ class TorchAttributeNet(nn.Module):
     def __init__(self, width, mode):
         super().__init__()
         w, self.mode = width, mode
-        self.encoder = Encoder(w)
-        if mode == "ssg":
-            self.gate_norm, self.gate_act = nn.BatchNorm2d(28 * w), nn.PReLU(28 * w)
-            self.gate_merge = nn.Conv2d(28 * w, 4 * w, 1)
+        self.encoder = Encoder(w, gated=mode == "ssg")
         channels = [8 * w, 8 * w, 8 * w, 16 * w, 16 * w]
         self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(4))
         self.recognition = nn.Linear(16 * w, 40)
@@ -96,14 +115,7 @@ class TorchAttributeNet(nn.Module):
             self.localization = nn.Linear(16 * w, 40)
 
     def forward(self, x, heads=None):
-        x = self.encoder.until_conv32(x)
-        if self.mode == "ssg":
-            masks = F.softmax(heads[1], dim=1)
-            masks = masks / masks.sum((2, 3), keepdim=True)
-            gated = (masks[:, :, None] * x[:, None]).flatten(1, 2)
-            x = self.gate_merge(pool(self.gate_act(self.gate_norm(gated))))
-        else:
-            x = pool(x)
+        x = self.encoder.until_pool3(x, gate=(heads[1],) if self.mode == "ssg" else ())
         x = self.blocks[1](self.blocks[0](self.encoder.conv4(x)))
         x = self.blocks[3](self.blocks[2](pool(x)))
         if self.mode != "ssp":

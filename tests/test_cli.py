@@ -218,7 +218,7 @@ def test_gradcheck_of_a_wrong_gradient(monkeypatch):
 def test_help_lists_all_commands_in_sections():
     text = run("--help").stdout
     places = [
-        text.index(name)
+        text.rindex(name)
         for name in ("Training:", "train-seg  ", "Using", "predict  ", "Looking", "gradcheck  ")
     ]
     assert places == sorted(places)

@@ -201,6 +201,7 @@ class ToyTask:
     def __init__(self, poison=()):
         backend.seed(0)
         self.network, self.poison = nn.Linear(3, 2), dict(poison)
+        self.network.config = {}
 
     def loss(self, batch):
         y = ops.mean(self.network(Tensor(np.full((1, 3), batch + 1, np.float32))))

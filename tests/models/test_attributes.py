@@ -126,8 +126,8 @@ def test_ssg_normalises_behind_the_gate():
     """A region's share of the map must not matter: without the norm its activations would vanish (3.1.3)."""
     net = build("ssg")
     gated = []
-    forward = net.gate.act.forward
-    net.gate.act.forward = lambda x: gated.append(x.data) or forward(x)
+    forward = net.encoder.conv32.act.forward
+    net.encoder.conv32.act.forward = lambda x: gated.append(x.data) or forward(x)
     net(image(), heads())
     assert gated[0].shape == (2, 7 * 8, 14, 12)
     np.testing.assert_allclose(gated[0].std(axis=(0, 2, 3)), 1, rtol=0.2)

@@ -90,7 +90,7 @@ def test_pieces_make_no_difference(put, normal, piece_bytes, geometry):
 
 def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
     monkeypatch.setattr(conv2d_module, "PIECE_BYTES", 1000)
-    pieces = conv2d_module.cut(images=2, out_h=10, out_w=5, bytes_per_pixel=50)  # four rows would fit
+    pieces = conv2d_module.cut(images=2, out_h=10, row_bytes=250)  # four rows would fit
     assert pieces == [(n, slice(a, b)) for n in range(2) for a, b in ((0, 4), (4, 8), (8, 10))]
 
 

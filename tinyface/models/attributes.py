@@ -34,7 +34,8 @@ class AttributeNet(nn.Module):
         }
         self.mode = mode
         self.encoder = Encoder(width)
-        self.gate = RegionGate(4 * width, regions) if mode == "ssg" else None
+        if mode == "ssg":
+            self.encoder.conv32 = GatedConvBlock(4 * width, regions)
         self.conv43, self.conv44 = ConvBlock(8 * width, 8 * width), ConvBlock(8 * width, 8 * width)
         self.pool4 = nn.MaxPool2d(2, ceil_mode=True)
         self.conv51, self.conv52 = ConvBlock(8 * width, 16 * width), ConvBlock(16 * width, 16 * width)
@@ -47,9 +48,13 @@ class AttributeNet(nn.Module):
             raise ValueError(
                 f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {len(heads or ())}"
             )
-        x = self.encoder.until_conv32(x)
-        x = self.gate(x, heads[1], self.encoder.pool3) if self.gate else self.encoder.pool3(x)
-        x = self.conv44(self.conv43(self.encoder.conv4(x)))
+        encoder = self.encoder
+        x = encoder.until_conv31(x)
+        if self.mode == "ssg":
+            x = encoder.conv32(x, heads[1], encoder.pool3)
+        else:
+            x = encoder.pool3(encoder.conv32(x))
+        x = self.conv44(self.conv43(encoder.conv4(x)))
         x = self.conv52(self.conv51(self.pool4(x)))
         return self.head(x, heads)
 
@@ -105,17 +110,20 @@ def region_masks(logits):
     return ops.concat((large, small))
 
 
-class RegionGate(nn.Module):
-    """SSG: gate, then BN → PReLU → max pooling per region, then 1×1 convolution back (section 3.1.3).
+class GatedConvBlock(nn.Module):
+    """SSG, in place of Conv32 and MaxPool3 (section 3.1.3): each region has its own copy of the map.
 
-    The normalised masks are tiny (1/2475 at the paper's size): without the BN behind the gate nothing learns.
+    3×3 convolution → gate by each region's mask → BN → PReLU → max pooling → 1×1 convolution back. The gate
+    stands right after the convolution and before the norm: masks that sum to 1 are tiny (1/2475 where they
+    are flat, at the paper's size), and the norm brings the gated copies back to a common scale.
     """
 
     def __init__(self, channels, regions):
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(regions * channels)
         self.act = nn.PReLU(regions * channels)
         self.merge = nn.Conv2d(regions * channels, channels, 1)
 
     def forward(self, x, logits, pool):
-        gated = ops.region_gate(x, ops.softmax(logits))
+        gated = ops.region_gate(self.conv(x), ops.softmax(logits))
         return self.merge(pool(self.act(self.norm(gated))))

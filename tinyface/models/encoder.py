@@ -18,7 +18,7 @@ class ConvBlock(nn.Module):
 class Encoder(nn.Module):
     """Conv11 … Conv42: (N, 3, H, W) → (N, 8·width, ⌈H/8⌉, ⌈W/8⌉).
 
-    Comes apart before MaxPool3, where SSG puts its gate: `until_conv32`, `pool3`, `conv4`.
+    Comes apart around Conv32 and MaxPool3, where SSG puts its gate: `until_conv31`, `conv32`, `pool3`, `conv4`.
     """
 
     def __init__(self, width=64, in_channels=3):
@@ -31,15 +31,15 @@ class Encoder(nn.Module):
         self.pool3 = nn.MaxPool2d(2, ceil_mode=True)
         self.conv41, self.conv42 = ConvBlock(4 * w, 8 * w), ConvBlock(8 * w, 8 * w)
 
-    def until_conv32(self, x):
+    def until_conv31(self, x):
         """(N, 3, H, W) → (N, 4·width, ⌈H/4⌉, ⌈W/4⌉)."""
         x = self.pool1(self.conv12(self.conv11(x)))
         x = self.pool2(self.conv22(self.conv21(x)))
-        return self.conv32(self.conv31(x))
+        return self.conv31(x)
 
     def conv4(self, x):
         """What follows MaxPool3: (N, 4·width, h, w) → (N, 8·width, h, w)."""
         return self.conv42(self.conv41(x))
 
     def forward(self, x):
-        return self.conv4(self.pool3(self.until_conv32(x)))
+        return self.conv4(self.pool3(self.conv32(self.until_conv31(x))))

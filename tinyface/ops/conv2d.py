@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 22  # columns of one piece; half of a core's L2 cache leaves room for the product
+PIECE_BYTES = 1 << 21  # columns of one piece: about a core's L2 cache, and few enough pieces for Python
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -82,7 +82,7 @@ def check_shapes(op, x, w, b, channels_axis):
 
 def convolve(x, w, b, stride, padding):
     """y of the formula above: for each piece, W (O, C·kh·kw) @ columns (C·kh·kw, pixels)."""
-    (n, c, h, width), (o, _, kh, kw) = x.shape, w.shape
+    (n, _, h, width), (o, _, kh, kw) = x.shape, w.shape
     out_h, out_w = output_size(h, kh, stride, padding), output_size(width, kw, stride, padding)
     if out_h < 1 or out_w < 1:
         raise ValueError(f"conv2d: a {kh}×{kw} kernel does not fit into {x.shape} with padding {padding}")
@@ -181,9 +181,7 @@ class Unfold:
         self.padded = frame(x, padding, padding, padding, padding)
         self.pitch = self.padded.shape[3] if stride == 1 else out_w
         row_bytes = c * kernel[0] * kernel[1] * self.pitch * x.itemsize
-        rows = min(max(PIECE_BYTES // max(row_bytes, 1), 1), out_h)
-        rows = -(-out_h // -(-out_h // rows))  # the same number of pieces, but equally tall ones
-        self.pieces = [(image, piece) for image in range(n) for piece in backend.slices(out_h, rows)]
+        self.pieces = cut(n, out_h, row_bytes)
 
     def columns(self, image, rows):
         """The neighbourhoods that some output rows see: (C·kh·kw, len(rows)·pitch), in scratch memory."""
@@ -203,6 +201,13 @@ class Unfold:
         columns[:, length:] = 0
         np.copyto(columns[:, :length].reshape(shape, copy=False), as_strided(x, shape, strides))
         return columns
+
+
+def cut(images, out_h, row_bytes):
+    """[(image, output rows), …]: pieces whose columns take about PIECE_BYTES, `row_bytes` for each row."""
+    rows = min(max(PIECE_BYTES // max(row_bytes, 1), 1), out_h)
+    rows = -(-out_h // -(-out_h // rows))  # the same number of pieces, but equally tall ones
+    return [(image, piece) for image in range(images) for piece in backend.slices(out_h, rows)]
 
 
 def frame(x, top=0, bottom=0, left=0, right=0):
