@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEVICE ?= cpu
 
-.PHONY: demo test test-fast test-reference lint bench clean
+.PHONY: demo test test-fast test-reference lint clean
 
 # The stamp carries the extras that are installed; pyproject.toml decides when to do it again.
 .venv/dev: pyproject.toml
@@ -20,8 +20,15 @@ DEVICE ?= cpu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,reference]'
 	touch $@
 
-demo: .venv/run       ## draw toy faces, train both networks, evaluate, leave pictures in demo/
-	$(BIN)/python cli.py demo
+demo: .venv/run       ## draw toy faces, train both networks, evaluate and predict; leaves pictures in demo/
+	rm -rf demo
+	$(BIN)/python cli.py draw-faces --out demo/faces --train 1600 --val 100 --test 200
+	$(BIN)/python cli.py train-seg --preset demo --data demo/faces --out demo/seg
+	$(BIN)/python cli.py train-attr --ssp --ssg --preset demo --data demo/faces --seg-weights demo/seg/best.h5 --out demo/attr
+	$(BIN)/python cli.py evaluate demo/seg/best.h5 --data demo/faces --split test
+	$(BIN)/python cli.py evaluate demo/attr --data demo/faces --split test
+	$(BIN)/python cli.py predict demo/faces/celeba/Img/img_align_celeba/00170[1-4].jpg --weights demo/attr --out demo/predictions
+	@echo "Look at demo/seg/parsing.png, demo/predictions and demo/*/curve.png"
 
 test: .venv/dev       ## all tests but the comparison with PyTorch
 	$(BIN)/python -m pytest -m "not reference" --device $(DEVICE)

@@ -126,7 +126,7 @@ PATH = click.Path()
 COUNT, FROM_ZERO = click.IntRange(min=1), click.IntRange(min=0)
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
 # The names that presets.py, optim.py and runs.py know, written out so that --help needs none of them.
-PRESETS = click.Choice(("tiny", "small", "paper"))
+PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
 OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
 
@@ -170,7 +170,7 @@ def training_options(function):
                help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN* or LaPa as it lies on disk, or a "
                     "folder of such folders.  [default: toyfaces/, drawn when first needed]"),
         option("--preset", type=PRESETS, section=DATA,
-               help="Size of network and images: tiny (55x45 pixels, for trying out), small (109x89, for a "
+               help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
                     "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
                     "below.  [default: small]"),
         option("--workers", type=FROM_ZERO, metavar="N", section=DATA,

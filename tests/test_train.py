@@ -148,7 +148,7 @@ def test_a_run_resumed_many_times_ends_in_the_same_bits(faces, finished, tmp_pat
     for step in (2, 4, 4, 7):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
             stop_in(patch, "step", step)
-            train_seg(faces, folder, resume=True, save_every=2)
+            train_seg(faces, folder, resume=folder.exists(), save_every=2)
     train_seg(faces, folder, resume=True)
     assert_same_run(folder, finished)
     train_seg(faces, folder, resume=True)  # nothing is left to do
@@ -564,7 +564,8 @@ def test_twenty_kills_change_nothing(faces, tmp_path):
         for path in folder.rglob("*.h5"):
             checkpoint.load(path)
 
-        process = start("train-seg", faces, folder, "--resume", **options)
+        resume = ["--resume"] if folder.exists() else []  # without a folder there is nothing to go on with
+        process = start("train-seg", faces, folder, *resume, **options)
         errors = process.communicate(timeout=300)[1]
         assert process.returncode == 0, errors
         assert_same_run(folder, tmp_path / "whole")

@@ -39,6 +39,17 @@ PRESETS = {
         segmentation=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
         attributes=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
     ),
+    # `make demo`: toy faces in a few minutes.
+    "demo": Preset(
+        width=8,
+        size=(109, 89),
+        batch_size=16,
+        weight_decay=5e-4,
+        segmentation=Training(
+            steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100
+        ),
+        attributes=Training(steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100),
+    ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(
         width=16,
@@ -48,7 +59,7 @@ PRESETS = {
         segmentation=Training(
             steps=1200, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
         ),
-        attributes=Training(steps=800, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100),
+        attributes=Training(steps=600, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(

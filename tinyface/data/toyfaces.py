@@ -147,10 +147,10 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
     posing = chance()
     uniform = posing.uniform
     pose = parts.Pose(
-        scale=0.92 * unit * uniform(0.85, 1.15),
-        angle=np.deg2rad(uniform(-15, 15)),
-        yaw=np.deg2rad(uniform(-13, 13)),
-        centre=(width / 2 + unit * uniform(-10, 10), 0.45 * height + unit * uniform(-10, 10)),
+        scale=0.92 * unit * uniform(0.92, 1.08),
+        angle=np.deg2rad(uniform(-8, 8)),
+        yaw=np.deg2rad(uniform(-10, 10)),
+        centre=(width / 2 + unit * uniform(-6, 6), 0.45 * height + unit * uniform(-6, 6)),
     )
     light = float(posing.choice([-1, 1]))
     look = parts.choose_look(has, chance(), light)
