@@ -5,7 +5,6 @@ Modules of tinyface are imported inside the commands, so that --help answers at 
 
 import json
 import math
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -27,14 +26,10 @@ class Commands(click.Group):
                 # NumPy's on overflow: training itself looks out for numbers that are not finite.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 code = super().main(*args, **{**options, "standalone_mode": False})
-            sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
         except click.Abort:  # Ctrl-C
             code = 130
         except click.ClickException as error:
             code = complain(name_first(error), error.exit_code)
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
         except Exception as error:
             code = explain(error)
         sys.exit(code or 0)
@@ -55,8 +50,9 @@ class Command(click.Command):
         super().__init__(*args, **settings)
 
     def format_options(self, ctx, formatter):
-        entries = ((getattr(p, "section", "Options"), p.get_help_record(ctx)) for p in self.get_params(ctx))
-        write_sections(formatter, (entry for entry in entries if entry[1]))
+        options = (p for p in self.get_params(ctx) if isinstance(p, click.Option))
+        entries = ((getattr(o, "section", "Options"), o.get_help_record(ctx)) for o in options)
+        write_sections(formatter, entries)
 
 
 class Option(click.Option):

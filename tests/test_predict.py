@@ -95,9 +95,10 @@ def test_region_weights_are_there_with_ssp_only(photo, parser):
 
 
 def test_networks_handed_over_in_training_are_put_to_evaluation(photo, parser):
-    expected = FaceReader(parser, [network("avg")]).read(photo).probabilities
-    reading = FaceReader(parser, [network("avg").train()]).read(photo)
-    np.testing.assert_array_equal(reading.probabilities, expected)
+    expected = FaceReader(parser, [network("ssp")]).read(photo)
+    reading = FaceReader(parser.train(), [network("ssp").train()]).read(photo)
+    np.testing.assert_array_equal(reading.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(reading.labels, expected.labels)
 
 
 def test_parser_alone_and_basic_network_alone(photo, parser):

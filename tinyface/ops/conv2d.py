@@ -178,7 +178,7 @@ class Unfold:
     def __init__(self, x, out, kernel, stride, padding):
         (n, c), (out_h, out_w) = x.shape[:2], out
         self.kernel, self.stride, self.out_w = kernel, stride, out_w
-        self.padded = frame(x, padding, padding, padding, padding)
+        self.padded = np.ascontiguousarray(frame(x, padding, padding, padding, padding))
         self.pitch = self.padded.shape[3] if stride == 1 else out_w
         row_bytes = c * kernel[0] * kernel[1] * self.pitch * x.itemsize
         self.pieces = cut(n, out_h, row_bytes)
@@ -199,7 +199,7 @@ class Unfold:
             shape, strides = (c, kh, kw, count, self.out_w), (sc, sh, sw, sh * stride, sw * stride)
         columns = backend.scratch("conv2d.columns", (c * kh * kw, count * self.pitch), x.dtype)
         columns[:, length:] = 0
-        np.copyto(columns[:, :length].reshape(shape, copy=False), as_strided(x, shape, strides))
+        np.copyto(columns[:, :length].reshape(shape), as_strided(x, shape, strides))
         return columns
 
 
