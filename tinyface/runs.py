@@ -23,11 +23,12 @@ from .presets import find_preset
 RUNS, TOYFACES, PARSER, REPORT = Path("runs"), Path("toyfaces"), "parser.h5", "report.json"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
+INITS = ("random", "parser")
 VALIDATION_BATCH = 64
 
 # What decides the bits of a run, so must not change when it is resumed.
 BINDING = (
-    "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "optimizer", "seed"
+    "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed"
 )  # fmt: skip
 FREE = ("data", "workers", "device", "log_every", "val_every", "save_every")
 
@@ -43,6 +44,7 @@ class Options:
     weight_decay: float
     schedule: str
     warmup: int
+    init: str
     optimizer: str
     seed: int
     data: str | None
@@ -105,6 +107,8 @@ class Options:
                 raise TinyfaceError(f"--{name.replace('_', '-')} must be a number {least}, got {value}")
         if self.optimizer not in OPTIMIZERS:
             raise TinyfaceError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
+        if self.init not in INITS:
+            raise TinyfaceError(f"--init must be one of {', '.join(INITS)}, got {self.init}")
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
 
@@ -165,7 +169,7 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     data = find_data(options.data, "attributes", say)
     preset = find_preset(options.preset)
     parser = None
-    if any(HEADS_NEEDED[mode] for mode in modes):
+    if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
         kept = folder / PARSER
         if resume and kept.exists():
             if seg_weights is not None and Path(seg_weights).read_bytes() != kept.read_bytes():
@@ -184,7 +188,10 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     finished = []
     for mode in modes:
         backend.seed(options.seed)
-        task = tasks.AttributeTask(AttributeNet(preset.width, mode, preset.size), parser)
+        network = AttributeNet(preset.width, mode, preset.size)
+        if options.init == "parser":
+            begin_with(network, parser)
+        task = tasks.AttributeTask(network, parser)
         notes = {"command": f"train-attr ({mode})"}
         fit(task, options, make_folder(folder / mode), data, notes, states[mode], say)
         draw_curve(folder / mode, "error")
@@ -200,6 +207,14 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
         report(folder, {"split": split, "majority_error": guess, "networks": summary})
     say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
+
+
+def begin_with(network, parser):
+    """--init parser. Raises TinyfaceError where the parser does not fit."""
+    try:
+        network.begin_with(parser)
+    except ValueError as error:
+        raise TinyfaceError(f"--init parser: {error}; give a parser of the same --preset") from None
 
 
 def judge(attribute_tasks, dataset):

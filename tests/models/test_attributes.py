@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, no_grad, ops
-from tinyface.models import AttributeNet
+from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.models.attributes import HEADS_NEEDED, MODES, region_masks
 
 SIZE = (55, 45)
@@ -157,3 +157,21 @@ def test_config_builds_the_same_network_again(mode):
     again = AttributeNet(**net.config)
     again.load_state_dict(net.state_dict())
     np.testing.assert_array_equal(net.eval()(image(), heads()).data, again.eval()(image(), heads()).data)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
+    parser, net = SegmentationNet(2, SIZE), build(mode)
+    parser.encoder.conv11.norm.running_mean += 3  # its statistics come along
+    before, theirs = net.state_dict(), parser.encoder.state_dict()
+    net.begin_with(parser)
+    fresh = "encoder.conv32.norm", "encoder.conv32.act", "encoder.conv32.merge"  # SSG's gate has its own
+    for name, array in net.state_dict().items():
+        taken = name.startswith("encoder.") and not (mode == "ssg" and name.startswith(fresh))
+        expected = theirs[name.removeprefix("encoder.")] if taken else before[name]
+        np.testing.assert_array_equal(array, expected, err_msg=name)
+
+
+def test_a_parser_of_another_width_is_refused():
+    with pytest.raises(ValueError, match="width 2 can't begin with a parser of 3"):
+        build("avg").begin_with(SegmentationNet(3, SIZE))

@@ -58,6 +58,20 @@ class AttributeNet(nn.Module):
         x = self.conv52(self.conv51(self.pool4(x)))
         return self.head(x, heads)
 
+    def begin_with(self, parser):
+        """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
+
+        Beyond the paper, which trains from scratch. What SSG has and the parser has not keeps its first values.
+        Raises ValueError where the parser is of another width.
+        """
+        if parser.config["width"] != self.config["width"]:
+            raise ValueError(
+                f"AttributeNet: width {self.config['width']} can't begin with a parser of {parser.config['width']}"
+            )
+        own, theirs = self.encoder.state_dict(), parser.encoder.state_dict()
+        own.update({n: a for n, a in theirs.items() if n in own and own[n].shape == a.shape})
+        self.encoder.load_state_dict(own)
+
     @property
     def region_weights(self):
         """SSP's weights of the last forward pass, array (N, regions, attributes): what Figure 4 shows."""
