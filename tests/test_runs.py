@@ -29,7 +29,7 @@ def faces(tmp_path_factory):
 def elsewhere(tmp_path, monkeypatch):
     """Every test in a folder of its own, since runs go to runs/ of the current one, and nothing is shipped."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(runs, "DEFAULT_WEIGHTS", tmp_path / "weights")
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     text = refused(find)
     assert text.startswith("--seg-weights: no parser for images of 55×45 found") and "train-seg" in text
 
-    shipped = save_parser(runs.WEIGHTS / runs.PARSER)
+    shipped = save_parser(runs.DEFAULT_WEIGHTS / runs.PARSER)
     assert find() == shipped
     assert said[-1] == f"parser: {shipped}, the shipped one"
 
@@ -226,7 +226,7 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
 
 
 def test_a_shipped_parser_of_another_size_is_not_taken():
-    save_parser(runs.WEIGHTS / runs.PARSER, size=(109, 89))
+    save_parser(runs.DEFAULT_WEIGHTS / runs.PARSER, size=(109, 89))
     assert refused(runs.find_parser, None, TINY.size, silent).startswith(
         "--seg-weights: no parser for images of 55×45"
     )

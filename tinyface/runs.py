@@ -18,10 +18,10 @@ from .files import atomic_write, make_folder
 from .metrics import format_attribute_table, format_region_table, majority_error
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
+from .predict import DEFAULT_WEIGHTS, PARSER, find_networks
 from .presets import find_preset
 
-RUNS, TOYFACES, PARSER, REPORT = Path("runs"), Path("toyfaces"), "parser.h5", "report.json"
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
 OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
 INITS = ("random", "parser")
 VALIDATION_BATCH = 64
@@ -256,8 +256,6 @@ def evaluate(
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
     """
-    from .predict import find_networks
-
     parsers, readers, beside = find_networks(weights)
     whisper = (lambda text: None) if as_json else say
     result = {}
@@ -426,13 +424,13 @@ def find_parser(seg_weights, size, say):
     trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path, which in [
         *((path, "the last one trained") for path in trained),
-        (WEIGHTS / PARSER, "the shipped one"),
+        (DEFAULT_WEIGHTS / PARSER, "the shipped one"),
     ]:
         if path.exists() and tuple(load_parser(path).config["size"]) == tuple(size):
             say(f"parser: {path}, {which}")
             return path
     raise TinyfaceError(
-        f"--seg-weights: no parser for images of {size[0]}×{size[1]} found in {RUNS}/seg* or {WEIGHTS}; "
+        f"--seg-weights: no parser for images of {size[0]}×{size[1]} found in {RUNS}/seg* or {DEFAULT_WEIGHTS}; "
         "train one with train-seg and the same --preset, or name its file"
     )
 

@@ -4,16 +4,16 @@ Every function returns a PIL image (RGB); `save_png` writes one. Images come as 
 (H, W, 3) uint8; label maps as integer arrays (H, W) with the ids of REGIONS.
 """
 
+import io
 import math
-import os
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .data.dataset import REGIONS
 from .errors import TinyfaceError
+from .files import atomic_write
 
 # One colour per region, from Okabe and Ito's set that colour-blind people tell apart. The background is
 # almost black: laid over a picture it dims it.
@@ -211,24 +211,10 @@ def region_weight_map(weights, attribute_names, region_names=REGIONS):
 
 
 def save_png(image, path):
-    """Write a PIL image as PNG, whole or not at all: to a file beside `path` that then takes its name.
-
-    Raises TinyfaceError if the folder is missing or not writable.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            image.save(file, "PNG")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise TinyfaceError(f"{path}: cannot be written ({reason}); choose a writable folder") from None
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+    """Write a PIL image as PNG, whole or not at all. Raises TinyfaceError where it cannot be written."""
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    atomic_write(path, content.getbuffer())
 
 
 @lru_cache
