@@ -164,7 +164,7 @@ def test_garbage_in_the_middle_never_ends_in_a_traceback(saved):
     content = saved.read_bytes()
     rng = np.random.default_rng(0)
     noticed = 0
-    for _ in range(40):
+    for _ in range(20):
         damaged = bytearray(content)
         start = int(rng.integers(0, 2000))  # where HDF5 keeps its tables
         damaged[start : start + 16] = rng.bytes(16)
@@ -174,7 +174,7 @@ def test_garbage_in_the_middle_never_ends_in_a_traceback(saved):
         except TinyfaceError as error:
             noticed += 1
             assert str(error).startswith(f"{saved}: ") and "\n" not in str(error)
-    assert noticed > 5
+    assert noticed > 2
 
 
 def test_no_file(tmp_path):

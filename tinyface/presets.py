@@ -43,14 +43,14 @@ PRESETS = {
     # `make demo`: toy faces in a few minutes.
     "demo": Preset(
         width=8,
-        size=(109, 89),
+        size=(82, 67),
         batch_size=16,
         weight_decay=5e-4,
         segmentation=Training(
-            steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100
+            steps=600, lr=0.02, schedule="cosine", warmup=10, val_every=300, save_every=100
         ),
         attributes=Training(
-            steps=300, lr=0.015, schedule="cosine", warmup=10, val_every=150, save_every=100, init="parser"
+            steps=600, lr=0.02, schedule="cosine", warmup=10, val_every=300, save_every=100, init="parser"
         ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
