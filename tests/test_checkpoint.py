@@ -281,3 +281,19 @@ def test_a_full_disk_leaves_the_old_checkpoint(saved, monkeypatch, broken):
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == [saved.name]
     checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("part", ["network", "optimizer"])
+def test_a_flipped_bit_in_a_weight_is_found(saved, part):
+    loaded = checkpoint.load(saved)
+    array = loaded.network.conv52.conv.weight.data
+    if part == "optimizer":
+        array = max((slots["sum"] for slots in loaded.optimizer.values()), key=np.size)
+    content = bytearray(saved.read_bytes())
+    place = content.find(array.tobytes()[:64])
+    assert place > 0
+    content[place + 9] ^= 4
+    saved.write_bytes(content)
+    with pytest.raises(TinyfaceError, match=r"last\.h5: damaged") as error:
+        checkpoint.load(saved)
+    assert "\n" not in str(error.value)

@@ -50,13 +50,13 @@ def save(path, checkpoint):
             notes=json.dumps(checkpoint.notes),
         )
         for name, array in state.items():
-            file[f"network/{name}"] = array
+            _write(file, f"network/{name}", array)
         if checkpoint.training is not None:
             group = file.create_group("training")
             group.attrs["state"] = json.dumps(checkpoint.training)
             for index, slots in (checkpoint.optimizer or {}).items():
                 for slot, value in slots.items():
-                    group[f"optimizer/{index}/{slot}"] = value
+                    _write(group, f"optimizer/{index}/{slot}", value)
     atomic_write(path, image.getbuffer())
 
 
@@ -117,6 +117,12 @@ def _build(path, name, config):
     if name not in models.__all__:
         raise TinyfaceError(f"{path}: holds a network of unknown kind {name}; update tinyface")
     return getattr(models, name)(**config)
+
+
+def _write(group, name, value):
+    """A dataset; arrays carry a checksum, so that a flipped bit is an error on reading and not another weight."""
+    value = np.asarray(value)
+    group.create_dataset(name, data=value, fletcher32=value.size > 1)
 
 
 def _read_arrays(group):

@@ -16,45 +16,28 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-# Helen's ids. A part without an id of its own (ear, neck, cloth, hat, glasses, earring) is background.
+# Helen's ids. A part without an id of its own (ear, neck, cloth, hat, jewel) is background.
 BACKGROUND, SKIN, LEFT_BROW, RIGHT_BROW, LEFT_EYE, RIGHT_EYE = range(6)
 NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP, HAIR = range(6, 11)
 
-SKIN_TONES = [(246, 205, 172), (234, 184, 144), (212, 154, 110), (176, 118, 78), (138, 88, 60)]
-PALE_SKIN = (252, 236, 229)
+# Caricature: skin, hair, cloth and wall keep to colours of their own, which can be told apart at a glance.
+SKIN_TONES = [(244, 192, 150), (228, 172, 130), (206, 146, 106), (182, 122, 86), (160, 104, 74)]
+PALE_SKIN = (255, 238, 230)
 HAIR_COLOURS = {
-    "Black_Hair": [(30, 27, 32)],
-    "Blond_Hair": [(236, 200, 104), (245, 218, 140), (224, 180, 92)],
-    "Brown_Hair": [(122, 76, 42), (104, 62, 34), (140, 88, 52)],
-    "Gray_Hair": [(172, 172, 178), (198, 198, 202), (150, 152, 160)],
-    "none of these": [(202, 74, 30), (214, 96, 150), (60, 140, 150), (118, 84, 180), (90, 160, 90)],
+    "Black_Hair": [(26, 24, 30)],
+    "Blond_Hair": [(244, 206, 66), (250, 220, 96), (232, 192, 52)],
+    "Brown_Hair": [(96, 54, 24), (84, 46, 22), (108, 62, 30)],
+    "Gray_Hair": [(150, 152, 162), (170, 172, 182), (134, 136, 146)],
+    "none of these": [(222, 84, 22), (240, 100, 170), (150, 84, 204)],
 }
-IRISES = [(98, 62, 34), (72, 116, 172), (84, 132, 84), (60, 44, 36), (112, 124, 140), (150, 104, 50)]
-EYE_SHADOWS = [(58, 90, 196), (128, 52, 160), (28, 138, 128), (176, 40, 120)]
-LIPSTICKS = [(206, 16, 52), (222, 30, 100), (164, 12, 60), (236, 50, 40)]
-SUITS = [(44, 52, 78), (52, 52, 56), (92, 78, 66), (36, 66, 72)]
-SHIRTS = [(246, 246, 248), (206, 224, 244), (250, 238, 214)]
-BEADS = [(250, 246, 238), (240, 190, 60), (200, 40, 60), (40, 110, 190)]
-JEWELS = [(246, 196, 50), (240, 244, 250), (40, 190, 190), (226, 40, 80)]
-FRAMES = [(24, 24, 28), (60, 40, 30), (170, 30, 40), (40, 70, 150)]
-VIVID = [
-    (196, 46, 54),
-    (38, 98, 168),
-    (44, 140, 96),
-    (232, 158, 42),
-    (122, 70, 158),
-    (226, 104, 140),
-    (40, 150, 164),
-]
-DULL = [
-    (58, 64, 78),
-    (112, 104, 96),
-    (40, 40, 46),
-    (94, 112, 88),
-    (150, 120, 92),
-    (84, 96, 130),
-    (236, 230, 218),
-]
+IRISES = [(98, 62, 34), (60, 116, 190), (70, 140, 80), (60, 44, 36), (96, 116, 140), (150, 104, 50)]
+EYE_SHADOWS = [(40, 80, 220), (130, 40, 190), (10, 150, 140), (200, 30, 140)]
+LIPSTICKS = [(214, 8, 50), (228, 20, 100), (190, 0, 64), (240, 40, 36)]
+SUITS = [(38, 48, 88), (48, 50, 58), (30, 66, 78)]
+SHIRTS = [(246, 246, 248), (206, 224, 244)]
+JEWELS = [(255, 208, 30), (30, 222, 236)]  # of earrings and necklaces
+FRAMES = [(20, 20, 24), (206, 16, 36)]
+VIVID = [(30, 96, 200), (20, 150, 84), (60, 54, 190), (0, 156, 170), (196, 24, 72), (112, 178, 30)]
 WHITE, CREAM, INK = (255, 255, 255), (255, 244, 225), (30, 20, 24)
 
 
@@ -170,7 +153,7 @@ class Easel:
     def __init__(self, size, pose: Pose):
         self.height, self.width = size
         self.pose = pose
-        self.image = Image.new("RGB", (2 * self.width, 2 * self.height))
+        self.image = Image.new("RGB", (2 * self.width, 2 * self.height), None)  # the wall fills it
         self.labels = Image.new("L", (self.width, self.height), BACKGROUND)
         self._jobs = []
 
@@ -259,6 +242,7 @@ class Look:
     hair: np.ndarray
     jaw: np.ndarray  # the right half of the head's outline, from the top of the skull to the chin
     neck: float  # half its width
+    breadth: float  # of head and hair: 1 is neither chubby nor narrow
     hair_length: float  # a woman's hair ends at this y
     light: float  # 1: from the right, -1: from the left
 
@@ -270,7 +254,7 @@ class Look:
     @property
     def beard(self):
         """Brows and beards: darker than the hair, so that they stand out from any skin."""
-        return mix(self.hair * 0.62, INK, 0.25)
+        return mix(self.hair * 0.55, INK, 0.4)
 
     def edge(self, y):
         """Half the width of the head at height y (forehead to mouth)."""
@@ -281,29 +265,30 @@ def choose_look(has, rng, light) -> Look:
     tone = rng.uniform(0, len(SKIN_TONES) - 1.001)
     skin = mix(SKIN_TONES[int(tone)], SKIN_TONES[int(tone) + 1], tone % 1)
     skin = (PALE_SKIN if has["Pale_Skin"] else skin) + rng.normal(0, 2.5, 3)
+    if not has["Young"]:
+        skin = mix(skin, (150, 150, 150), 0.2)
 
     natural = list(HAIR_COLOURS)[:4]
     bald_mans = natural[int(rng.integers(4))]  # for his brows and beard
     name = next((name for name in natural if has[name]), bald_mans if has["Bald"] else "none of these")
     hair = np.clip(choose(rng, HAIR_COLOURS[name]) + rng.normal(0, 4, 3), 5, 250)
 
-    half = [(0, -76), (24, -71), (43, -52), (51, -22), (50, 2)]
-    if has["Chubby"] and has["Male"]:
-        half += [(57, 22), (57, 42), (42, 60), (22, 68), (0, 68)]
-    elif has["Chubby"]:
-        half += [(57, 22), (55, 42), (36, 61), (14, 68), (0, 69)]
+    half = [(0, -76), (24, -71), (43, -52), (51, -22), (51, 2)]
+    if has["Chubby"]:
+        half += [(62, 20), (65, 42), (49, 63), (24, 72), (0, 73)]
     elif has["Male"]:
-        half += [(48, 22), (44, 44), (27, 62), (14, 67), (0, 67)]
+        half += [(49, 22), (46, 46), (29, 66), (15, 71), (0, 71)]
     else:
-        half += [(46, 20), (36, 42), (19, 60), (8, 66), (0, 67)]
-    half = np.array(half, float) * ((0.87, 1.06) if has["Oval_Face"] else (1, 1))
+        half += [(48, 20), (40, 44), (22, 64), (8, 70), (0, 71)]
+    half = np.array(half, float) * ((0.84, 1.08) if has["Oval_Face"] else (1, 1))
     half[:, 0] *= rng.uniform(0.97, 1.03)
     outline = smooth(np.concatenate([half, mirror(half)[-2:0:-1]]), closed=True)
     return Look(
         skin=skin,
         hair=hair,
         jaw=outline[: len(outline) // 2 + 1],
-        neck=(25 if has["Male"] else 18) + rng.uniform(-1, 1),
+        neck=(25 if has["Male"] else 18) + rng.uniform(-1, 1) + (7 if has["Chubby"] else 0),
+        breadth=1.13 if has["Chubby"] else 0.86 if has["Oval_Face"] else 1.0,
         hair_length=float(rng.choice([48, 68, 92])),
         light=light,
     )
@@ -313,18 +298,18 @@ def choose_look(has, rng, light) -> Look:
 
 
 def wall(easel, rng):
-    """A gradient and clutter in front of it, shrunk and enlarged again, so that it is out of focus."""
-    w, h = easel.width, easel.height
-    top, bottom = rng.uniform(30, 235, (2, 3))
-    ramp = mix(top, bottom, np.linspace(0, 1, h)[:, None, None]).astype(np.uint8)  # (h, 1, 3)
+    """A pale gradient between green and blue, a few soft shapes on it."""
+    w, h = easel.width // 4 + 1, easel.height // 4 + 1  # drawn small and enlarged: out of focus
+    tints = rng.uniform((150, 190, 190), (205, 240, 245), (2, 3))
+    ramp = mix(*tints, np.linspace(0, 1, h)[:, None, None]).astype(np.uint8)  # (h, 1, 3)
     image = Image.fromarray(ramp).resize((w, h), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(image, "RGBA")
     kind = rng.choice(["bubbles", "boxes", "stripes", "shards"])
-    for _ in range(int(rng.integers(4, 16))):
-        colour = mix(mix(top, bottom, 0.5), choose(rng, VIVID + DULL), rng.uniform(0.4, 0.9))
-        fill = (*colour.astype(int).tolist(), int(rng.uniform(90, 230)))
+    for _ in range(int(rng.integers(2, 8))):
+        colour = rng.uniform((120, 180, 180), (215, 250, 255))
+        fill = (*colour.astype(int).tolist(), int(rng.uniform(60, 150)))
         x, y = rng.uniform(0, w), rng.uniform(0, h)
-        a, b = rng.uniform(0.04, 0.22, 2) * w
+        a, b = rng.uniform(0.06, 0.24, 2) * w
         if kind == "bubbles":
             pen.ellipse((x - a, y - a, x + a, y + a), fill)
         elif kind == "boxes":
@@ -333,18 +318,18 @@ def wall(easel, rng):
             pen.line((x - b, 0, x + a, h), fill, max(2, int(a * 0.6)))
         else:
             pen.polygon((rng.uniform(-0.3, 0.3, (3, 2)) * w + (x, y)).ravel().tolist(), fill)
-    image = image.reduce(int(rng.integers(2, 5))).resize((w, h), Image.Resampling.BILINEAR)
+    image = image.resize((easel.width, easel.height), Image.Resampling.BILINEAR)
     easel.image.paste(image.resize(easel.image.size, Image.Resampling.NEAREST))
 
 
 def body(easel, has, look, rng):
-    """Neck, clothes, necktie, necklace."""
+    """Neck, clothes, necktie."""
     n = look.neck
     collar = [(n, 78), (n + 6, 92), (n + 14, 120), (-n - 14, 120), (-n - 6, 92), (-n, 78)]
     # The neck joins the head, which tilts, to the shoulders, which hardly do.
     neck = np.concatenate([easel.place([(n, 30)]), easel.place(collar, "body"), easel.place([(-n, 30)])])
     easel.fill(neck, mix(look.skin, look.shade, 0.45), label=BACKGROUND, on="page")
-    chin = look.jaw[look.jaw[:, 1] > 20] * (0.92, 1)
+    chin = look.jaw[look.jaw[:, 1] > 20] * (0.9, 1)
     easel.fill(whole(chin) + np.array((-3 * look.light, 9)), look.shade, 0.6)
 
     wide = 112 if has["Male"] else 98
@@ -353,19 +338,13 @@ def body(easel, has, look, rng):
     if has["Wearing_Necktie"]:
         _suit_and_tie(easel, shoulder, n, rng)
         return
-    cloth = choose(rng, VIVID + DULL) + rng.normal(0, 8, 3)
+    cloth = choose(rng, VIVID) + rng.normal(0, 8, 3)
     depth = 112 if has["Wearing_Necklace"] else float(rng.choice([98, 104, 116]))
     neckline = over([(0, depth), (n + 3, 86)])  # a V, or round
     if rng.random() < 0.6:
         neckline = smooth(over([(0, depth), (n * 0.75, depth - 7), (n + 3, 86)]))
     easel.fill(np.concatenate([neckline, whole(shoulder)]), cloth, label=BACKGROUND, on="body")
     easel.line(neckline, cloth * 0.75, 3, taper=False, on="body")
-    if has["Wearing_Necklace"]:
-        bead = choose(rng, BEADS)
-        chain = smooth(over([(0, 99), (n * 0.7, 93), (n + 1, 83)]))
-        for x, y in resample(chain, 11):
-            easel.fill(oval(x, y, 3.6, 3.6, 12), bead * 0.55, on="body")
-            easel.fill(oval(x, y, 2.9, 2.9, 12), bead, on="body")
 
 
 def _suit_and_tie(easel, shoulder, n, rng):
@@ -382,6 +361,17 @@ def _suit_and_tie(easel, shoulder, n, rng):
     easel.fill(whole([(9, 95), (6, 106)]), tie * 0.8, on="body")  # the knot
 
 
+def necklace(easel, has, look, rng):
+    if not has["Wearing_Necklace"]:
+        return
+    bead, n = choose(rng, JEWELS), look.neck
+    chain = smooth(over([(0, 101), (n * 0.7, 96), (n + 3, 84)]))
+    for x, y in resample(chain, 9):
+        easel.fill(oval(x, y, 6.5, 6.5, 14), bead * 0.4, label=BACKGROUND, on="body")
+        easel.fill(oval(x, y, 5.3, 5.3, 14), bead, on="body")
+        easel.fill(oval(x - 1.5, y - 2, 1.8, 1.8, 8), WHITE, on="body")
+
+
 def ears(easel, has, look):
     if not has["Male"]:
         return  # under her hair
@@ -394,91 +384,104 @@ def ears(easel, has, look):
 def head(easel, has, look):
     """Face skin and what is written on it: light and shadow, cheeks, wrinkles, double chin."""
     skin, shade = look.skin, look.shade
+    wide, chin = look.breadth, look.jaw[-1, 1]
     if has["Double_Chin"]:
-        easel.fill(whole(smooth([(40, 46), (36, 66), (20, 81), (0, 84)])), mix(skin, shade, 0.3), label=SKIN)
+        roll = smooth(np.array([(44, 44), (45, chin - 6), (28, chin + 16), (0, chin + 20)]) * (wide, 1))
+        easel.fill(whole(roll), mix(skin, shade, 0.5), label=SKIN)
     easel.fill(whole(look.jaw), skin, label=SKIN)
     if has["Double_Chin"]:
-        easel.line(smooth(over([(0, 70), (16, 68), (30, 60)])), shade * 0.8, 3.4)
+        crease = np.array([(0, chin + 2), (18, chin - 1), (38, chin - 18)]) * (wide, 1)
+        easel.line(smooth(over(crease)), shade * 0.55, 6.5)
 
     dark = mirror(look.jaw, -look.light)
-    easel.fill(np.concatenate([dark, (dark * (0.66, 0.97))[::-1]]), shade, 0.35)
-    easel.spot(16 * look.light, -46, 22, 16, WHITE, 0.25)
+    easel.fill(np.concatenate([dark, (dark * (0.8, 0.98))[::-1]]), shade, 0.3)
     if has["Bald"]:
-        easel.spot(20 * look.light, -62, 15, 9, WHITE, 0.75)
+        easel.spot(20 * look.light, -60, 18, 11, WHITE, 0.8)
 
     for side in (-1, 1):
         if has["High_Cheekbones"]:
-            hollow = [(look.edge(10) - 1, 10), (34, 22), (21, 32), (27, 38), (look.edge(30) - 1, 28)]
-            easel.fill(mirror(hollow, side), shade * 0.9, 0.5)
-            easel.spot(35 * side, 10, 11, 6, CREAM, 0.7)
+            edge = look.edge(20) - 1
+            hollow = smooth([(edge, 16), (22, 36), (27, 47), (look.edge(38) - 1, 40)])
+            easel.fill(mirror(hollow, side), shade * (0.62, 0.55, 0.6), 0.75)
         if has["Rosy_Cheeks"]:
-            easel.spot(32 * side, 19, 15, 12, (240, 66, 88), 0.7)
+            easel.fill(oval(34 * side, 23, 13, 12), (255, 50, 110), 0.75)
+        if has["High_Cheekbones"]:
+            easel.fill(oval(40 * side * wide, 10, 10, 7), WHITE, 0.75)
     if not has["Young"]:
-        crease = shade * 0.72
-        forehead = () if has["Wearing_Hat"] or has["Bangs"] else (-50, -43)
-        for y in forehead:
-            easel.line(smooth(over([(0, y + 1), (10, y - 1), (20, y + 1)])), crease, 2.2, 0.8)
+        crease = shade * 0.55
+        for y in (-55, -48, -41):  # where hat or bangs leave the forehead free
+            easel.line(smooth(over([(0, y), (12, y - 3), (27, y + 2)])), crease, 3.4)
         for side in (-1, 1):
-            easel.line(mirror(smooth([(13, 21), (21, 28), (28, 44)]), side), crease, 3.0, 0.9)
-            for y in (-1, 0, 1):  # crow's feet
-                easel.line(
-                    mirror([(38, 3 * y - 4), (42, 6 * y - 4), (46, 9 * y - 4)], side), crease, 2.0, 0.9
-                )
+            folds = [(14, 20), (27, 27), (35, 42)], [(26, 52), (30, 58), (26, 66)]
+            for fold in folds:
+                easel.line(mirror(smooth(fold), side), crease, 4.4)
+            feet = np.array([(37, -2), (42, -2), (48, -2)]) * (wide, 1)
+            for y in (-6, 0, 6):
+                easel.line(mirror(feet + xy(np.zeros(3), np.array([0, y / 2, y])), side), crease, 2.8)
 
 
 def beard(easel, has, look):
     """Stubble, mustache, goatee: on face skin. (Sideburns are hair.)"""
-    strand = mix(look.beard, CREAM, 0.25)
+    strand = mix(look.beard, CREAM, 0.2)
     if has["5_o_Clock_Shadow"]:
         jaw = look.jaw[look.jaw[:, 1] > 8]
-        tint = mix(look.skin * 0.35, (52, 58, 76), 0.6)
+        tint = mix(look.skin * 0.3, (44, 56, 84), 0.6)
         for inset in (0, 5):  # two coats: a soft upper edge
-            cheek = np.array([(0, 26), (10, 25), (24, 27), (36, 24), (look.edge(12) - 2, 12)])
+            cheek = np.array([(0, 26), (10, 25), (24, 28), (36, 27), (look.edge(14) - 2, 14)])
             cheek = smooth(cheek + np.array((0, inset)))
-            easel.fill(np.concatenate([over(cheek), whole(jaw)]), tint, 0.29)
+            easel.fill(np.concatenate([over(cheek), whole(jaw)]), tint, 0.34)
     if has["Mustache"]:
-        half = smooth([(0, 25), (9, 24), (20, 29), (28, 37), (19, 37), (10, 36), (0, 34)])
+        half = smooth([(0, 25), (12, 22), (26, 27), (39, 36), (30, 42), (12, 42), (0, 40)])
         easel.fill(whole(half), look.beard, label=SKIN)
         for side in (-1, 1):
-            easel.line(mirror(smooth([(3, 27), (13, 29), (24, 35)]), side), strand, 1.6)
+            easel.line(mirror(smooth([(8, 27), (20, 30), (32, 36)]), side), strand, 2)
     if has["Goatee"]:
-        half = smooth([(0, 52), (11, 50), (19, 56), (17, 68), (8, 77), (0, 79)])
+        chin = look.jaw[-1, 1]
+        half = smooth([(0, 52), (14, 52), (25, 50), (25, 66), (13, chin + 11), (0, chin + 15)])
         easel.fill(whole(half), look.beard, label=SKIN)
-        for x in (-9, -3, 3, 9):
-            easel.line(smooth([(x, 58), (x * 0.9, 66), (x * 0.6, 75)]), strand, 1.6)
+        for x in (-8, 0, 8):
+            easel.line([(x, 68), (x * 0.9, 74), (x * 0.7, chin + 9)], strand, 2)
 
 
 def mouth(easel, has, look, rng):
-    """Lips, teeth, tongue. Returns the mouth's two corners, left first."""
-    droop, lipstick = rng.uniform(1, 3), choose(rng, LIPSTICKS)
-    width, lift, y = (25, 11, 44) if has["Smiling"] else (19, -droop, 42)
-    gap = 11 if has["Mouth_Slightly_Open"] else 0
-    upper, lower = (9.5, 12) if has["Big_Lips"] else (5, 6)
-    lips = lipstick if has["Wearing_Lipstick"] else mix(look.skin * (0.84, 0.68, 0.66), (168, 100, 92), 0.3)
+    """Lips, teeth, tongue. Returns the mouth's two corners, left first.
+
+    A smile shows the teeth, an open mouth the dark behind them.
+    """
+    droop, lipstick = rng.uniform(3, 5), choose(rng, LIPSTICKS)
+    smiling, is_open = has["Smiling"], has["Mouth_Slightly_Open"]
+    width, lift, y = (31, 13, 45) if smiling else (22, -droop, 45)
+    if has["Oval_Face"]:
+        width *= 0.88
+    white = 8 if smiling else 0  # the height of the teeth
+    gap = (21 if smiling else 17) if is_open else white
+    upper, lower = (13, 15) if has["Big_Lips"] else (5, 6)
+    lips = lipstick if has["Wearing_Lipstick"] else mix(look.skin * (0.78, 0.6, 0.56), (160, 84, 76), 0.4)
 
     t = np.linspace(-1, 1, 25)
     x, arch = t * width, 1 - t**2
     line = y - lift * t**2
-    top, bottom = line - 0.3 * gap * arch, line + 0.7 * gap * arch
+    top, bottom = line - 0.35 * gap * arch, line + 0.65 * gap * arch
     bow = 1 - 0.28 * np.exp(-((t / 0.16) ** 2))  # Cupid's bow
     if gap:
-        teeth = top + 0.42 * gap * arch
-        tongue = np.maximum(bottom - 0.3 * gap * np.clip(1 - (t / 0.6) ** 2, 0, 1), teeth)
-        easel.fill(between(x, top, bottom), (74, 18, 26), label=INNER_MOUTH)
-        easel.fill(between(x, top, teeth), (250, 248, 240))
-        easel.fill(between(x, tongue, bottom), (206, 88, 92))
+        teeth = top + white * arch**0.6
+        easel.fill(between(x, top, bottom), (92, 0, 16), label=INNER_MOUTH)
+        if is_open:
+            tongue = np.maximum(bottom - 0.3 * gap * np.clip(1 - (t / 0.6) ** 2, 0, 1), top)
+            easel.fill(between(x, tongue, bottom), (214, 70, 84))
+        if smiling:
+            easel.fill(between(x, top, np.minimum(teeth, bottom)), (255, 255, 252))
     easel.fill(between(x, top - upper * arch**0.6 * bow, top), lips * 0.88, label=UPPER_LIP)
     easel.fill(between(x, bottom, bottom + lower * arch**0.7), lips, label=LOWER_LIP)
-    shine = between(x, bottom + 0.3 * lower * arch, bottom + 0.55 * lower * arch)
-    easel.fill(shine[6:-6], mix(lips, WHITE, 0.4), 0.6)
+    if has["Big_Lips"]:
+        shine = between(x, bottom + 0.25 * lower * arch, bottom + 0.6 * lower * arch)
+        easel.fill(shine, mix(lips, (255, 190, 220), 0.85))
     if not gap:
-        easel.line(xy(x, line), lips * 0.45, 2.2)
-    if has["Smiling"]:
+        easel.line(xy(x, line), lips * 0.4, 3)
+    if smiling:
         for side in (-1, 1):
-            dimple = smooth([(1.5, -4), (4, 0), (1.5, 4.5)]) + np.array((width, y - lift))
-            easel.line(mirror(dimple, side), look.shade * 0.8, 2.2)
-    below = bottom[12] + lower + 5
-    easel.line(smooth([(-7, below), (0, below + 1.5), (7, below)]), look.shade, 2, 0.5)
+            dimple = smooth([(1.5, -5), (4.5, 0), (1.5, 5)]) + np.array((width, y - lift))
+            easel.line(mirror(dimple, side), look.shade * 0.7, 2.6)
     return [(-width, y - lift), (width, y - lift)]
 
 
@@ -486,116 +489,102 @@ def eyes(easel, has, look, rng):
     """Eyeballs (what shows of them is labelled eye), lids, lashes, make-up, bags. Returns the two centres."""
     iris, shadow = choose(rng, IRISES) + rng.normal(0, 6, 3), choose(rng, EYE_SHADOWS)
     gaze, tilt = rng.uniform(-2.5, 2.5), rng.uniform(-1.5, 1.5)
-    up, down, half = (4.4, 3.4, 13.0) if has["Narrow_Eyes"] else (9.0, 6.6, 12.5)
+    wide_up, half = 13.0, 16.0
+    up, down = (3.6, 4.4) if has["Narrow_Eyes"] else (wide_up, 9.0)
     makeup = has["Heavy_Makeup"]
     t = np.linspace(-1, 1, 21)
-    arch = (1 - t**2) ** 0.7
+    arch = (1 - t**2) ** 0.6
     for side, label in ((-1, LEFT_EYE), (1, RIGHT_EYE)):
-        cx, cy = 23.0 * side, -4.0
+        cx, cy = 24.0 * side, -4.0
         x, middle = cx + half * t, cy - tilt * t * side  # the outer corner a little higher or lower
         top, bottom = middle - up * arch, middle + down * arch
         if makeup:
-            lid = middle - (up + 7.5) * (1 - (0.96 * t) ** 2) ** 0.6
-            easel.fill(np.concatenate([xy(cx + 1.12 * half * t, lid), xy(x, top + 2)[::-1]]), shadow, 0.85)
-        else:
-            easel.line(xy(x, top - 3.4), look.shade * 0.85, 1.8, 0.7)
+            lid = middle - (wide_up + 9) * (1 - (0.96 * t) ** 2) ** 0.5
+            easel.fill(np.concatenate([xy(cx + 1.15 * half * t, lid), xy(x, top + 2)[::-1]]), shadow)
+        elif has["Narrow_Eyes"]:
+            easel.fill(between(x, middle - wide_up * arch, top + 1), look.shade * 0.72)
         if has["Bags_Under_Eyes"]:
-            sag = bottom + 8.5 * (1 - t**2) ** 0.6
-            easel.fill(between(x, bottom, sag), look.shade * (0.72, 0.66, 0.86), 0.7)
-            easel.line(xy(x, sag), look.shade * 0.55, 2.0, 0.8)
+            sag = np.maximum(bottom, cy + 7 * arch) + 12.5 * (1 - t**2) ** 0.5
+            easel.fill(between(x, bottom, sag), mix(look.skin * 0.5, (104, 40, 150), 0.6), 0.85)
 
-        easel.fill(between(x, top, bottom), (250, 250, 248), label=label)
-        glint = (cx + gaze + 2.4 * look.light, cy - 2.2)
+        easel.fill(between(x, top, bottom), WHITE, label=label)
+        glint = (cx + gaze + 3 * look.light, cy - 3)
         discs = (
-            (iris * 0.6, 6.9, (cx + gaze, cy)),
-            (iris, 5.9, (cx + gaze, cy)),
-            (INK, 3.2, (cx + gaze, cy)),
+            (iris * 0.5, 8.8, (cx + gaze, cy)),
+            (iris, 7.6, (cx + gaze, cy)),
+            (INK, 4.2, (cx + gaze, cy)),
         )
-        for colour, radius, centre in (*discs, (WHITE, 1.9, glint)):
-            disc = oval(*centre, radius, radius)
+        for colour, radius, centre in (*discs, (WHITE, 2.4, glint)):
+            disc = oval(*centre, radius, radius, 20)
             y = np.clip(disc[:, 1], np.interp(disc[:, 0], x, top), np.interp(disc[:, 0], x, bottom))
             easel.fill(xy(disc[:, 0], y), colour)  # the lids cut it off
-        easel.fill(between(x, top, top + 1.6), (90, 80, 100), 0.35)
 
-        easel.line(xy(x, top - 0.4), INK, 4.2 if makeup else 2.6)
+        easel.line(xy(x, top - 0.8), INK, 5.5 if has["Narrow_Eyes"] or makeup else 3.2)
         if makeup:
-            easel.line(xy(x, bottom), INK, 2.0)
+            easel.line(xy(x, bottom), INK, 2.6)
         if makeup or not has["Male"]:
-            reach = 7.5 if makeup else 4.5
+            reach = 8.5 if makeup else 5.5
             root = xy(cx + side * half * np.array([0.35, 0.62, 0.88]), top[::side][[13, 16, 19]])
             lash = np.array([(0, 0), (0.4 * side, -0.7), (0.8 * side, -1.0)]) * reach
-            easel.line(root[:, None] + lash, INK, 2.2)
-    return [(-23.0, -4.0), (23.0, -4.0)]
+            easel.line(root[:, None] + lash, INK, 2.8)
+    return [(-24.0, -4.0), (24.0, -4.0)]
 
 
 def nose(easel, has, look):
-    """Returns the tip."""
-    skin, shade = look.skin, look.shade
+    """Redder than the skin, with a dark edge. Returns the tip."""
+    red, tip, ridge = 0.4, 17, 2.5
     if has["Big_Nose"]:
-        half, tip, nostril = (
-            [(0, -8), (5, -6), (6, 4), (13, 13), (18, 20), (13, 27), (5, 28), (0, 29)],
-            22,
-            (9.5, 25, 3.6),
-        )
+        half = smooth([(0, -9), (5, -7), (7, 3), (17, 9), (25, 20), (18, 30), (7, 31), (0, 33)], steps=4)
+        red, tip, nostril = 0.7, 20, (12, 25.5, 5)
     elif has["Pointy_Nose"]:
-        half, tip, nostril = (
-            [(0, -8), (4, -6), (5, 6), (8, 14), (9, 18), (4, 26), (0, 31)],
-            24,
-            (4, 25.5, 1.8),
-        )
+        half = np.array([(0, -14), (4, -10), (7, 8), (12, 17), (7, 24), (0, 38)], float)
+        tip, ridge, nostril = 30, 7, (6, 20, 1.8)
     else:
-        half, tip, nostril = (
-            [(0, -8), (4, -6), (5, 5), (9, 13), (11, 19), (7, 23), (0, 24)],
-            18,
-            (5.5, 19.5, 2.4),
-        )
-    half = np.array(half, float) if has["Pointy_Nose"] else smooth(half, steps=4)
-    easel.fill(whole(half), mix(skin, shade, 0.22), label=NOSE)
-    dark = mirror(half, -look.light)
-    easel.fill(np.concatenate([dark, dark[::-1] * (0.35, 1)]), shade, 0.75)
-    easel.line(xy(np.full(6, 1.5 * look.light), np.linspace(-4, tip - 6, 6)), WHITE, 3.2, 0.35)
-    easel.spot(2 * look.light, tip - 3, 4.5, 4, WHITE, 0.5)
+        half = smooth([(0, -8), (4, -6), (5, 5), (11, 12), (13, 19), (8, 24), (0, 25)], steps=4)
+        nostril = (6, 20, 2.6)
+    flesh = mix(look.skin * (0.88, 0.66, 0.62), (226, 66, 60), red - 0.1)
+    easel.fill(whole(half), flesh * 0.55, label=NOSE)
+    middle = half[:, 1].mean()
+    inside = (half - (0, middle)) * (0.8, 0.93) + (0, middle)
+    easel.fill(whole(inside), flesh)
+    dark = mirror(inside, -look.light)
+    easel.fill(np.concatenate([dark, dark[::-1] * (0.4, 1)]), flesh * 0.8)
+    glow = xy(np.full(6, 1.2 * look.light), np.linspace(-5, tip - 2, 6))
+    easel.line(glow, mix(flesh, WHITE, 0.7), ridge)
     for side in (-1, 1):
-        easel.fill(oval(nostril[0] * side, nostril[1], nostril[2], nostril[2] * 0.6, 12), shade * 0.5)
+        easel.fill(oval(nostril[0] * side, nostril[1], nostril[2], nostril[2] * 0.65, 12), flesh * 0.3)
     return [(0, tip - 1)]
 
 
 def brows(easel, has, look):
-    thick = 11.5 if has["Bushy_Eyebrows"] else 6.5
+    thick = 17 if has["Bushy_Eyebrows"] else 8.5
+    colour = mix(look.beard, (10, 8, 10), 0.75) if has["Bushy_Eyebrows"] else look.beard
     t = np.linspace(-1, 1, 17)  # from the nose outwards
     if has["Arched_Eyebrows"]:
-        middle = -20.5 - 10 * (1 - ((t - 0.25) / 1.25) ** 2) + t
+        middle = -23 - 14 * (1 - ((t - 0.2) / 1.2) ** 2) + t
     else:
-        middle = -22.5 - 0.8 * (1 - t**2)
-    half = thick / 2 * (1.05 - 0.55 * np.clip(t, 0, 1) ** 1.5) * np.minimum(1, 0.45 + 4 * (1 - t**2))
+        middle = -27.5 + 0 * t
+    half = thick / 2 * (1.05 - 0.4 * np.clip(t, 0, 1) ** 1.5) * np.minimum(1, 0.45 + 4 * (1 - t**2))
     top, bottom = middle - half, middle + half
-    x = 24 + 15 * t
+    x = 24 + 17 * t
     if has["Bushy_Eyebrows"]:
-        top = top - 1.6 * (np.arange(17) % 2)  # ragged
+        top = top - 2 * (np.arange(17) % 2)  # ragged
     for side, label in ((-1, LEFT_BROW), (1, RIGHT_BROW)):
-        easel.fill(mirror(between(x, top, bottom), side), look.beard, label=label)
-        if has["Bushy_Eyebrows"]:
-            k = np.arange(2, 15, 3)
-            hairs = np.stack(
-                [xy(x[k], bottom[k] - 1), xy(x[k] + 1.6, middle[k]), xy(x[k] + 4, top[k] + 1)], axis=1
-            )
-            easel.line(mirror(hairs, side), mix(look.beard, CREAM, 0.25), 1.5)
+        easel.fill(mirror(between(x, top, bottom), side), colour, label=label)
 
 
 def glasses(easel, has, look, rng):
     if not has["Eyeglasses"]:
         return
     frame, power = choose(rng, FRAMES), rng.choice([0.55, 1.0])  # 1: round, less: square
-    circle = _circle(40)
+    circle = _circle(32)
     rim = np.sign(circle) * np.abs(circle) ** power
     for side in (-1, 1):
-        centre = np.array((23.5 * side, -2))
-        outer, inner = rim * (18.5, 15.5) + centre, rim * (15.3, 12.3) + centre
-        easel.fill(outer, (215, 235, 255), 0.10)
-        easel.fill(centre + np.array([(-9, -9), (-4, -11), (-11, 6), (-14, 2)]), WHITE, 0.4)
+        centre = np.array((25.0 * side, -4))
+        outer, inner = rim * (22.5, 19) + centre, rim * (17.2, 14) + centre
         easel.fill(np.concatenate([outer, outer[:1], inner[:1], inner[::-1]]), frame)
-        easel.line(mirror([(41, -6), (46, -7), (look.edge(-6) + 1, -8)], side), frame, 3.4, taper=False)
-    easel.line(smooth([(-6, -4), (0, -7), (6, -4)]), frame, 3.4, taper=False)
+        easel.line(mirror([(44, -8), (48, -9), (look.edge(-6) + 2, -10)], side), frame, 5, taper=False)
+    easel.line(smooth([(-5, -6), (0, -8), (5, -6)]), frame, 5, taper=False)
 
 
 def back_hair(easel, has, look):
@@ -603,31 +592,29 @@ def back_hair(easel, has, look):
     if has["Bald"] or has["Male"]:
         return
     y = look.hair_length
-    half = smooth(
-        [(0, -84), (34, -76), (52, -44), (57, 0), (58, y * 0.6), (52, y - 3), (28, y + 4), (0, y + 2)]
-    )
-    easel.fill(whole(ruffle(half, 4, 14) if has["Wavy_Hair"] else half), look.hair * 0.72, label=HAIR)
+    half = [(0, -84), (34, -76), (52, -44), (57, 0), (58, y * 0.6), (52, y - 3), (28, y + 4), (0, y + 2)]
+    half = smooth(np.array(half) * (look.breadth, 1))
+    easel.fill(whole(ruffle(half, 7, 20) if has["Wavy_Hair"] else half), look.hair * 0.72, label=HAIR)
 
 
 def hair(easel, has, look, rng):
     """The hair in front: sideburns, a cap from the crown to the hairline, locks at the sides, bangs."""
     volume, part = rng.uniform(0, 5), rng.uniform(-18, 18)
-    wavy, hat, man = has["Wavy_Hair"], has["Wearing_Hat"], has["Male"]
+    wavy, hat, man, wide = has["Wavy_Hair"], has["Wearing_Hat"], has["Male"], look.breadth
     if has["Sideburns"]:
-        top, foot = look.edge(-22), look.edge(28)
+        top, foot = look.edge(-22), look.edge(40)
         burn = [
             (top, -30),
-            (top - 9, -30),
-            (top - 9, 0),
-            (foot - 11, 24),
-            (foot - 8, 31),
-            (foot - 1, 29),
+            (top - 8, -30),
+            (top - 8, 0),
+            (look.edge(20) - 12, 22),
+            (foot - 13 * wide**2, 41),
+            (foot - 1, 41),
+            (look.edge(20) + 1, 20),
             (look.edge(5), 5),
         ]
         for side in (-1, 1):
             easel.fill(mirror(burn, side), look.hair, label=HAIR)
-            strand = mirror([(top - 4, -25), (top - 4, 0), (foot - 6, 26)], side)
-            easel.line(strand, mix(look.hair, CREAM, 0.3), 1.8, 0.8)
     if has["Bald"]:
         return
 
@@ -640,55 +627,52 @@ def hair(easel, has, look, rng):
         temple = [(24, -54), (40, -42), (44, -24), (46, foot)]
         hairline = np.array([*mirror(temple)[::-1].tolist(), (part, -63), *temple])
     narrow = has["Oval_Face"]
-    crown = smooth(over(np.array(crown) * ((0.93, 1.05) if narrow else (1, 1))))
-    hairline = smooth(hairline * ((0.88, 1.06) if narrow else (1, 1)))
-    _lock(easel, look, ruffle(crown, 6.5, 15) if wavy else crown, hairline, wavy, rng, strands=4)
-    if not has["Receding_Hairline"] and not has["Bangs"]:
-        easel.line(smooth([(part, -62), (part * 0.8, -74), (part * 0.5, -86)]), look.hair * 0.55, 2.6)
+    crown = smooth(over(np.array(crown) * ((0.9, 1.07) if narrow else (1, 1))))
+    hairline = smooth(hairline * ((0.86, 1.08) if narrow else (1, 1)))
+    _lock(easel, look, ruffle(crown, 9, 22) if wavy else crown, hairline, wavy, rng)
 
     if not man:
         w, y = 58 + volume, look.hair_length
-        outer = smooth([(46, -62), (w - 2, -30), (w, 0), (w + 2, y * 0.6), (w - 4, y)])
-        inner = smooth([(36, -50), (44, -26), (46, 0), (46, y * 0.6), (42, y + 3)])
+        outer = smooth(np.array([(46, -62), (w - 2, -30), (w, 0), (w + 2, y * 0.6), (w - 4, y)]) * (wide, 1))
+        inner = smooth(np.array([(36, -50), (44, -26), (46, 0), (46, y * 0.6), (42, y + 3)]) * (wide, 1))
         if wavy:
-            outer, inner = ruffle(outer, -5, 14), ruffle(inner, 2.5, 12)
+            outer, inner = ruffle(outer, -8, 20), ruffle(inner, 3, 16)
         for side in (-1, 1):
-            _lock(easel, look, mirror(outer, side), mirror(inner, side), wavy, rng, strands=3)
+            _lock(easel, look, mirror(outer, side), mirror(inner, side), wavy, rng)
     if has["Bangs"]:
-        top = smooth(over([(0, -74), (30, -66), (45, -42)]))
-        x = np.linspace(-46, 46, 31)
-        fringe = -36.5 - 5 * (x / 46) ** 2
-        fringe += 3.5 * np.abs(np.sin(x * np.pi * 2.5 / 46)) - 2 if wavy else -3.5 * (np.arange(31) % 5 == 0)
-        _lock(easel, look, top, xy(x, fringe), wavy, rng, strands=9, across=True)
+        top = smooth(over([(0, -76), (30, -68), (46, -42)]))
+        x = np.linspace(-47, 47, 31)
+        fringe = -38 - 4 * (x / 46) ** 2
+        fringe += 5 * np.abs(np.sin(x * np.pi * 2.5 / 46)) - 4 if wavy else -5 * (np.arange(31) % 5 == 0)
+        _lock(easel, look, top, xy(x, fringe), wavy, rng)
 
 
-def _lock(easel, look, outer, inner, wavy, rng, strands, across=False):
-    """Hair between two edges; its strands, light and dark, run along the edges or across between them."""
+def _lock(easel, look, outer, inner, wavy, rng):
+    """Hair between two edges: with dark waves, or smooth with a band of light along it."""
     easel.fill(np.concatenate([outer, inner[::-1]]), look.hair, label=HAIR)
-    n = 120 if across else 40
-    a, b = resample(outer, n), resample(inner, n)
-    phase = rng.uniform(0, 6)
-    start = ((np.arange(strands) + 0.7 + rng.uniform(-0.15, 0.15, strands)) / (strands + 0.4))[:, None]
-    if across:
-        t = np.linspace(0.06, 0.9, 9)
-        along = start + (0.02 * np.sin(9 * t + phase) if wavy else 0 * t)
-        index = np.clip(np.rint(along * n), 0, n - 1).astype(int)
-        curves = a[index] * (1 - t[:, None]) + b[index] * t[:, None]
+    a, b = resample(outer, 40), resample(inner, 40)
+    u, phase = np.arange(2, 39), rng.uniform(0, 6)
+    light, dark = mix(look.hair, WHITE, 0.5), look.hair * 0.55
+
+    def along(depth):
+        depth = np.broadcast_to(depth, u.shape)[:, None]
+        return a[u] * (1 - depth) + b[u] * depth
+
+    if wavy:
+        swing = 0.17 * np.sin(1.05 * u + phase)
+        easel.line(along(0.32 + swing), dark, 4.5)
+        easel.line(along(0.7 + swing), dark, 4.5)
     else:
-        u = np.arange(2, n - 1)
-        wave = 0.11 * np.sin(0.75 * u + phase + np.arange(strands)[:, None]) if wavy else 0 * u
-        depth = np.clip(start + wave, 0.04, 0.96)[:, :, None]
-        curves = a[u] * (1 - depth) + b[u] * depth
-    width = 2.4 if wavy else 2.0
-    easel.line(curves[::2], mix(look.hair, CREAM, 0.3), width, 0.9)
-    easel.line(curves[1::2], look.hair * 0.7, width, 0.9)
+        band = np.concatenate([along(0.28), along(0.52)[::-1]])
+        easel.fill(band, light)
+        easel.line(along(0.78), dark, 2)
 
 
 def hat(easel, has, rng):
     if not has["Wearing_Hat"]:
         return
     kind = rng.choice(["beanie", "cap", "fedora"])
-    colour, band = choose(rng, VIVID + DULL) + rng.normal(0, 8, 3), choose(rng, VIVID + DULL[-1:])
+    colour, band = choose(rng, VIVID) + rng.normal(0, 8, 3), choose(rng, [*VIVID, CREAM])
     dark, light = colour * 0.72, mix(colour, WHITE, 0.25)
 
     def strip(top, bottom):
@@ -726,14 +710,11 @@ def earrings(easel, has, look, rng):
         return
     metal, hoop = choose(rng, JEWELS), rng.random() < 0.5
     for side in (-1, 1):
-        x = side * (look.edge(14) + 5)
+        x = side * (look.edge(14) + 6)
+        rim, disc = oval(x, 32, 13, 14), oval(x, 32, 11, 12)
+        easel.fill(rim, metal * 0.35, label=BACKGROUND)
+        easel.fill(disc, metal)
         if hoop:
-            ring, hole = oval(x, 30, 9, 11), oval(x, 30, 5, 7)
-            easel.fill(np.concatenate([ring, ring[:1], hole[:1], hole[::-1]]), metal, label=BACKGROUND)
-            shape = ring
+            easel.fill(oval(x, 32, 4, 5), metal * 0.35)
         else:
-            easel.fill(oval(x, 20, 4, 4, 14), metal * 0.6, label=BACKGROUND)
-            shape = smooth([(x, 22), (x + 6.5, 36), (x, 43), (x - 6.5, 36)], closed=True)
-            easel.fill(shape, metal, label=BACKGROUND)
-            easel.spot(x - 1, 34, 3, 4, WHITE, 0.8)
-        easel.line(np.concatenate([shape, shape[:2]]), metal * 0.45, 1.6, taper=False)
+            easel.fill(oval(x - 3, 28, 3, 3, 12), WHITE)
