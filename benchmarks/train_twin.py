@@ -16,7 +16,7 @@ import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
 from tinyface import backend, checkpoint, models, optim, runs, tasks, train
-from tinyface.data.dataset import open_dataset
+from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader, batches_in_order
 from tinyface.metrics import ConfusionMatrix, attribute_metrics
 

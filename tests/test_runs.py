@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tinyface import backend, checkpoint, runs, tasks, train
-from tinyface.data.dataset import ATTRIBUTES, REGIONS, open_dataset
+from tinyface.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.data.transforms import to_network_input
 from tinyface.errors import TinyfaceError

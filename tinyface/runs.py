@@ -11,7 +11,8 @@ import math
 from pathlib import Path
 
 from . import backend, checkpoint, optim, tasks, train
-from .data.dataset import ATTRIBUTES, REGIONS, describe, open_dataset, split_sizes
+from .data.dataset import ATTRIBUTES, REGIONS
+from .data.layouts import describe, open_dataset, split_sizes
 from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface.data.dataset import ATTRIBUTES, describe, open_dataset
+from tinyface.data.dataset import ATTRIBUTES
+from tinyface.data.layouts import describe, open_dataset
 from tinyface.errors import TinyfaceError
 
 N = 7

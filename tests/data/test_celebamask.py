@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from tinyface.data.celebamask import PAINT
-from tinyface.data.dataset import ATTRIBUTES, REGIONS, describe, open_dataset
+from tinyface.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.data.layouts import describe, open_dataset
 from tinyface.errors import TinyfaceError
 
 SIZE = 24  # of the images; the parts have half of it

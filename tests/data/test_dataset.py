@@ -2,17 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface.data.dataset import (
-    ATTRIBUTES,
-    HELEN_TO_REGION,
-    REGIONS,
-    FaceDataset,
-    describe,
-    find_layouts,
-    layouts,
-    open_dataset,
-    split_sizes,
-)
+from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION, REGIONS, FaceDataset
+from tinyface.data.layouts import LAYOUTS, describe, find_layouts, open_dataset, split_sizes
 from tinyface.errors import TinyfaceError
 
 
@@ -60,7 +51,7 @@ def test_empty_folder(tmp_path):
 def test_unrecognised_layout_says_what_is_understood(tmp_path):
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday/1.jpg").touch()
-    for layout in layouts():
+    for layout in LAYOUTS:
         fails(tmp_path, rf"no data set recognised here.*{layout.name.replace('*', '[*]')} by ")
     fails(tmp_path, r"list_attr_celeba\.txt.*CelebA-HQ-img/.*exemplars\.txt.*_label\.png.*train/images/")
 

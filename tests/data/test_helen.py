@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface.data.dataset import REGIONS, describe, open_dataset
+from tinyface.data.dataset import REGIONS
+from tinyface.data.layouts import describe, open_dataset
 from tinyface.errors import TinyfaceError
 
 # Helen's 11 ids in their order, and the region each belongs to.

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface.data.dataset import REGIONS, describe, open_dataset
+from tinyface.data.dataset import REGIONS
+from tinyface.data.layouts import describe, open_dataset
 from tinyface.errors import TinyfaceError
 
 IDS = np.arange(12 * 11, dtype=np.uint8).reshape(12, 11) % 11

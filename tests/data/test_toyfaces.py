@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION, REGIONS, open_dataset
+from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION, REGIONS
+from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import (
     ATTRIBUTE_REGIONS,
     NOT_DRAWN,

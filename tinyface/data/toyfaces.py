@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tinyface.data import toyface_parts as parts
-from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION
-from tinyface.errors import TinyfaceError
+from ..errors import TinyfaceError
+from . import toyface_parts as parts
+from .dataset import ATTRIBUTES, HELEN_TO_REGION
 
 
 class Drawn(NamedTuple):
