@@ -256,7 +256,9 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
 
     modes = [mode for mode, wanted in (("ssp", ssp), ("ssg", ssg)) if wanted] or ["avg"]
     if seg_weights and modes == ["avg"] and given["init"] != "parser":
-        raise click.UsageError("--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser")
+        raise click.UsageError(
+            "--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser"
+        )
     runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
 
 

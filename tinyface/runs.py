@@ -423,17 +423,20 @@ def find_parser(seg_weights, size, say):
     if seg_weights is not None:
         return Path(seg_weights)
     trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path, which in [
-        *((path, "the last one trained") for path in trained),
-        (DEFAULT_WEIGHTS / PARSER, "the shipped one"),
-    ]:
-        if path.exists() and tuple(load_parser(path).config["size"]) == tuple(size):
-            say(f"parser: {path}, {which}")
+    for path in trained:
+        if tuple(load_parser(path).config["size"]) == tuple(size):
+            say(f"parser: {path}, the last one trained")
             return path
-    raise TinyfaceError(
-        f"--seg-weights: no parser for images of {size[0]}×{size[1]} found in {RUNS}/seg* or {DEFAULT_WEIGHTS}; "
-        "train one with train-seg and the same --preset, or name its file"
-    )
+    shipped = DEFAULT_WEIGHTS / PARSER
+    if not shipped.exists():
+        raise TinyfaceError(
+            f"--seg-weights: no parser for images of {size[0]}×{size[1]} found in {RUNS}/seg* or {DEFAULT_WEIGHTS}; "
+            "train one with train-seg and the same --preset, or name its file"
+        )
+    h, w = load_parser(shipped).config["size"]
+    made_for = "" if (h, w) == tuple(size) else f" (made for {h}×{w}; one from train-seg would serve better)"
+    say(f"parser: {shipped}, the shipped one{made_for}")
+    return shipped
 
 
 def load_parser(path):
