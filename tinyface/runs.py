@@ -112,6 +112,8 @@ class Options:
             raise TinyfaceError(f"--init must be one of {', '.join(INITS)}, got {self.init}")
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
+        if self.device != "cpu":
+            raise TinyfaceError("--device cuda: the CUDA kernels are not there yet; train with --device cpu")
 
     def new_optimizer(self, network):
         return OPTIMIZERS[self.optimizer](network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
