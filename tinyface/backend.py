@@ -90,6 +90,25 @@ def load_kernels(source, dtype=np.float32):
     return _kernels[source, real]
 
 
+# ---------------------------------------------------------------- memory layout of feature maps
+
+# On the CPU feature maps of shape (N, C, H, W) lie in memory as (H, W, N, C): rows of the image first, the
+# channels of one pixel next to each other. What a convolution, a pooling or an up-sampling takes from a row or a
+# column of pixels is then one long contiguous stretch for the whole batch, which is what NumPy and BLAS are fast
+# on; the matrices of a convolution (pixels × channels) need no copy. To everybody outside the ops it is an
+# (N, C, H, W) array like any other. Ops accept every layout and return this one.
+
+
+def as_hwnc(x):
+    """x (N, C, H, W) as a C-contiguous array (H, W, N, C): a view where it lies so already, else a copy."""
+    return np.ascontiguousarray(x.transpose(2, 3, 0, 1))
+
+
+def as_nchw(y):
+    """y (H, W, N, C) seen as (N, C, H, W): a view."""
+    return y.transpose(2, 3, 0, 1)
+
+
 # ---------------------------------------------------------------- worker threads
 
 _worker = threading.local()
