@@ -191,6 +191,19 @@ def scratch(name, shape, dtype):
     return buffers[name][:size].view(dtype).reshape(shape)
 
 
+def per_thread(make):
+    """A function that calls make(*key) once for every key in every thread, and gives back what it made then."""
+    local = threading.local()
+
+    def get(*key):
+        made = local.__dict__
+        if key not in made:
+            made[key] = make(*key)
+        return made[key]
+
+    return get
+
+
 def _keep_memory():
     """Let the allocator keep freed memory instead of handing it back to the system after every large array.
 
