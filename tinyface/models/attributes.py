@@ -7,7 +7,7 @@ ssg    before MaxPool3 each region has its own, masked copy of the activations  
 """
 
 from .. import nn, ops
-from .encoder import ConvBlock, Encoder
+from .encoder import ConvBlock, Encoder, norm_act
 from .segmentation import REGIONS
 
 ATTRIBUTES = 40
@@ -140,4 +140,4 @@ class GatedConvBlock(nn.Module):
 
     def forward(self, x, logits, pool):
         gated = ops.region_gate(self.conv(x), ops.softmax(logits))
-        return self.merge(pool(self.act(self.norm(gated))))
+        return self.merge(pool(norm_act(gated, self.norm, self.act)))
