@@ -27,7 +27,7 @@ from .. import backend
 TILE, KERNEL = 4, 3
 PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
-PIECE_BYTES = 5 << 19  # V and M of one piece: what a core's L2 cache holds, more or less
+PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
 CACHED_WEIGHTS = 12 << 20  # larger U are made and used slice by slice
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
