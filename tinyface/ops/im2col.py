@@ -120,7 +120,7 @@ class Unfold:
 
     def columns(self, rows):
         """What the pixels of some output rows see: (rows · W' · N, C·kh·kw), in scratch memory."""
-        (h, w, n, c), (kh, kw), s = self.padded.shape, self.kernel, self.stride
+        (_, w, n, c), (kh, kw), s = self.padded.shape, self.kernel, self.stride
         count = rows.stop - rows.start
         shape = count, self.out[1], n, c, kh, kw
         steps = w * n * c * s, n * c * s, c, 1, w * n * c, n * c
