@@ -6,6 +6,7 @@ minutes. The minimum of the rounds counts: noise only ever adds time.
 
 import os
 import platform
+import subprocess
 import time
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from tinyface import backend
 
 LEAST_SECONDS = 0.02  # a round repeats what is shorter than this
+MOST_SECONDS = 0.2  # with what prepares it
 MOST_REPEATS = 200
 PAUSE_SECONDS = 0.002  # between two sides: OpenMP's threads go on spinning for a moment
 
@@ -45,7 +47,10 @@ def alternate(sides, rounds):
 def _warm_up(prepare, run):
     """Run twice, the first time only to load code and fill the allocator; → repeats of a round."""
     _once(prepare, run)
-    return int(min(max(LEAST_SECONDS / _once(prepare, run), 1), MOST_REPEATS))
+    started = time.perf_counter()
+    seconds = _once(prepare, run)
+    whole = time.perf_counter() - started  # where preparing is the longer part, fewer repeats must do
+    return int(max(min(LEAST_SECONDS / seconds, MOST_SECONDS / whole, MOST_REPEATS), 1))
 
 
 def _once(prepare, run):
@@ -82,6 +87,7 @@ def machine():
             f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in blas
         ),
         "PyTorch": f"{torch.__version__}, {_onednn()}",
+        "tinyface": _commit(),
         "date": date.today().isoformat(),
     }
 
@@ -96,6 +102,16 @@ def _cpu_model():
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def _commit():
+    """What is checked out, "-dirty" behind it where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def _onednn():
