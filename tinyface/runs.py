@@ -348,12 +348,10 @@ def fit(task, options, folder, data, notes, saved, say):
             judge,
             saver,
         ]
-        if not saved:
-            saver.save(trainer)
-        try:
+        with saver:
+            if not saved:
+                saver.save(trainer)
             trainer.run()
-        finally:
-            saver.close()
 
 
 def run_folder(kind, given, out, resume):
