@@ -336,7 +336,7 @@ def predict(images, paths, out, as_json, everything):
     reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS])
     out = files.make_folder(out)
     code, records = 0, []
-    for path, stem in zip(images, predict.distinct_stems(images), strict=True):
+    for path, stem in zip(images, predict.distinct(Path(path).stem for path in images), strict=True):
         try:
             reading = reader.read(path)
         except TinyfaceError as error:  # one bad photo must not spoil the others

@@ -436,8 +436,8 @@ def test_resume_where_nothing_is():
 
 def test_attribute_network_as_parser(trained, faces, photo):
     ssp, ssg = trained / "attr/ssp/best.h5", trained / "attr/ssg/best.h5"
-    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=["--seg-weights", ssp])
-    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=["--seg-weights", ssp])
+    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=[ssp, "parser"])
+    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=[ssp, "parser"])
     shutil.copy(ssp, "alone.h5")
     fails("predict", photo, "--weights", "alone.h5", naming="parser")
 

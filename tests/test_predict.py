@@ -12,8 +12,9 @@ from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.predict import (
     FaceReader,
     Reading,
-    distinct_stems,
+    distinct,
     find_networks,
+    parser_for,
     pictures,
     to_json,
     to_text,
@@ -155,8 +156,9 @@ def test_a_file_that_is_no_photo_is_named(tmp_path, parser, content):
 )
 def test_folders_of_networks(folder, parser, names):
     path = folder(*names)
-    parsers, readers, beside = find_networks([path])
-    assert [file for file, _ in parsers] == [path / "parser.h5"] and beside == path / "parser.h5"
+    parsers, readers = find_networks([path])
+    assert [file for file, _ in parsers] == [path / "parser.h5"]
+    assert parser_for(parsers, readers) is parsers[0][1]
     assert [net.mode for _, net in readers] == ["ssp", "ssg"]
     reader = FaceReader.from_paths([str(path)])
     assert len(reader.networks) == 2 and isinstance(reader.parser, SegmentationNet)
@@ -173,10 +175,24 @@ def test_run_of_the_basic_network_and_run_of_the_parser(folder):
 @pytest.mark.parametrize("names", [("parser.h5", "ssp.h5"), ("parser.h5", "ssp/best.h5")])
 def test_an_attribute_network_finds_the_parser_beside_it(folder, photo, names):
     path = folder(*names)
-    _, _, beside = find_networks([path / names[1]])
-    assert beside == path / "parser.h5"
+    assert isinstance(parser_for(*find_networks([path / names[1]])), SegmentationNet)
     alone, together = FaceReader.from_paths([path / names[1]]), FaceReader.from_paths([path])
     np.testing.assert_array_equal(alone.read(photo).probabilities, together.read(photo).probabilities)
+
+
+def test_a_network_that_needs_no_parser_looks_for_none(folder):
+    path = folder("avg.h5")
+    (path / "parser.h5").write_text("no checkpoint")
+    assert parser_for(*find_networks([path / "avg.h5"])) is None
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: damaged"):
+        parser_for(*find_networks([folder("ssp.h5") / "ssp.h5"]))
+
+
+def test_what_stands_for_the_parser_must_be_one(folder):
+    path = folder("ssp.h5", "ssg.h5")
+    (path / "ssg.h5").rename(path / "parser.h5")
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a parser"):
+        parser_for(*find_networks([path / "ssp.h5"]))
 
 
 def test_files_come_in_any_order_and_twice_counts_once(folder):
@@ -230,6 +246,5 @@ def test_json_has_everything(reading):
 
 
 def test_names_of_pictures_do_not_collide():
-    assert distinct_stems(["a/x.jpg", "b/x.png", "x", "y.jpg"]) == ["x", "x-2", "x-3", "y"]
-    stems = distinct_stems(["a/x.jpg", "b/x.jpg", "x-2.jpg"])
-    assert len(set(stems)) == 3
+    assert distinct(["x", "x", "x", "y"]) == ["x", "x-2", "x-3", "y"]
+    assert distinct(["x", "x", "x-2", "X", "x"]) == ["x", "x-2", "x-2-2", "X-3", "x-4"]

@@ -58,13 +58,8 @@ class FaceReader:
 
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
-        parsers, readers, beside = find_networks(paths)
-        if len(parsers) > 1:
-            raise TinyfaceError(f"--weights: {parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
-        parser = parsers[0][1] if parsers else None
-        if parser is None and beside and any(HEADS_NEEDED[network.mode] for _, network in readers):
-            parser = load_network(beside)
-        return cls(parser, [network for _, network in readers])
+        parsers, readers = find_networks(paths)
+        return cls(parser_for(parsers, readers), [network for _, network in readers])
 
     def read(self, path):
         """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read."""
@@ -92,19 +87,38 @@ class FaceReader:
 
 
 def find_networks(paths):
-    """What checkpoints, and folders of them, hold: parsers, attribute networks, and the parser for these.
-
-    Returns two lists of (file, network), and the file of a parser: the first of the parsers, else the one
-    that train-attr left beside an attribute network, else None.
-    """
+    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network)."""
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file)
         (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
+    return parsers, readers
+
+
+def parser_for(parsers, readers):
+    """The parser for what `find_networks` found: the one among it, else the one that train-attr left beside it.
+
+    None where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose from.
+    """
+    if len(parsers) > 1:
+        raise TinyfaceError(f"{parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
     if parsers:
-        return parsers, readers, parsers[0][0]
-    neighbours = (folder / PARSER for file, _ in readers for folder in list(file.absolute().parents)[:2])
-    return parsers, readers, next((file for file in neighbours if file.is_file()), None)
+        return parsers[0][1]
+    needy = (file for file, network in readers if HEADS_NEEDED[network.mode])
+    neighbours = (folder / PARSER for file in needy for folder in list(file.absolute().parents)[:2])
+    file = next((file for file in neighbours if file.is_file()), None)
+    return file and load_parser(file)
+
+
+def load_parser(path):
+    """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
+    network = load_network(path)
+    if not isinstance(network, SegmentationNet):
+        raise TinyfaceError(
+            f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "
+            "give a file made by train-seg"
+        )
+    return network
 
 
 def find_checkpoints(path):
@@ -164,14 +178,17 @@ def pictures(reading):
     return made
 
 
-def distinct_stems(paths):
-    """File names without suffix; "-2", "-3" … behind one that comes again, so that nothing is overwritten."""
-    stems = []
-    for path in paths:
-        stem = Path(path).stem
-        numbered = (f"{stem}-{number}" for number in itertools.count(2))
-        stems.append(next(name for name in itertools.chain([stem], numbered) if name not in stems))
-    return stems
+def distinct(names):
+    """The names in a list, "-2", "-3" … behind one that comes again: to keep apart what is called by them.
+
+    Capital and small letters don't tell two names apart, since on many disks they are one file.
+    """
+    found, taken = [], set()
+    for name in names:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        found.append(next(n for n in itertools.chain([name], numbered) if n.casefold() not in taken))
+        taken.add(found[-1].casefold())
+    return found
 
 
 def _region_shares(reading):
