@@ -1,5 +1,7 @@
 """Reading photos: the same numbers as evaluation, any photo, every way in which networks lie on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ from tinyface.predict import (
     Reading,
     distinct,
     find_networks,
+    find_photos,
     parser_for,
     pictures,
     to_json,
@@ -135,6 +138,34 @@ def test_the_cameras_orientation_is_applied(tmp_path, parser):
     reading = FaceReader(parser).read(tmp_path / "photo.png")
     np.testing.assert_array_equal(reading.image, upright)
     assert reading.labels.shape == (40, 30)
+
+
+def test_a_huge_photo_is_shown_smaller_and_read_the_same(tmp_path, parser, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.radial_gradient("L").resize((300, 200)).convert("RGB").save(path)
+    whole = FaceReader(parser, [network("ssp")]).read(path)
+    monkeypatch.setattr("tinyface.predict.LARGEST", 60)
+    shown = FaceReader(parser, [network("ssp")]).read(path)
+    assert whole.image.shape == (200, 300, 3) and whole.labels.shape == (200, 300)
+    assert shown.image.shape == (40, 60, 3) and shown.labels.shape == (40, 60)
+    np.testing.assert_array_equal(shown.probabilities, whole.probabilities)
+    assert pictures(shown)["parsing"].size == (60, 40)
+    narrow = tmp_path / "narrow.png"
+    Image.new("RGB", (1, 500)).save(narrow)
+    assert FaceReader(parser).read(narrow).labels.shape == (60, 1)
+
+
+def test_a_folder_stands_for_the_images_in_it(tmp_path):
+    inside = tmp_path / "photos"
+    (inside / "below.png").mkdir(parents=True)
+    for name in ("b.JPG", "a.png", "c.webp", "notes.txt", ".hidden.png", "below.png/d.png"):
+        (inside / name).touch()
+    expected = [inside / name for name in ("a.png", "b.JPG", "c.webp")]
+    assert find_photos([inside]) == expected
+    assert find_photos(["x.any", str(inside), "x.any"]) == [Path("x.any"), *expected, Path("x.any")]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TinyfaceError, match=r"empty: no images in this folder \(\.jpg, .*\); name others"):
+        find_photos([inside, tmp_path / "empty"])
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n half"])

@@ -16,7 +16,7 @@ from . import visualize
 from .checkpoint import load_network
 from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
-from .data.transforms import read_image, resize_labels, to_network_input
+from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
 from .models import SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
@@ -24,11 +24,13 @@ from .ops.sigmoid import logistic
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PARSER = "parser.h5"  # what a parser beside attribute networks is called
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # taken from a folder
+LARGEST = 2048  # pixels along the longer side of the pictures made; the networks see far fewer
 
 
 @dataclass
 class Reading:
-    """What was found in one photo of H×W pixels; None where no network was there to find it."""
+    """What was found in one photo, shown with H×W pixels; None where no network was there to find it."""
 
     image: np.ndarray  # (H, W, 3) uint8
     labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
@@ -62,8 +64,11 @@ class FaceReader:
         return cls(parser_for(parsers, readers), [network for _, network in readers])
 
     def read(self, path):
-        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read."""
-        image = read_image(path)
+        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read.
+
+        It shows the photo in its own size, or with LARGEST pixels along the longer side if it has more.
+        """
+        image = read_image(path, _shown_size(*image_size(path)))
         inputs, heads = {}, {}  # by size, since networks of one size share them
 
         def at(size):
@@ -84,6 +89,32 @@ class FaceReader:
                 labels = resize_labels(logits[-1].data[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
         mean = np.mean(probabilities, axis=0) if probabilities else None
         return Reading(image, labels, mean, region_weights)
+
+
+def _shown_size(height, width):
+    """The (height, width) in which a photo of this size is shown."""
+    shrink = max(height, width, LARGEST) / LARGEST
+    return max(round(height / shrink), 1), max(round(width / shrink), 1)
+
+
+def find_photos(paths):
+    """Image files, as they were named; of a folder, the images that lie in it, by name.
+
+    Raises TinyfaceError for a folder without images.
+    """
+    photos = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            photos.append(path)
+            continue
+        inside = (p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.name[0] != ".")
+        found = sorted(p for p in inside if p.is_file())
+        if not found:
+            raise TinyfaceError(
+                f"{path}: no images in this folder ({', '.join(PHOTO_SUFFIXES)}); name others"
+            )
+        photos += found
+    return photos
 
 
 def find_networks(paths):
