@@ -25,6 +25,8 @@ class Commands(click.Group):
             with warnings.catch_warnings():
                 # NumPy's on overflow: training itself looks out for numbers that are not finite.
                 warnings.simplefilter("ignore", RuntimeWarning)
+                # Pillow's on files that it can read all the same.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
                 code = super().main(*args, **{**options, "standalone_mode": False})
         except click.Abort:  # Ctrl-C
             code = 130
@@ -322,21 +324,22 @@ def predict(images, paths, out, as_json, everything):
 
     Photos may have any size; the face should fill most of it, as in CelebA. For each, the attributes are
     printed and two pictures written: NAME_parsing.png has the regions laid over the photo,
-    NAME_attributes.png is a card of all that was found.
+    NAME_attributes.png is a card of all that was found. A folder stands for the images in it.
 
     \b
       python cli.py predict photo.jpg
-      python cli.py predict *.jpg --weights runs/attr-small
+      python cli.py predict photos/ --weights runs/attr-small
       python cli.py predict *.jpg --json --out faces > faces.json
     """
     from tinyface import files, predict
     from tinyface.errors import TinyfaceError
     from tinyface.visualize import save_png
 
+    photos = predict.find_photos(images)
     reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS])
     out = files.make_folder(out)
     code, records = 0, []
-    for path, stem in zip(images, predict.distinct_stems(images), strict=True):
+    for path, stem in zip(photos, predict.distinct(path.stem for path in photos), strict=True):
         try:
             reading = reader.read(path)
         except TinyfaceError as error:  # one bad photo must not spoil the others
@@ -347,7 +350,7 @@ def predict(images, paths, out, as_json, everything):
             written[kind] = str(out / f"{stem}_{kind}.png")
             save_png(picture, written[kind])
         if as_json:
-            records.append({"image": path, **predict.to_json(reading), "pictures": written})
+            records.append({"image": str(path), **predict.to_json(reading), "pictures": written})
         else:
             click.echo(f"{path}\n{predict.to_text(reading, everything)}")
             click.echo(f"  pictures: {', '.join(written.values())}\n")

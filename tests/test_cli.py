@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tinyface import checkpoint, optim, runs
 from tinyface.backend import cupy
@@ -164,6 +164,42 @@ def test_predict_prints_and_draws(trained, photo, tmp_path):
         f"{stem}_{kind}.png" for stem in ("000001", "wide") for kind in ("parsing", "attributes")
     }
     assert Image.open("pictures/wide_parsing.png").size == (301, 77)
+
+
+def test_predict_fifty_photos_and_a_folder_with_names_that_collide(trained, photo):
+    Path("photos").mkdir()
+    for number in range(48):
+        shutil.copy(photo, f"photos/{number}.jpg")
+    Image.open(photo).save("photos/0.png")
+    shutil.copy(photo, "47.jpg")
+    result = run("predict", "photos", "47.jpg", "--weights", trained / "attr", "--json", "--out", "out")
+    assert result.exit_code == 0, result.output
+    records = json.loads(result.stdout)
+    assert len(records) == 50 and len(list(Path("out").iterdir())) == 100
+    named = {record["image"]: Path(record["pictures"]["parsing"]).name for record in records}
+    assert named[str(Path("photos/0.jpg"))] == "0_parsing.png"
+    assert named[str(Path("photos/0.png"))] == "0-2_parsing.png"
+    assert named["47.jpg"] == "47-2_parsing.png"
+    of_jpegs = [record["attributes"] for record in records if record["image"].endswith(".jpg")]
+    assert all(attributes == of_jpegs[0] for attributes in of_jpegs)
+
+
+def test_predict_a_folder_without_images(trained):
+    Path("photos").mkdir()
+    fails("predict", "photos", "--weights", trained / "attr", naming=["photos", "no images"])
+
+
+def test_a_photo_that_pillow_warns_about_is_read_quietly(trained, photo):
+    """In a process of its own, since pytest takes warnings away."""
+    content = photo.read_bytes()
+    broken = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(12)
+    Path("odd.jpg").write_bytes(
+        content[:2] + b"\xff\xe1" + (2 + len(broken)).to_bytes(2, "big") + broken + content[2:]
+    )
+    with pytest.warns(UserWarning, match="EXIF"):
+        ImageOps.exif_transpose(Image.open("odd.jpg"))
+    done = process("predict", "odd.jpg", "--weights", trained / "attr", stdout=subprocess.PIPE)
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_predict_as_json(trained, photo):
@@ -436,8 +472,8 @@ def test_resume_where_nothing_is():
 
 def test_attribute_network_as_parser(trained, faces, photo):
     ssp, ssg = trained / "attr/ssp/best.h5", trained / "attr/ssg/best.h5"
-    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=["--seg-weights", ssp])
-    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=["--seg-weights", ssp])
+    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=[ssp, "parser"])
+    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=[ssp, "parser"])
     shutil.copy(ssp, "alone.h5")
     fails("predict", photo, "--weights", "alone.h5", naming="parser")
 

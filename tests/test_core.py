@@ -255,6 +255,134 @@ def test_gradient_handed_in_is_not_changed():
     assert g.tolist() == [1, 2] and x.grad.tolist() == [6, 12]
 
 
+# ---------------------------------------------------------------- a leaf's gradient is its own
+
+
+def handing_on(*views):
+    """A function whose gradients are these views of the array it was given."""
+
+    class HandingOn(Function):
+        def forward(self, *arrays):
+            return arrays[0] + 0
+
+        def backward(self, g):
+            return tuple(view(g) for view in views)
+
+    return HandingOn()
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda a, b: a + b,
+        lambda a, b: a - b,
+        lambda a, b: (a + b) + b,
+        lambda a, b: a + b.reshape((3, 2)).reshape((2, 3)),
+        lambda a, b: a + ops.sum(b, axis=0),
+        lambda a, b: ops.sum(a) + ops.sum(b),
+        lambda a, b: ops.sum(a + b, axis=1, keepdims=True) + ops.mean(b),
+        lambda a, b: ops.concat((a, b)),
+        lambda a, b: ops.concat((a, a, b), axis=0)[2:],
+        handing_on(lambda g: g, lambda g: g),
+        handing_on(lambda g: g[::-1], lambda g: g[:, ::-1]),
+        handing_on(lambda g: np.broadcast_to(g[:1], (2, 3)), lambda g: np.broadcast_to(g[0, 0], (2, 3))),
+        handing_on(lambda g: np.lib.stride_tricks.as_strided(g, (2, 3), (0, 8)), lambda g: g),  # writeable
+    ],
+)
+def test_gradients_may_be_changed_in_place(fn):
+    """Whatever functions hand on: no leaf's gradient lies in the memory of another's, or of the caller's."""
+    a, b = (Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True) for _ in range(2))
+    y = fn(a, b)
+    seed = np.random.default_rng(0).standard_normal(y.shape)
+    before = seed.copy()
+    y.backward(seed)
+    expected = [a.grad.copy(), b.grad.copy()]
+    a.grad += 1
+    np.testing.assert_array_equal(a.grad, expected[0] + 1)
+    np.testing.assert_array_equal(b.grad, expected[1])
+    b.grad *= 0.5
+    np.testing.assert_array_equal(a.grad, expected[0] + 1)
+    np.testing.assert_array_equal(b.grad, expected[1] * 0.5)
+    np.testing.assert_array_equal(seed, before)
+
+
+def test_the_gradient_of_a_leaf_that_is_its_own_result_is_not_the_callers():
+    x, g = leaf(1, 2), np.array([3.0, 4.0])
+    x.backward(g)
+    x.grad *= 2
+    assert g.tolist() == [3, 4]
+
+
+def test_a_gradient_passed_on_by_hand_is_copied():
+    x, w = leaf(1, 2), leaf(5, 6)
+    (x * 3).backward([1, 1])
+    (w + 0).backward(x.grad)
+    w.grad *= 0
+    assert x.grad.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("view", [lambda g: g, lambda g: g.transpose(2, 3, 0, 1), lambda g: g.reshape(6, -1)])
+def test_a_gradient_that_nobody_else_has_is_not_copied(view):
+    """Also where it is a view: feature maps and kernels may lie in memory in another order."""
+    made = []
+
+    class Fresh(Function):
+        def forward(self, x):
+            self.shape = x.shape
+            return x.sum(keepdims=True)
+
+        def backward(self, g):
+            made.append(np.ones((2, 3, 4, 5)))
+            return view(made[0])
+
+    x = Tensor(np.zeros(view(np.zeros((2, 3, 4, 5))).shape), requires_grad=True)
+    Fresh()(x).backward()
+    assert np.shares_memory(x.grad, made[0])
+
+
+def read_only(g):
+    g = 2 * g
+    g.flags.writeable = False
+    return g
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        read_only,
+        lambda g: np.lib.stride_tricks.as_strided(2 * g, (2, 3), (0, 8)),  # writeable, as CuPy's broadcast_to
+    ],
+)
+def test_a_gradient_that_takes_no_writing_is_copied(result):
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    handing_on(result)(x).backward(np.ones((2, 3)))
+    x.grad += np.arange(6.0).reshape(2, 3)
+    assert x.grad.tolist() == [[2, 3, 4], [5, 6, 7]]
+
+
+def test_of_those_who_share_one_keeps_the_array():
+    made = []
+
+    class Fresh(Double):
+        def backward(self, g):
+            made.append(2 * g)
+            return made[0]
+
+    a, b = leaf(1, 2), leaf(3, 4)
+    Fresh()(a + b).backward([1, 1])
+    assert [np.shares_memory(x.grad, made[0]) for x in (a, b)] == [True, False]
+
+
+@pytest.mark.gpu
+def test_gradients_on_a_gpu_may_be_changed_in_place(put):
+    """CuPy lets a repeated element be written to, so there it would be changed many times over."""
+    a, b = (Tensor(put(np.ones((2, 3))), requires_grad=True) for _ in range(2))
+    (6 * ops.mean(a + b)).backward()
+    a.grad *= 0.5
+    b.grad += 1
+    assert a.grad.tolist() == [[0.5] * 3] * 2 and b.grad.tolist() == [[2.0] * 3] * 2
+
+
 def test_one_element_needs_no_gradient():
     x = leaf(5)
     (x * 2).reshape((1, 1)).backward()

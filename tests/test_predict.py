@@ -1,5 +1,7 @@
 """Reading photos: the same numbers as evaluation, any photo, every way in which networks lie on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +14,10 @@ from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.predict import (
     FaceReader,
     Reading,
-    distinct_stems,
+    distinct,
     find_networks,
+    find_photos,
+    parser_for,
     pictures,
     to_json,
     to_text,
@@ -136,6 +140,34 @@ def test_the_cameras_orientation_is_applied(tmp_path, parser):
     assert reading.labels.shape == (40, 30)
 
 
+def test_a_huge_photo_is_shown_smaller_and_read_the_same(tmp_path, parser, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.radial_gradient("L").resize((300, 200)).convert("RGB").save(path)
+    whole = FaceReader(parser, [network("ssp")]).read(path)
+    monkeypatch.setattr("tinyface.predict.LARGEST", 60)
+    shown = FaceReader(parser, [network("ssp")]).read(path)
+    assert whole.image.shape == (200, 300, 3) and whole.labels.shape == (200, 300)
+    assert shown.image.shape == (40, 60, 3) and shown.labels.shape == (40, 60)
+    np.testing.assert_array_equal(shown.probabilities, whole.probabilities)
+    assert pictures(shown)["parsing"].size == (60, 40)
+    narrow = tmp_path / "narrow.png"
+    Image.new("RGB", (1, 500)).save(narrow)
+    assert FaceReader(parser).read(narrow).labels.shape == (60, 1)
+
+
+def test_a_folder_stands_for_the_images_in_it(tmp_path):
+    inside = tmp_path / "photos"
+    (inside / "below.png").mkdir(parents=True)
+    for name in ("b.JPG", "a.png", "c.webp", "notes.txt", ".hidden.png", "below.png/d.png"):
+        (inside / name).touch()
+    expected = [inside / name for name in ("a.png", "b.JPG", "c.webp")]
+    assert find_photos([inside]) == expected
+    assert find_photos(["x.any", str(inside), "x.any"]) == [Path("x.any"), *expected, Path("x.any")]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TinyfaceError, match=r"empty: no images in this folder \(\.jpg, .*\); name others"):
+        find_photos([inside, tmp_path / "empty"])
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n half"])
 def test_a_file_that_is_no_photo_is_named(tmp_path, parser, content):
     (tmp_path / "photo.png").write_bytes(content)
@@ -155,8 +187,9 @@ def test_a_file_that_is_no_photo_is_named(tmp_path, parser, content):
 )
 def test_folders_of_networks(folder, parser, names):
     path = folder(*names)
-    parsers, readers, beside = find_networks([path])
-    assert [file for file, _ in parsers] == [path / "parser.h5"] and beside == path / "parser.h5"
+    parsers, readers = find_networks([path])
+    assert [file for file, _ in parsers] == [path / "parser.h5"]
+    assert parser_for(parsers, readers) is parsers[0][1]
     assert [net.mode for _, net in readers] == ["ssp", "ssg"]
     reader = FaceReader.from_paths([str(path)])
     assert len(reader.networks) == 2 and isinstance(reader.parser, SegmentationNet)
@@ -173,10 +206,24 @@ def test_run_of_the_basic_network_and_run_of_the_parser(folder):
 @pytest.mark.parametrize("names", [("parser.h5", "ssp.h5"), ("parser.h5", "ssp/best.h5")])
 def test_an_attribute_network_finds_the_parser_beside_it(folder, photo, names):
     path = folder(*names)
-    _, _, beside = find_networks([path / names[1]])
-    assert beside == path / "parser.h5"
+    assert isinstance(parser_for(*find_networks([path / names[1]])), SegmentationNet)
     alone, together = FaceReader.from_paths([path / names[1]]), FaceReader.from_paths([path])
     np.testing.assert_array_equal(alone.read(photo).probabilities, together.read(photo).probabilities)
+
+
+def test_a_network_that_needs_no_parser_looks_for_none(folder):
+    path = folder("avg.h5")
+    (path / "parser.h5").write_text("no checkpoint")
+    assert parser_for(*find_networks([path / "avg.h5"])) is None
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: damaged"):
+        parser_for(*find_networks([folder("ssp.h5") / "ssp.h5"]))
+
+
+def test_what_stands_for_the_parser_must_be_one(folder):
+    path = folder("ssp.h5", "ssg.h5")
+    (path / "ssg.h5").rename(path / "parser.h5")
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a parser"):
+        parser_for(*find_networks([path / "ssp.h5"]))
 
 
 def test_files_come_in_any_order_and_twice_counts_once(folder):
@@ -230,6 +277,5 @@ def test_json_has_everything(reading):
 
 
 def test_names_of_pictures_do_not_collide():
-    assert distinct_stems(["a/x.jpg", "b/x.png", "x", "y.jpg"]) == ["x", "x-2", "x-3", "y"]
-    stems = distinct_stems(["a/x.jpg", "b/x.jpg", "x-2.jpg"])
-    assert len(set(stems)) == 3
+    assert distinct(["x", "x", "x", "y"]) == ["x", "x-2", "x-3", "y"]
+    assert distinct(["x", "x", "x-2", "X", "x"]) == ["x", "x-2", "x-2-2", "X-3", "x-4"]

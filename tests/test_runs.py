@@ -238,7 +238,7 @@ def test_a_parser_must_be_one(tmp_path):
     path = tmp_path / "avg.h5"
     checkpoint.save(path, checkpoint.Checkpoint(AttributeNet(1, "avg")))
     text = refused(runs.load_parser, path)
-    assert text.startswith(f"--seg-weights {path}: holds an AttributeNet, a SegmentationNet is needed;")
+    assert text.startswith(f"{path}: holds an AttributeNet, but a parser (SegmentationNet) is needed;")
     assert refused(runs.load_parser, tmp_path / "none.h5").startswith(f"{tmp_path / 'none.h5'}: no such file")
 
 
@@ -426,6 +426,39 @@ def test_evaluate_says_the_same_as_the_training(faces, both):
     record = json.loads(said[0])
     assert len(said) == 1 and (record["split"], record["faces"], record["data"]) == ("val", 5, faces)
     assert record["measures"] == json.loads(json.dumps(result)) == report["networks"]
+
+
+def test_evaluate_networks_of_one_kind(faces, both):
+    """Each under a name of its own, and not one in place of the other."""
+    folder, _ = both
+    other = runs.train_attributes(
+        ["ssp"], {**SHORT, "data": faces, "seed": 7}, folder / runs.PARSER, say=silent
+    )
+    files = [f / "ssp" / train.BEST for f in (folder, other)]
+    result = runs.evaluate(files, faces, say=silent)
+    assert list(result) == ["ssp", "ssp-2", "ssp + ssp-2"]
+    for name, file in zip(result, files, strict=False):
+        assert result[name] == runs.evaluate([file], faces, say=silent)["ssp"]
+
+
+def test_evaluate_takes_the_batch_size(faces, both, monkeypatch):
+    sizes = []
+    probabilities = tasks.AttributeTask.probabilities
+
+    def watching(self, images, heads=None):
+        sizes.append(len(images))
+        return probabilities(self, images, heads)
+
+    monkeypatch.setattr(tasks.AttributeTask, "probabilities", watching)
+    runs.evaluate([both[0] / "ssp"], faces, batch_size=2, say=silent)
+    assert sizes == [2, 2, 1]
+
+
+def test_evaluate_networks_of_several_sizes(faces, tmp_path):
+    for name, size in (("a.h5", TINY.size), ("b.h5", (40, 32))):
+        checkpoint.save(tmp_path / name, checkpoint.Checkpoint(AttributeNet(1, "avg", size)))
+    text = refused(runs.evaluate, [tmp_path / "a.h5", tmp_path / "b.h5"], faces, say=silent)
+    assert "a.h5 for images of 55×45 and " in text and "b.h5 for images of 40×32: " in text
 
 
 def test_evaluate_a_parser(faces, both):

@@ -180,17 +180,52 @@ def test_attribute_measures(batches):
     assert measures[task.measure] == measures["error"] and not task.larger_is_better
 
 
-def test_the_average_of_networks_is_of_their_probabilities(batches):
+def test_each_network_and_the_average_of_their_probabilities(batches):
     pair = [make_task("ssp", seed=3), make_task("ssg", seed=4)]
-    metrics = tasks.evaluate_average(pair, batches["attributes"])
+    pair[1].parser = pair[0].parser
+    measured = tasks.evaluate_all(pair, batches["attributes"])
     images = [b.images for b in batches["attributes"]]
     one, other = (np.concatenate([task.probabilities(i) for i in images]) for task in pair)
     truth = np.concatenate([b.targets for b in batches["attributes"]])
-    expected = attribute_metrics((one + other) / 2, truth)
-    for name in ("error", "average_precision", "balanced_accuracy"):
-        np.testing.assert_array_equal(getattr(metrics, name), getattr(expected, name))
-    for alone in (one, other):  # else the test would not tell the average from either
-        assert attribute_metrics(alone, truth).mean_average_precision != expected.mean_average_precision
+    for metrics, probabilities in zip(measured, (one, other, (one + other) / 2), strict=True):
+        expected = attribute_metrics(probabilities, truth)
+        for name in ("error", "average_precision", "balanced_accuracy"):
+            np.testing.assert_array_equal(getattr(metrics, name), getattr(expected, name))
+    precisions = {metrics.mean_average_precision for metrics in measured}
+    assert len(precisions) == 3  # else the test would not tell them apart
+    [alone] = tasks.evaluate_all(pair[:1], batches["attributes"])
+    np.testing.assert_array_equal(alone.error, measured[0].error)
+
+
+def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batches, monkeypatch):
+    trio = [make_task(mode) for mode in ("ssg", "ssp", "avg")]
+    trio[1].parser = trio[0].parser
+    runs = []
+
+    def counting(kind):
+        forward = kind.forward
+
+        def counted(self, x, heads=None):
+            runs.append((self, heads if kind is SegmentationNet else None))
+            return forward(self, x, heads)
+
+        monkeypatch.setattr(kind, "forward", counted)
+
+    counting(SegmentationNet)
+    counting(AttributeNet)
+    tasks.evaluate_all(trio, batches["attributes"])
+    once = [(trio[0].parser, 3), *((task.network, None) for task in trio)]
+    assert runs == once * len(batches["attributes"])
+
+
+def test_networks_with_parsers_of_their_own(batches):
+    pair = [make_task("ssp"), make_task("ssg")]
+    pair[1].parser.deconv33.bias.data += np.arange(7, dtype=np.float32)
+    measured = tasks.evaluate_all(pair, batches["attributes"])
+    for task, metrics in zip(pair, measured, strict=False):
+        np.testing.assert_array_equal(
+            metrics.average_precision, task.evaluate(batches["attributes"]).average_precision
+        )
 
 
 def test_outputs_that_are_nan_are_refused(batches):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -463,6 +464,151 @@ def test_a_signal_lets_the_step_finish_and_saves(faces, finished, tmp_path, numb
     assert checkpoint.load(folder / train.LAST).training["step"] == 5
     train_seg(faces, folder, resume=True)
     assert_same_run(folder, finished)
+
+
+SIGNALS = signal.SIGINT, signal.SIGTERM
+
+
+@pytest.fixture
+def handlers():
+    """Handlers of our own, so that a signal that is handed on can be seen: the list of those that were."""
+    seen, before = [], {number: signal.getsignal(number) for number in SIGNALS}
+
+    def see(number, frame):
+        seen.append(number)
+
+    for number in SIGNALS:
+        signal.signal(number, see)
+    yield seen
+    assert [signal.getsignal(number) for number in SIGNALS] == [see, see]  # put back, whatever happened
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def when_saved(monkeypatch, step, then):
+    """Let `then()` happen right after last.h5 was saved at `step`, still within the saving."""
+    save = train.Saver.save
+
+    def saving(self, trainer):
+        save(self, trainer)
+        if trainer.step == step:
+            then()
+
+    monkeypatch.setattr(train.Saver, "save", saving)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_during_the_last_saving_is_not_lost(faces, finished, tmp_path, handlers, number):
+    folder = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(train.Interrupted) as caught:
+        when_saved(patch, STEPS, lambda: signal.raise_signal(number))
+        train_seg(faces, folder)
+    assert caught.value.signal == number
+    assert str(caught.value) == (
+        f"stopped by {signal.Signals(number).name} at the end of the training, saved in {folder / train.LAST}; "
+        "go on with --resume"
+    )
+    train_seg(faces, folder, resume=True)
+    assert_same_run(folder, finished)
+    assert not handlers
+
+
+def test_a_signal_during_the_first_saving_lets_one_step_finish(faces, finished, tmp_path, handlers):
+    folder = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(train.Interrupted, match="after step 1, saved"):
+        when_saved(patch, 0, lambda: signal.raise_signal(signal.SIGTERM))
+        train_seg(faces, folder)
+    assert checkpoint.load(folder / train.LAST).training["step"] == 1
+
+
+def test_a_signal_right_behind_the_look_for_one_waits_for_the_next_step(tmp_path, handlers):
+    """Else the run would end with a step that was not saved."""
+
+    class Never(int):
+        def __rmod__(self, step):  # "is it time to save?"
+            signal.raise_signal(signal.SIGINT)
+            return 1
+
+    saved = []
+    saver = train.Saver(Never(100), tmp_path, {}, {})
+    saver.save = lambda trainer: saved.append(trainer.step)
+    with pytest.raises(train.Interrupted, match="stopped by SIGINT after step 2, saved in"), saver:
+        toy_trainer(5, [saver]).run()
+    assert saved == [2]
+
+
+def test_a_signal_and_a_full_disk_are_both_told(faces, tmp_path, handlers):
+    def full():
+        raise TinyfaceError("last.h5: cannot be written (No space left on device)")
+
+    loss = tasks.SegmentationTask.loss
+
+    def interrupted(self, batch):
+        if batch.step == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return loss(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(train.Interrupted) as caught:
+        patch.setattr(tasks.SegmentationTask, "loss", interrupted)
+        when_saved(patch, 2, full)
+        train_seg(faces, tmp_path / "run")
+    assert str(caught.value) == (
+        "stopped by SIGTERM and last.h5: cannot be written (No space left on device)"
+    )
+    assert caught.value.signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    "error", [TinyfaceError("diverged"), ZeroDivisionError("a bug"), KeyboardInterrupt()]
+)
+def test_an_error_puts_the_handlers_back_and_is_passed_on(tmp_path, handlers, error):
+    saver = train.Saver(1, tmp_path, {}, {})
+    with pytest.raises(type(error)) as caught, saver:
+        assert [signal.getsignal(number) for number in SIGNALS] == [saver._catch, saver._catch]
+        raise error
+    assert caught.value is error
+
+
+def test_a_bug_is_not_hidden_by_a_signal(tmp_path, handlers):
+    saver = train.Saver(1, tmp_path, {}, {})
+    with pytest.raises(ZeroDivisionError), saver:
+        signal.raise_signal(signal.SIGINT)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("numbers", [SIGNALS, SIGNALS[::-1], SIGNALS[:1] * 2])
+def test_a_second_signal_is_handed_on_at_once(tmp_path, handlers, numbers):
+    """Here to a handler that returns; then the run ends after the step, as for the first."""
+    saver = train.Saver(100, tmp_path, {}, {})
+    saver.save = lambda trainer: None
+    trainer = toy_trainer(5, [saver])
+    loss = trainer.task.loss
+
+    def twice(batch):
+        for number in numbers:
+            signal.raise_signal(number)
+        assert handlers == [numbers[1]]
+        return loss(batch)
+
+    trainer.task.loss = twice
+    with pytest.raises(train.Interrupted, match="after step 1"), saver:
+        trainer.run()
+
+
+def test_in_another_thread_signals_are_left_alone(tmp_path, handlers):
+    errors = []
+
+    def work():
+        try:
+            with train.Saver(1, tmp_path, {}, {}):
+                pass
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not errors
 
 
 def start(command, faces, folder, *more, script=None, **changes):

@@ -40,7 +40,7 @@ class Tensor:
     requires_grad: whether `backward` should reach this tensor.
 
     `.data` and `.grad` are plain arrays; `.grad` is None until a backward pass arrives, then adds up over
-    passes. Only leaves, the tensors that no function made, get one.
+    passes. Only leaves, the tensors that no function made, get one: their own, to be changed in place at will.
     """
 
     __array_priority__ = 100  # so that numpy_array * tensor is ours, not an object array
@@ -131,8 +131,10 @@ class Tensor:
             raise ValueError(f"backward: gradient of shape {grad.shape} for a tensor of shape {self.shape}")
         if self.creator is None:
             self.grad = _sum(self.grad, grad)
+            _own_gradients([self], grad)
             return
 
+        leaves = {}  # in the order in which they were reached
         pending = {self.creator: {self.output_index: grad}}  # function → gradients of its outputs so far
         for function in reversed(_topological_order(self.creator)):
             inputs, input_grads = function._consume(pending.pop(function))
@@ -141,10 +143,12 @@ class Tensor:
                     continue
                 if tensor.creator is None:
                     tensor.grad = _sum(tensor.grad, tensor_grad)
+                    leaves[tensor] = None
                 else:
                     of_creator = pending.setdefault(tensor.creator, {})
                     index = tensor.output_index
                     of_creator[index] = _sum(of_creator.get(index), tensor_grad)
+        _own_gradients(leaves, grad)
 
 
 class Parameter(Tensor):
@@ -162,8 +166,9 @@ class Function:
 
     forward(*arrays) → array or tuple of arrays; may keep on `self` what backward will need, and look at
         `self.needs_grad`, one bool per input, to compute no more than that.
-    backward(*grads) → one gradient per input (None where there is none), of that input's shape and type.
-        Gradients handed in may be shared: never change them in place.
+    backward(*grads) → one gradient per input (None where there is none), of that input's shape and type: new
+        arrays, or those handed in, or views of either. Gradients handed in may be shared: never change them
+        in place.
     """
 
     inputs = None
@@ -244,6 +249,30 @@ def _sum(so_far, grad):
     if so_far is None:
         return grad
     return backend.get_array_module(grad).asarray(so_far + grad)  # NumPy adds 0-d arrays to a bare number
+
+
+def _own_gradients(leaves, seed):
+    """Give each leaf a gradient in memory of its own. seed: the caller's array, which began the pass.
+
+    Functions hand on what they were given, or views of it: `add` to both inputs the same array, `sum` one element
+    repeated without a copy. Within the pass that is right and cheap. After it the gradients belong to the user,
+    who may clip them in place. So here, once all are there, and only where there is need, they are copied.
+    """
+    taken = {id(_memory(seed))}
+    for leaf in leaves:
+        memory = id(_memory(leaf.grad))
+        repeated = any(stride == 0 for stride in leaf.grad.strides)
+        read_only = not getattr(leaf.grad.flags, "writeable", True)  # CuPy has no such flag
+        if memory in taken or repeated or read_only:
+            leaf.grad = leaf.grad.copy()
+        taken.add(memory)
+
+
+def _memory(array):
+    """The array that holds the memory which this one may be only a view of."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def _topological_order(last):

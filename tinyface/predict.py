@@ -16,7 +16,7 @@ from . import visualize
 from .checkpoint import load_network
 from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
-from .data.transforms import read_image, resize_labels, to_network_input
+from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
 from .models import SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
@@ -24,11 +24,13 @@ from .ops.sigmoid import logistic
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PARSER = "parser.h5"  # what a parser beside attribute networks is called
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # taken from a folder
+LARGEST = 2048  # pixels along the longer side of the pictures made; the networks see far fewer
 
 
 @dataclass
 class Reading:
-    """What was found in one photo of H×W pixels; None where no network was there to find it."""
+    """What was found in one photo, shown with H×W pixels; None where no network was there to find it."""
 
     image: np.ndarray  # (H, W, 3) uint8
     labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
@@ -58,17 +60,15 @@ class FaceReader:
 
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
-        parsers, readers, beside = find_networks(paths)
-        if len(parsers) > 1:
-            raise TinyfaceError(f"--weights: {parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
-        parser = parsers[0][1] if parsers else None
-        if parser is None and beside and any(HEADS_NEEDED[network.mode] for _, network in readers):
-            parser = load_network(beside)
-        return cls(parser, [network for _, network in readers])
+        parsers, readers = find_networks(paths)
+        return cls(parser_for(parsers, readers), [network for _, network in readers])
 
     def read(self, path):
-        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read."""
-        image = read_image(path)
+        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read.
+
+        It shows the photo in its own size, or with LARGEST pixels along the longer side if it has more.
+        """
+        image = read_image(path, _shown_size(*image_size(path)))
         inputs, heads = {}, {}  # by size, since networks of one size share them
 
         def at(size):
@@ -91,20 +91,65 @@ class FaceReader:
         return Reading(image, labels, mean, region_weights)
 
 
-def find_networks(paths):
-    """What checkpoints, and folders of them, hold: parsers, attribute networks, and the parser for these.
+def _shown_size(height, width):
+    """The (height, width) in which a photo of this size is shown."""
+    shrink = max(height, width, LARGEST) / LARGEST
+    return max(round(height / shrink), 1), max(round(width / shrink), 1)
 
-    Returns two lists of (file, network), and the file of a parser: the first of the parsers, else the one
-    that train-attr left beside an attribute network, else None.
+
+def find_photos(paths):
+    """Image files, as they were named; of a folder, the images that lie in it, by name.
+
+    Raises TinyfaceError for a folder without images.
     """
+    photos = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            photos.append(path)
+            continue
+        inside = (p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and p.name[0] != ".")
+        found = sorted(p for p in inside if p.is_file())
+        if not found:
+            raise TinyfaceError(
+                f"{path}: no images in this folder ({', '.join(PHOTO_SUFFIXES)}); name others"
+            )
+        photos += found
+    return photos
+
+
+def find_networks(paths):
+    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network)."""
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file)
         (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
+    return parsers, readers
+
+
+def parser_for(parsers, readers):
+    """The parser for what `find_networks` found: the one among it, else the one that train-attr left beside it.
+
+    None where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose from.
+    """
+    if len(parsers) > 1:
+        raise TinyfaceError(f"{parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
     if parsers:
-        return parsers, readers, parsers[0][0]
-    neighbours = (folder / PARSER for file, _ in readers for folder in list(file.absolute().parents)[:2])
-    return parsers, readers, next((file for file in neighbours if file.is_file()), None)
+        return parsers[0][1]
+    needy = (file for file, network in readers if HEADS_NEEDED[network.mode])
+    neighbours = (folder / PARSER for file in needy for folder in list(file.absolute().parents)[:2])
+    file = next((file for file in neighbours if file.is_file()), None)
+    return file and load_parser(file)
+
+
+def load_parser(path):
+    """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
+    network = load_network(path)
+    if not isinstance(network, SegmentationNet):
+        raise TinyfaceError(
+            f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "
+            "give a file made by train-seg"
+        )
+    return network
 
 
 def find_checkpoints(path):
@@ -164,14 +209,17 @@ def pictures(reading):
     return made
 
 
-def distinct_stems(paths):
-    """File names without suffix; "-2", "-3" … behind one that comes again, so that nothing is overwritten."""
-    stems = []
-    for path in paths:
-        stem = Path(path).stem
-        numbered = (f"{stem}-{number}" for number in itertools.count(2))
-        stems.append(next(name for name in itertools.chain([stem], numbered) if name not in stems))
-    return stems
+def distinct(names):
+    """The names in a list, "-2", "-3" … behind one that comes again: to keep apart what is called by them.
+
+    Capital and small letters don't tell two names apart, since on many disks they are one file.
+    """
+    found, taken = [], set()
+    for name in names:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        found.append(next(n for n in itertools.chain([name], numbered) if n.casefold() not in taken))
+        taken.add(found[-1].casefold())
+    return found
 
 
 def _region_shares(reading):

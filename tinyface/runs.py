@@ -19,7 +19,7 @@ from .files import atomic_write, make_folder
 from .metrics import format_attribute_table, format_region_table, majority_error
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
-from .predict import DEFAULT_WEIGHTS, PARSER, find_networks
+from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_for
 from .presets import find_preset
 
 RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
@@ -220,16 +220,14 @@ def begin_with(network, parser):
         raise TinyfaceError(f"--init parser: {error}; give a parser of the same --preset") from None
 
 
-def judge(attribute_tasks, dataset):
+def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
     size = tuple(attribute_tasks[0].network.config["size"])
-    cache = SampleCache(dataset, "attributes", size)
-    measured = {}
-    for task in attribute_tasks:
-        measured[task.network.mode] = tasks.validation(task, dataset, VALIDATION_BATCH, size, cache)
-    if len(attribute_tasks) > 1:
-        batches = tasks.batches_in_order(dataset, "attributes", VALIDATION_BATCH, size, cache)
-        measured[" + ".join(measured)] = tasks.evaluate_average(attribute_tasks, batches)
+    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size)
+    names = distinct(task.network.mode for task in attribute_tasks)
+    if len(names) > 1:
+        names.append(" + ".join(names))
+    measured = dict(zip(names, tasks.evaluate_all(attribute_tasks, batches), strict=True))
     lines = [f"{'network':<14}{'error %':>10}{'AP %':>10}{'balanced %':>12}"]
     summary = {}
     for name, metrics in measured.items():
@@ -259,7 +257,7 @@ def evaluate(
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
     """
-    parsers, readers, beside = find_networks(weights)
+    parsers, readers = find_networks(weights)
     whisper = (lambda text: None) if as_json else say
     result = {}
     if parsers and not readers:
@@ -277,14 +275,15 @@ def evaluate(
             }
             whisper(f"{path}\n{format_region_table(confusion, REGIONS)}")
     else:
+        size = common_size(readers)
         data_path = find_data(data, "attributes", whisper)
         dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
         whisper(f"split {dataset.split}: {len(dataset)} faces")
-        parser = None
-        if any(HEADS_NEEDED[network.mode] for _, network in readers):
-            size = tuple(readers[0][1].config["size"])
-            parser = load_parser(seg_weights or beside or find_parser(None, size, whisper))
-        result, table = judge([tasks.AttributeTask(network, parser) for _, network in readers], dataset)
+        parser = load_parser(seg_weights) if seg_weights else parser_for(parsers, readers)
+        if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
+            parser = load_parser(find_parser(None, size, whisper))
+        attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
+        result, table = judge(attribute_tasks, dataset, batch_size)
         whisper(table)
     if as_json:
         say(
@@ -293,6 +292,17 @@ def evaluate(
             )
         )
     return result
+
+
+def common_size(networks):
+    """The (height, width) that all of these (file, network) are made for. Raises TinyfaceError where they differ."""
+    sizes = {tuple(network.config["size"]): path for path, network in networks}
+    if len(sizes) > 1:
+        made_for = " and ".join(f"{path} for images of {h}×{w}" for (h, w), path in sizes.items())
+        raise TinyfaceError(
+            f"{made_for}: networks of several sizes can't be averaged; evaluate them one by one"
+        )
+    return next(iter(sizes))
 
 
 # ---------------------------------------------------------------- what they share
@@ -348,12 +358,10 @@ def fit(task, options, folder, data, notes, saved, say):
             judge,
             saver,
         ]
-        if not saved:
-            saver.save(trainer)
-        try:
+        with saver:
+            if not saved:
+                saver.save(trainer)
             trainer.run()
-        finally:
-            saver.close()
 
 
 def run_folder(kind, given, out, resume):
@@ -439,17 +447,6 @@ def find_parser(seg_weights, size, say):
     made_for = "" if (h, w) == tuple(size) else f" (made for {h}×{w}; one from train-seg would serve better)"
     say(f"parser: {shipped}, the shipped one{made_for}")
     return shipped
-
-
-def load_parser(path):
-    """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
-    network = checkpoint.load_network(path)
-    if not isinstance(network, SegmentationNet):
-        raise TinyfaceError(
-            f"--seg-weights {path}: holds an {type(network).__name__}, a SegmentationNet is needed; "
-            "give a file made by train-seg"
-        )
-    return network
 
 
 def report(folder, measures):

@@ -50,20 +50,27 @@ class AttributeTask:
         """Scalar tensor: sigmoid cross-entropy, the mean over images and attributes."""
         return ops.sigmoid_cross_entropy(self.logits(batch.images), batch.targets)
 
-    def logits(self, images):
-        """(N, 3, H, W) float32 → tensor (N, 40)."""
-        heads = parser_heads(self.parser, images, HEADS_NEEDED[self.network.mode])
+    @property
+    def heads_needed(self):
+        """How many of the parser's heads the network looks at."""
+        return HEADS_NEEDED[self.network.mode]
+
+    def logits(self, images, heads=None):
+        """(N, 3, H, W) float32 → tensor (N, 40). heads: the parser's, where they are known already."""
+        if heads is None:
+            heads = parser_heads(self.parser, images, self.heads_needed)
         return self.network(Tensor(images), heads)
 
-    def probabilities(self, images):
+    def probabilities(self, images, heads=None):
         """(N, 3, H, W) float32 → array (N, 40), with the network in evaluation mode."""
         self.network.eval()
         with no_grad():
-            return logistic(self.logits(images).data)
+            return logistic(self.logits(images, heads).data)
 
     def evaluate(self, batches):
         """AttributeMetrics over batches of images and attributes."""
-        return evaluate_average([self], batches)
+        [probabilities], targets = gather([self], batches)
+        return attribute_metrics(probabilities, targets)
 
     def summarise(self, metrics):
         """The measures to log, plain numbers."""
@@ -74,19 +81,36 @@ class AttributeTask:
         }
 
 
-def evaluate_average(tasks, batches):
-    """AttributeMetrics of the mean of several networks' probabilities: how SSP + SSG is made (section 4.3.1).
+def gather(tasks, batches):
+    """Every task's probabilities, a list of (N, 40), and the targets (N, 40) of all batches.
 
-    Raises NotFiniteError where a probability is NaN: some activation overflowed.
+    A parser that several tasks share runs once for each batch. Raises NotFiniteError where a probability is
+    NaN: some activation overflowed.
     """
-    probabilities, targets = [], []
+    needed = {}
+    for task in tasks:
+        needed[task.parser] = max(task.heads_needed, needed.get(task.parser, 0))
+    probabilities, targets = [[] for _ in tasks], []
     for batch in batches:
-        probabilities.append(np.mean([task.probabilities(batch.images) for task in tasks], axis=0))
+        heads = {parser: parser_heads(parser, batch.images, count) for parser, count in needed.items()}
+        for task, found in zip(tasks, probabilities, strict=True):
+            found.append(task.probabilities(batch.images, heads[task.parser]))
         targets.append(batch.targets)
-    probabilities = np.concatenate(probabilities)
-    if np.isnan(probabilities).any():
+    probabilities = [np.concatenate(found) for found in probabilities]
+    if any(np.isnan(found).any() for found in probabilities):
         raise NotFiniteError("the network's outputs are not finite numbers; train again with a smaller --lr")
-    return attribute_metrics(probabilities, np.concatenate(targets))
+    return probabilities, np.concatenate(targets)
+
+
+def evaluate_all(tasks, batches):
+    """AttributeMetrics of each task's network, and of several also of the mean of their probabilities, in a list.
+
+    The mean is how SSP + SSG is made (section 4.3.1). Each network sees each face once.
+    """
+    probabilities, targets = gather(tasks, batches)
+    if len(tasks) > 1:
+        probabilities.append(np.mean(probabilities, axis=0))
+    return [attribute_metrics(found, targets) for found in probabilities]
 
 
 def parse(parser, images):

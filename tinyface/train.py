@@ -131,36 +131,61 @@ class KeepLast:
 
 
 class Saver:
-    """Saves last.h5 every `every` steps, at the end, and when Ctrl-C or SIGTERM ends the run."""
+    """Saves last.h5 every `every` steps, at the end, and when Ctrl-C or SIGTERM ends the run.
+
+    Inside `with saver:` a first signal waits for the end of the step and raises Interrupted; a second one goes
+    to whoever had it before, at once. Whatever ends the block puts the handlers back, and no signal is lost.
+    """
 
     def __init__(self, every, folder, options, notes):
         self.every, self.path, self.options, self.notes = every, Path(folder) / LAST, options, notes
-        self.caught = None
-        self.before = {}
+        self.caught = None  # the number of the first signal
+        self.before = {}  # signal → handler to be put back
 
-    def on_start(self, trainer):
-        remove_drafts(self.path.parent)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self.before[number] = signal.signal(number, self._catch)
-            except ValueError:  # only the main thread may; elsewhere nobody sends us signals
-                return
+    def __enter__(self):
+        self.caught = None
+        # All noted first: _catch may be called, and put them back, as soon as one of them is ours.
+        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for number in self.before:
+                signal.signal(number, self._catch)
+        except ValueError:  # only the main thread may; elsewhere nobody sends us signals
+            self.before = {}
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._put_back()
+        # A signal after the last look at it, or one whose checkpoint could not be saved. A bug goes first.
+        if self.caught and error is None:
+            raise self._interrupted(f"at the end of the training, saved in {self.path}; go on with --resume")
+        if self.caught and isinstance(error, TinyfaceError):
+            raise self._interrupted(f"and {error}") from error
 
     def _catch(self, number, frame):
         if self.caught:  # asked twice: go at once
-            self.close()
+            self._put_back()
             signal.raise_signal(number)
         self.caught = number
 
+    def _put_back(self):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def _interrupted(self, how):
+        return Interrupted(f"stopped by {signal.Signals(self.caught).name} {how}", self.caught)
+
+    def on_start(self, trainer):
+        remove_drafts(self.path.parent)
+
     def on_step(self, trainer, loss):
-        if self.caught or trainer.step % self.every == 0 or trainer.step == trainer.steps:
+        caught = (
+            self.caught
+        )  # looked at once: a signal from here on must find this step or the next one saved
+        if caught or trainer.step % self.every == 0 or trainer.step == trainer.steps:
             self.save(trainer)
-        if self.caught:
-            name = signal.Signals(self.caught).name
-            raise Interrupted(
-                f"stopped by {name} after step {trainer.step}, saved in {self.path}; go on with --resume",
-                self.caught,
-            )
+        if caught:
+            raise self._interrupted(f"after step {trainer.step}, saved in {self.path}; go on with --resume")
 
     def save(self, trainer):
         state = {
@@ -171,12 +196,6 @@ class Saver:
         }
         trainer.save(self.path, notes=self.notes, training=state, optimizer=trainer.optimizer.state_dict())
         trainer.last_saved = self.path, trainer.step
-
-    def close(self):
-        """Put the signals back as they were."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
 
 
 class JsonLog:

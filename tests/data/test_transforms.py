@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,6 +34,68 @@ def test_read_image_turns_every_mode_to_rgb(tmp_path, pixels, mode):
     Image.fromarray(pixels).convert(mode).save(path)
     image = read_image(path, (12, 8))
     assert image.shape == (12, 8, 3) and image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_16_bit_grey_is_not_clipped_to_white(tmp_path, pixels, mode):
+    grey = pixels[..., 0]
+    deep = (
+        Image.fromarray(grey.astype(np.int32) * 257)
+        if mode == "I"
+        else Image.fromarray(grey.astype(np.uint16) * 257)
+    )
+    path = tmp_path / "a.tif"
+    (
+        deep if mode != "I;16B" else Image.frombytes("I;16B", deep.size, (grey.astype(">u2") * 257).tobytes())
+    ).save(path)
+    np.testing.assert_array_equal(read_image(path), np.stack([grey] * 3, axis=2))
+
+
+def test_32_bit_grey_with_small_numbers_is_taken_as_it_is(tmp_path, pixels):
+    Image.fromarray(pixels[..., 0].astype(np.int32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 1], pixels[..., 0])
+
+
+def test_floating_point_pixels_are_refused(tmp_path, pixels):
+    Image.fromarray(pixels[..., 0].astype(np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(TinyfaceError, match=r"a\.tif: its pixels are floating-point numbers; save it"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_what_is_transparent_becomes_white(tmp_path, pixels):
+    alpha = np.full((12, 8), 255, np.uint8)
+    alpha[:3], alpha[3] = 0, 128
+    Image.fromarray(np.dstack([pixels, alpha])).save(tmp_path / "rgba.png")
+    got = read_image(tmp_path / "rgba.png").astype(int)
+    assert (got[:3] == 255).all()
+    np.testing.assert_allclose(got[3], (pixels[3] + 255.0) / 2, atol=1.5)
+    np.testing.assert_array_equal(got[4:], pixels[4:])
+
+
+def test_transparency_of_palette_grey_and_gif(tmp_path):
+    ids = np.zeros((4, 4), np.uint8)
+    ids[0] = 1
+    palette = Image.fromarray(ids).convert("P")
+    palette.putdata(ids.ravel().tolist())
+    palette.putpalette([10, 20, 30, 200, 0, 0])
+    palette.save(tmp_path / "one.png", transparency=1)
+    palette.save(tmp_path / "table.png", transparency=bytes([255, 0]))
+    palette.save(tmp_path / "a.gif", transparency=1)
+    Image.fromarray(ids).save(tmp_path / "grey.png", transparency=1)
+    Image.fromarray(np.dstack([ids + 9, 255 * (ids == 0).astype(np.uint8)])).save(tmp_path / "la.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("one.png", "table.png", "a.gif", "grey.png", "la.png"):
+            got = read_image(tmp_path / name)
+            assert (got[0] == 255).all() and (got[1:] < 40).all(), name
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_of_an_animation_the_first_picture(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 12), colour) for colour in ("red", "green", "blue")]
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert np.abs(read_image(path).astype(int) - (255, 0, 0)).max() < 5
 
 
 def test_shrinking_averages_instead_of_picking(tmp_path):

@@ -20,6 +20,8 @@ def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(path) as image:
             return use(image)
+    except TinyfaceError as error:
+        raise TinyfaceError(f"{path}: {error}") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise TinyfaceError(f"{path}: can't be opened as an image ({error.strerror})") from None
     except UnidentifiedImageError:
@@ -35,8 +37,9 @@ def _with_image(path: Path | str, use: Callable[[Image.Image], T]) -> T:
 def read_image(path: Path | str, size: Size | None = None) -> np.ndarray:
     """The image as (height, width, 3) uint8 RGB, resized to `size` (bilinear, antialiased) unless None.
 
-    A camera's orientation tag is applied. Raises TinyfaceError for a file that is missing, empty, cut short
-    or no image.
+    A camera's orientation tag is applied; what is transparent becomes white; 16-bit grey becomes 8-bit; of an
+    animation it is the first picture. Raises TinyfaceError for a file that is missing, empty, cut short or no
+    image.
     """
 
     def decode(image: Image.Image) -> np.ndarray:
@@ -45,7 +48,7 @@ def read_image(path: Path | str, size: Size | None = None) -> np.ndarray:
             # remains, for the filter below to smooth.
             image.draft(None, (2 * max(size), 2 * max(size)))
         ImageOps.exif_transpose(image, in_place=True)
-        image = image.convert("RGB")
+        image = _to_rgb(image)
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.array(image)
@@ -53,12 +56,25 @@ def read_image(path: Path | str, size: Size | None = None) -> np.ndarray:
     return _with_image(path, decode)
 
 
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB from any mode. Pillow alone would clip 16 bits to white, and show what lies hidden under alpha 0."""
+    if image.mode == "F":
+        raise TinyfaceError("its pixels are floating-point numbers; save it with 8 bits per channel")
+    if image.mode.startswith("I"):  # 16-bit grey, in a 32-bit mode in older versions of Pillow
+        values = np.clip(np.array(image), 0, 2**16 - 1)
+        image = Image.fromarray((values >> 8 if values.max() > 255 else values).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
 def image_size(path: Path | str) -> Size:
     """(height, width) of an image file, from its header alone: as `read_image` without a size returns it."""
 
     def measure(image: Image.Image) -> Size:
         width, height = image.size
-        on_its_side = image.getexif().get(0x0112, 1) >= 5  # the orientation tag: 5 to 8 are quarter turns
+        on_its_side = image.getexif().get(0x0112) in (5, 6, 7, 8)  # the orientation tag: quarter turns
         return (width, height) if on_its_side else (height, width)
 
     return _with_image(path, measure)
