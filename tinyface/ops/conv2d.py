@@ -20,7 +20,7 @@ from .. import backend
 from ..core import Function
 from . import im2col, winograd
 
-FEWEST_TILES = 64  # tiles × images below which U of many channels costs more than Winograd's products save
+FEWEST_TILES = 24  # tiles × images below which U of many channels costs more than Winograd's products save
 _forced = None
 
 

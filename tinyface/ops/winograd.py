@@ -29,7 +29,7 @@ PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
-CACHED_WEIGHTS = 12 << 20  # larger U are made and used slice by slice
+SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -73,8 +73,10 @@ def convolve(x, w, padding):
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_tiles = backend.per_thread(lambda t, j, o: Tiles(grid, t, j, o, x.dtype))
 
-    if w.size * 4 * w.itemsize <= CACHED_WEIGHTS:  # 9 numbers of a kernel become 36
-        u = transform_weights(w, np.empty((PATCH**2, *w.shape[1::-1]), x.dtype))
+    if not grid.few_tiles:
+        u = np.empty((PATCH**2, grid.channels, len(w)), x.dtype)
+        outputs = backend.slices(len(w), SLICE)
+        backend.parallel_for(lambda i: transform_weights(w[outputs[i]], u[..., outputs[i]]), len(outputs))
 
         def piece(index):
             top, left, t, j = grid.pieces[index]
@@ -87,13 +89,14 @@ def convolve(x, w, padding):
         return y
 
     v = transform_all(grid, x, make_patches)
-    outputs = backend.slices(len(w), max(PIECE_BYTES // (8 * v[:, :, 0].nbytes), 1) * 8)
+    outputs = backend.slices(len(w), SLICE)
 
     def channels(index):
         out = outputs[index]
         tiles = make_tiles(grid.rows, grid.columns, out.stop - out.start)
         u = backend.scratch("winograd.u", (PATCH**2, v.shape[2], out.stop - out.start), x.dtype)
-        np.matmul(v, transform_weights(w[out], u), out=tiles.matrices)
+        transform_weights(w[out], u)
+        np.matmul(v, u, out=tiles.matrices)
         tiles.transform_back(y[..., out], 0, 0)
 
     backend.parallel_for(channels, len(outputs))
@@ -106,7 +109,7 @@ def weight_gradient(x, g, padding):
     grid = Grid(x.shape, padding, o)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
-    if PATCH**2 * c * o * x.itemsize > CACHED_WEIGHTS:
+    if grid.few_tiles:
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
     shares = backend.slices(len(grid.pieces), -(-len(grid.pieces) // PARTIAL_SUMS))
@@ -151,10 +154,15 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
 
 
 def transform_weights(w, u):
-    """U = G w Gᵀ of kernels w (O, C, 3, 3), written to u (36, C, O)."""
-    kernels = np.ascontiguousarray(w.transpose(2, 3, 1, 0), u.dtype)
-    np.matmul(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), out=u.reshape(PATCH**2, -1))
-    return u
+    """u (36, C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
+    o, c = w.shape[:2]
+    kernels = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), u.dtype)
+    np.copyto(kernels, w.transpose(2, 3, 1, 0))
+    whole = u.flags.c_contiguous
+    flat = u.reshape(PATCH**2, -1) if whole else backend.scratch("winograd.u", (PATCH**2, c * o), u.dtype)
+    np.matmul(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), out=flat)
+    if not whole:
+        u[...] = flat.reshape(u.shape)
 
 
 def transform_weights_back(du):
@@ -188,6 +196,9 @@ class Grid:
         self.height = self.in_height + 2 * padding - KERNEL + 1
         self.width = self.in_width + 2 * padding - KERNEL + 1
         self.rows, self.columns = -(-self.height // TILE), -(-self.width // TILE)
+        # Kernels and tiles are both multiplied with all of the other; the fewer ones are transformed at once and
+        # kept, the others piece by piece, to be used while they are in the cache.
+        self.few_tiles = self.rows * self.columns * self.images < max(self.channels, out_channels)
         wanted = PIECE_BYTES // (4 * PATCH**2 * (self.channels + out_channels))
         tiles = max(min(max(wanted, ROWS[0]), ROWS[1]) // self.images, 1)
         j = _even(self.columns, tiles)
