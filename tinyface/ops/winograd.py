@@ -30,6 +30,7 @@ POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
 SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
+FEW_SUMS = 1 << 17  # from so many kernels on, partial sums of their gradient cost more than they are worth
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -109,7 +110,7 @@ def weight_gradient(x, g, padding):
     grid = Grid(x.shape, padding, o)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
-    if grid.few_tiles:
+    if grid.few_tiles and c * o >= FEW_SUMS:
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
     shares = backend.slices(len(grid.pieces), -(-len(grid.pieces) // PARTIAL_SUMS))
@@ -138,7 +139,7 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
     c, o = x.shape[3], g.shape[3]
     v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
     dw = np.empty((o, c, KERNEL, KERNEL), x.dtype)
-    inputs = backend.slices(c, max(PIECE_BYTES // (PATCH**2 * o * x.itemsize), 1))
+    inputs = backend.slices(c, SLICE)
 
     def channels(index):
         some = inputs[index]
