@@ -182,7 +182,15 @@ def test_different_work_is_not_timed():
         pairs.check_close("loss", np.float32("nan"), np.float32(1))
 
 
-def test_feature_maps_get_the_layout_of_the_ops():
+def pixels_first(array):
+    """The same array, in memory as (H, W, N, C)."""
+    return np.ascontiguousarray(array.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
+
+
+@pytest.mark.parametrize("layout", [None, np.ascontiguousarray, pixels_first])
+def test_feature_maps_get_the_layout_of_the_ops(monkeypatch, layout):
+    if layout:  # an engine whose convolution returns this one
+        monkeypatch.setattr(ops, "conv2d", lambda x, w: Tensor(layout(x.data[:, : len(w.data)])))
     x = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
     laid = op_cases.engine_layout(x)
     made = ops.conv2d(Tensor(x), Tensor(np.eye(3, dtype=np.float32)[:, :, None, None])).data
