@@ -13,6 +13,7 @@ from .segmentation import REGIONS
 ATTRIBUTES = 40
 MODES = ("avg", "ssp", "ssg")
 HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2}  # how far the parser must run: Deconv23, Deconv33
+GATE_EPSILON = 1e-12  # of the norm behind SSG's gate
 AVERAGED_REGIONS = 3  # background, hair, face skin; eyes, eyebrows, mouth and nose come after them
 
 
@@ -129,12 +130,13 @@ class GatedConvBlock(nn.Module):
 
     3×3 convolution → gate by each region's mask → BN → PReLU → max pooling → 1×1 convolution back. The gate
     stands right after the convolution and before the norm: masks that sum to 1 are tiny (1/2475 where they
-    are flat, at the paper's size), and the norm brings the gated copies back to a common scale.
+    are flat, at the paper's size), and the norm brings the gated copies back to a common scale. Its epsilon
+    must lie far below their variance, about 1e-7.
     """
 
     def __init__(self, channels, regions):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(regions * channels)
+        self.norm = nn.BatchNorm2d(regions * channels, eps=GATE_EPSILON)
         self.act = nn.PReLU(regions * channels)
         self.merge = nn.Conv2d(regions * channels, channels, 1)
 
