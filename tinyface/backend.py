@@ -104,7 +104,7 @@ def as_hwnc(x):
 
     Any number of axes behind the channels will do, none as well.
     """
-    return np.ascontiguousarray(x.transpose(*range(2, x.ndim), 0, 1))
+    return contiguous(x.transpose(*range(2, x.ndim), 0, 1))
 
 
 def as_nchw(y):
@@ -117,6 +117,7 @@ def as_nchw(y):
 _worker = threading.local()
 _pool = None
 _pool_lock = threading.Lock()
+_processes = None  # a workers.Pool after start_workers
 _threads = int(os.environ.get("TINYFACE_THREADS") or os.cpu_count() or 1)
 
 
@@ -127,6 +128,9 @@ def set_threads(count):
         raise TinyfaceError(f"threads: must be at least 1, got {count}")
     with _pool_lock:
         _pool, _threads = None, int(count)
+        restart = _processes is not None and len(_processes) != _threads - 1
+    if restart:
+        start_workers()
 
 
 def get_threads():
@@ -150,14 +154,52 @@ def _get_pool():
         return _pool
 
 
+def start_workers():
+    """Let processes do what threads did: faster, as they don't wait for each other's interpreter lock.
+
+    For long work, as the training commands do; results are the same. They need a moment to start, meanwhile
+    threads go on, and they end with this process. Does nothing where the system can't (other than Linux).
+    """
+    global _processes
+    with _pool_lock:
+        if _processes is not None:
+            _processes.close()
+            _processes = None
+        if _threads > 1 and _shared_memory() is not None:
+            from .workers import Pool
+
+            _processes = Pool(_shared_memory(), _threads - 1)
+
+
+def stop_workers():
+    """End them; threads take over again."""
+    global _processes
+    with _pool_lock:
+        if _processes is not None:
+            _processes.close()
+        _processes = None
+
+
+def be_a_worker():
+    """Called in a worker process: it computes by itself, in memory of its own."""
+    global _arena
+    _arena = False
+    set_threads(1)
+    _get_pool()
+
+
 def parallel_for(body, count):
     """Run body(0), …, body(count - 1), spread over the threads; returns when all are done.
 
-    NumPy lets go of the interpreter lock inside its loops, so plain threads keep all cores busy. Bodies must
-    write to different places; whoever wants reproducible sums adds the pieces' results in order afterwards.
+    NumPy lets go of the interpreter lock inside its loops, so plain threads keep cores busy; after
+    `start_workers` processes do, where every large array that `body` uses came from `empty`. Bodies must
+    write to different places, in arrays from `empty`; whoever wants reproducible sums adds the pieces' results
+    in order afterwards.
     """
     pool = _get_pool()
     workers = 1 if getattr(_worker, "busy", False) else min(_threads, count)
+    if workers > 1 and _processes is not None and _processes.run(body, count):
+        return
     pieces = iter(range(count))  # next() is atomic, so the threads share one iterator
 
     def work():
@@ -194,17 +236,73 @@ def scratch(name, shape, dtype):
     return buffers[name][:size].view(dtype).reshape(shape)
 
 
-def per_thread(make):
+class per_thread:
     """A function that calls make(*key) once for every key in every thread, and gives back what it made then."""
-    local = threading.local()
 
-    def get(*key):
-        made = local.__dict__
+    def __init__(self, make):
+        self.make, self.local = make, threading.local()
+
+    def __call__(self, *key):
+        made = self.local.__dict__
         if key not in made:
-            made[key] = make(*key)
+            made[key] = self.make(*key)
         return made[key]
 
-    return get
+    def __reduce__(self):
+        return per_thread, (self.make,)
+
+
+# ---------------------------------------------------------------- memory
+
+_arena = None  # workers.Arena; False where there is none
+
+
+def _shared_memory():
+    global _arena
+    if _arena is None:
+        from .workers import Arena
+
+        _arena = Arena.create() or False
+    return _arena or None
+
+
+def empty(shape, dtype=np.float64):
+    """An uninitialised array in memory that worker processes share, and that is used again once it is free.
+
+    A fresh array of 40 MB from the system costs more in page faults than the arithmetic on it.
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    arena = _shared_memory()
+    return np.empty(shape, dtype) if arena is None else arena.empty(shape, dtype)
+
+
+def empty_like(x):
+    """`empty` of x's shape, C-contiguous whatever x's layout."""
+    return empty(x.shape, x.dtype)
+
+
+def empty_in_order_of(x):
+    """`empty` of x's shape that lies in memory as x does, as far as it can: the axes in the same order."""
+    axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    y = empty([x.shape[axis] for axis in axes], x.dtype)
+    return y.transpose(np.argsort(axes)) if axes else y
+
+
+def contiguous(x, dtype=None):
+    """x itself where it is C-contiguous, else a copy, on the CPU from `empty`."""
+    if not isinstance(x, np.ndarray):
+        return get_array_module(x).ascontiguousarray(x, dtype)
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
+    if x.flags.c_contiguous and x.dtype == dtype:
+        return x
+    return share(x, dtype)
+
+
+def share(x, dtype=None):
+    """A C-contiguous copy of x in memory from `empty`."""
+    y = empty(x.shape, x.dtype if dtype is None else dtype)
+    np.copyto(y, x)
+    return y
 
 
 def _keep_memory():

@@ -43,6 +43,7 @@ class Tensor:
     passes. Only leaves, the tensors that no function made, get one: their own, to be changed in place at will.
     """
 
+    stays_home = True  # worker processes get arrays, never the graph
     __array_priority__ = 100  # so that numpy_array * tensor is ours, not an object array
 
     def __init__(self, data, requires_grad=False):
@@ -172,6 +173,7 @@ class Function:
     """
 
     inputs = None
+    stays_home = True
 
     @property
     def name(self):
@@ -248,7 +250,9 @@ def _as_tensors(inputs):
 def _sum(so_far, grad):
     if so_far is None:
         return grad
-    return backend.get_array_module(grad).asarray(so_far + grad)  # NumPy adds 0-d arrays to a bare number
+    if isinstance(grad, np.ndarray):
+        return np.add(so_far, grad, out=backend.empty_in_order_of(so_far))
+    return so_far + grad
 
 
 def _own_gradients(leaves, seed):
@@ -269,8 +273,8 @@ def _own_gradients(leaves, seed):
 
 
 def _memory(array):
-    """The array that holds the memory which this one may be only a view of."""
-    while getattr(array, "base", None) is not None:
+    """The array that was first given the memory which this one may be only a view of."""
+    while isinstance(getattr(array, "base", None), type(array)):
         array = array.base
     return array
 

@@ -8,6 +8,7 @@ parameter is walked in slices that fit into the cache, so that memory is read an
 threads share the slices. Each element's arithmetic is its own, so the bits don't depend on the cut.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -62,18 +63,19 @@ class Optimizer:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
         xp = backend.get_array_module(data)
         if index not in self.state:
-            self.state[index] = {"step": 0} | {name: xp.zeros_like(data) for name in self.slots}
+            self.state[index] = {"step": 0} | {name: _zeros_like(data) for name in self.slots}
         state = self.state[index]
         state["step"] += 1
 
         arrays = [a.reshape(-1) for a in (data, grad, *(state[name] for name in self.slots))]
+        step, rule = state["step"], self._rule()
 
         def update_slice(piece, buffers):
             w, gradient, *slots = (a[piece] for a in arrays)
             g, scratch = buffers
-            xp.multiply(w, self.weight_decay, out=g)
+            np.multiply(w, rule.weight_decay, out=g)
             g += gradient
-            self.update(state["step"], w, g, scratch, *slots)
+            rule.update(step, w, g, scratch, *slots)
 
         if xp is not np:  # a GPU has no use for slices: each would be a kernel launch of its own
             update_slice(slice(None), xp.empty((2, data.size), data.dtype))
@@ -85,6 +87,12 @@ class Optimizer:
             update_slice(pieces[i], backend.scratch("optim", shape, data.dtype))
 
         backend.parallel_for(work, len(pieces))
+
+    def _rule(self):
+        """This optimizer without parameters and state: its hyperparameters and `update`."""
+        rule = copy.copy(self)
+        rule.parameters, rule.state = [], {}
+        return rule
 
     def state_dict(self):
         """The accumulated state as {"<parameter index>": {"step": int, slot: NumPy array}}; copies.
@@ -126,7 +134,8 @@ class Optimizer:
                         f"the optimizer state of parameter {index} has shape {entry[name].shape}, the "
                         f"parameter {data.shape}: resume with the options the checkpoint was made with"
                     )
-                state[index][name] = xp.array(entry[name], dtype=data.dtype, order="C")
+                state[index][name] = _zeros_like(data)
+                state[index][name][...] = xp.asarray(entry[name], dtype=data.dtype)
         self.state = state
 
 
@@ -205,6 +214,14 @@ class Adam(Optimizer):
         xp.divide(mean, scratch, out=g)
         g *= self.lr / (1 - beta1**step)
         w -= g
+
+
+def _zeros_like(data):
+    if not isinstance(data, np.ndarray):
+        return backend.get_array_module(data).zeros_like(data)
+    zeros = backend.empty_like(data)
+    zeros[...] = 0
+    return zeros
 
 
 # Schedules: functions from the step (0 at the first) to a factor on the base learning rate. They have no

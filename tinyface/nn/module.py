@@ -13,6 +13,7 @@ class Module:
     """
 
     training = True
+    stays_home = True  # worker processes get arrays, never modules
 
     def forward(self, *args, **kwargs):
         raise NotImplementedError

@@ -26,16 +26,16 @@ class AvgPool2d(Function):
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
         n, c, h, w = self.shape = x.shape
         cells = self._cells(h, out_h)[:, None, None] * self._cells(w, out_w)[:, None]
-        self.share = (1 / cells).astype(x.dtype)
+        self.share = shares = (1 / cells).astype(x.dtype)
         x = framed(as_rows(x), p, 0)
-        y = np.empty((out_h, out_w, n * c), x.dtype)
+        y = backend.empty((out_h, out_w, n * c), x.dtype)
 
         def piece(rows):
             lines = x[rows.start * s : (rows.stop - 1) * s + k]
             total = backend.scratch("pool.total", (len(y[rows]), *x.shape[1:]), x.dtype)
             combine(np.add, every(lines, len(total), k, s), total)
             combine(np.add, every(total.swapaxes(0, 1), out_w, k, s), y[rows].swapaxes(0, 1))
-            y[rows] *= self.share[rows]
+            y[rows] *= shares[rows]
 
         for_rows(piece, out_h, s * x[0].nbytes)
         return backend.as_nchw(y.reshape(out_h, out_w, n, c))
@@ -46,10 +46,10 @@ class AvgPool2d(Function):
         return np.minimum(first + self.kernel, length) - np.maximum(first, 0)
 
     def backward(self, g):
-        g = as_rows(g)
+        g, shares = as_rows(g), self.share
 
         def share(windows, cell, out):
-            np.multiply(g[windows], self.share[windows], out=out)
+            np.multiply(g[windows], shares[windows], out=out)
 
         return spread(share, g, self.shape, self.kernel, self.stride, self.padding)
 

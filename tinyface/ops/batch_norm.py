@@ -56,7 +56,7 @@ class BatchNorm(Function):
             mean, var = self.running_mean, self.running_var
         self.rows, self.gamma, self.beta, self.slope = rows, gamma, beta, slope
         self.mean, self.rstd = mean.astype(x.dtype), (1 / np.sqrt(var + self.eps)).astype(x.dtype)
-        y = np.empty_like(rows.of)
+        y = backend.empty_like(rows.of)
         normalise = self._normaliser()
         slopes = None if slope is None else rows.spread(slope)
 
@@ -93,17 +93,17 @@ class BatchNorm(Function):
     def backward(self, g):
         rows, x = self.rows, self.rows.of
         g = backend.as_hwnc(g).reshape(x.shape)
-        dx = np.empty_like(x)
+        dx = backend.empty_like(x)
+        through_prelu = None
         if self.slope is not None:
             through_prelu = self._prelu_backward(g, out=dx)
             g = dx
         mean = rows.spread(self.mean)
-        sums = np.zeros((len(rows.pieces), 3, rows.channels))  # of g, g·(x − μ), ∂L/∂y·min(z, 0)
+        sums = backend.empty((len(rows.pieces), 3, rows.channels))  # of g, g·(x − μ), ∂L/∂y·min(z, 0)
 
         def add_up(index):
             some = rows.pieces[index]
-            if self.slope is not None:
-                sums[index, 2] = through_prelu(some)
+            sums[index, 2] = through_prelu(some) if through_prelu else 0
             product = backend.scratch("batch_norm", x[some].shape, x.dtype)
             np.subtract(x[some], mean, out=product)
             product *= g[some]
@@ -138,7 +138,7 @@ class BatchNorm(Function):
 
     def _input_gradient(self, g, mean, dbeta, dgamma, out):
         """out = ∂L/∂x of the formula above; `out` may be g itself."""
-        rows, x, scale = self.rows, self.rows.of, self.gamma * self.rstd
+        rows, x, scale, training = self.rows, self.rows.of, self.gamma * self.rstd, self.training
         by_x, constant = (
             rows.spread((scale * total / self.m).astype(x.dtype)) for total in (dgamma * self.rstd, dbeta)
         )
@@ -147,7 +147,7 @@ class BatchNorm(Function):
         def piece(index):
             some = rows.pieces[index]
             np.multiply(g[some], scale, out=out[some])
-            if self.training:
+            if training:
                 through_statistics = backend.scratch("batch_norm", x[some].shape, x.dtype)
                 np.subtract(x[some], mean, out=through_statistics)
                 through_statistics *= by_x
@@ -203,7 +203,7 @@ class Rows:
     def mean_and_variance(self):
         """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""
         shift = self.of[0].reshape(-1, self.channels).mean(axis=0)
-        sums = np.empty((len(self.pieces), 2, self.channels))
+        sums = backend.empty((len(self.pieces), 2, self.channels))
 
         def piece(index):
             some = self.of[self.pieces[index]]

@@ -32,7 +32,7 @@ def convolve(x, w, stride, padding):
     """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O)."""
     o = len(w)
     unfold = unfolding(x, w.shape, stride, padding)
-    y = np.empty((*unfold.out, x.shape[2], o), x.dtype)
+    y = backend.empty((*unfold.out, x.shape[2], o), x.dtype)
     matrix = w.reshape(o, -1).T
 
     def piece(index):
@@ -48,7 +48,7 @@ def weight_gradient(x, g, w_shape, stride, padding):
     o = w_shape[0]
     unfold = unfolding(x, w_shape, stride, padding)
     shares = backend.slices(len(unfold.pieces), -(-len(unfold.pieces) // PARTIAL_SUMS))
-    parts = np.empty((len(shares), unfold.length, o), x.dtype)
+    parts = backend.empty((len(shares), unfold.length, o), x.dtype)
 
     def share(index):
         product = backend.scratch("im2col.product", parts.shape[1:], x.dtype)
@@ -62,13 +62,13 @@ def weight_gradient(x, g, w_shape, stride, padding):
     total = parts[0]
     for part in parts[1:]:
         total += part
-    return np.ascontiguousarray(total.T).reshape(w_shape)
+    return backend.share(total.T).reshape(w_shape)
 
 
 def input_gradient(g, w, x_shape, stride, padding):
     """g (H', W', N, O), w (O, C, kh, kw) → (H, W, N, C), x_shape. Channels of x are independent: one thread each."""
     (h, width, n, c), (o, _, kh, kw), (out_h, out_w) = x_shape, w.shape, g.shape[:2]
-    dx = np.empty(x_shape, g.dtype)
+    dx = backend.empty(x_shape, g.dtype)
     padded_shape = max(h + 2 * padding, kh), max(width + 2 * padding, kw)
     channels = backend.slices(c, -(-c // PARTIAL_SUMS))
 
@@ -140,7 +140,7 @@ class UnfoldThin(Unfold):
 
     def __init__(self, x, kernel, stride, padding):
         super().__init__(x, kernel, stride, padding)
-        self.planes = np.ascontiguousarray(self.padded.transpose(3, 0, 1, 2))  # (C, H, W, N)
+        self.planes = backend.contiguous(self.padded.transpose(3, 0, 1, 2))  # (C, H, W, N)
 
     def columns(self, rows):
         (c, h, w, n), (kh, kw), count = self.planes.shape, self.kernel, rows.stop - rows.start
@@ -172,7 +172,7 @@ def frame(x, padding):
     if not padding:
         return x
     h, w, n, c = x.shape
-    framed = np.empty((h + 2 * padding, w + 2 * padding, n, c), x.dtype)
+    framed = backend.empty((h + 2 * padding, w + 2 * padding, n, c), x.dtype)
     framed[:padding] = framed[padding + h :] = 0
     rows = backend.slices(h, max((1 << 20) // max(x[0].nbytes, 1), 1))
 

@@ -38,34 +38,34 @@ class MaxPool2d(Function):
         n, c = x.shape[:2]
         self.shape = x.shape
         x = framed(as_rows(x), p, -np.inf)
-        y = np.empty((out_h, out_w, n * c), x.dtype)
-        self.winner = np.empty(y.shape, np.uint8) if self.needs_grad[0] else None
+        y = backend.empty((out_h, out_w, n * c), x.dtype)
+        self.winner = winner = backend.empty(y.shape, np.uint8) if self.needs_grad[0] else None
 
         def piece(rows):
             # First the best in each row of the window, then the best of these: 2k comparisons instead of k².
             out, lines = y[rows], x[rows.start * s : (rows.stop - 1) * s + k]
             best = backend.scratch("pool.best", (len(lines), out_w, n * c), x.dtype)
             lines, across = lines.swapaxes(0, 1), best.swapaxes(0, 1)
-            if self.winner is None:
+            if winner is None:
                 combine(np.maximum, every(lines, out_w, k, s), across)
                 combine(np.maximum, every(best, len(out), k, s), out)
             else:
                 column = backend.scratch("pool.column", best.shape, np.uint8)
                 best_along(every(lines, out_w, k, s), range(k), across, column.swapaxes(0, 1))
                 numbers = [u * k + cell for u, cell in enumerate(every(column, len(out), k, s))]
-                best_along(every(best, len(out), k, s), numbers, out, self.winner[rows])
+                best_along(every(best, len(out), k, s), numbers, out, winner[rows])
 
         for_rows(piece, out_h, s * x[0].nbytes)
         return backend.as_nchw(y.reshape(out_h, out_w, n, c))
 
     def backward(self, g):
         g = as_rows(g)
-        integer = f"i{g.itemsize}"
+        integer, winner = f"i{g.itemsize}", self.winner
 
         def share(windows, cell, out):
             won = backend.scratch("pool.won", out.shape, np.bool_)
             factor = backend.scratch("pool.factor", out.shape, integer)
-            np.equal(self.winner[windows], cell, out=won)
+            np.equal(winner[windows], cell, out=won)
             factor[...] = won
             # The bits times 1 or 0: as an integer anything times 0 is 0, NaN and ∞ too.
             np.multiply(g[windows].view(integer), factor, out=out.view(integer))
@@ -161,7 +161,7 @@ def spread(share, g, shape, kernel, stride, padding):
     n, c, h, w = shape
     height, width = h + 2 * padding, w + 2 * padding
     out_h, out_w = g.shape[:2]
-    dx = np.empty((height, width, n * c), g.dtype)
+    dx = backend.empty((height, width, n * c), g.dtype)
     overlap = kernel > stride
     every_cell_has_one_window = kernel == stride and out_h * stride >= height and out_w * stride >= width
 
@@ -184,7 +184,7 @@ def spread(share, g, shape, kernel, stride, padding):
 
     for_rows(piece, -(-height // stride), stride * dx[0].nbytes)
     dx = dx[padding : padding + h, padding : padding + w]
-    return backend.as_nchw(np.ascontiguousarray(dx).reshape(h, w, n, c))
+    return backend.as_nchw(backend.contiguous(dx).reshape(h, w, n, c))
 
 
 def for_rows(body, count, row_bytes):

@@ -26,7 +26,7 @@ class PReLU(Function):
         self.rows, self.slope = Rows(backend.as_hwnc(x)), slope
         self.per_channel = np.broadcast_to(slope, x.shape[1])
         rows, slopes = self.rows, self.rows.spread(self.per_channel)
-        y = np.empty_like(rows.of)
+        y = backend.empty_like(rows.of)
 
         def piece(index):
             some = rows.pieces[index]
@@ -42,8 +42,8 @@ class PReLU(Function):
     def backward(self, g):
         rows = self.rows
         slope, rest = rows.spread(self.per_channel), rows.spread(1 - self.per_channel)
-        g, dx = backend.as_hwnc(g).reshape(rows.of.shape), np.empty_like(rows.of)
-        dslope = np.empty((len(rows.pieces), rows.channels))
+        g, dx = backend.as_hwnc(g).reshape(rows.of.shape), backend.empty_like(rows.of)
+        dslope = backend.empty((len(rows.pieces), rows.channels))
 
         def piece(index):
             some = rows.pieces[index]

@@ -27,11 +27,12 @@ class RegionGate(Function):
         self.x = backend.as_hwnc(x).reshape(h * w, n, c)
         masks = backend.as_hwnc(masks).reshape(h * w, n, r)
         self.total = masks.sum(axis=0) + EPSILON
-        self.m = masks / self.total
-        y = np.empty((h * w, n, r, c), x.dtype)
+        self.m = np.divide(masks, self.total, out=backend.empty_like(masks))
+        x, m = self.x, self.m
+        y = backend.empty((h * w, n, r, c), x.dtype)
 
         def piece(pixels):
-            np.multiply(self.m[pixels][..., None], self.x[pixels, :, None], out=y[pixels])
+            np.multiply(m[pixels][..., None], x[pixels, :, None], out=y[pixels])
 
         for_rows(piece, h * w, y[0].nbytes)
         return backend.as_nchw(y.reshape(h, w, n, r * c))
@@ -40,8 +41,8 @@ class RegionGate(Function):
         x, m = self.x, self.m
         n, c, h, w = self.shape
         g = backend.as_hwnc(g).reshape(*m.shape, c)
-        dx = np.empty_like(x) if self.needs_grad[0] else None
-        dm = np.empty_like(m) if self.needs_grad[1] else None
+        dx = backend.empty_like(x) if self.needs_grad[0] else None
+        dm = backend.empty_like(m) if self.needs_grad[1] else None
 
         def piece(pixels):  # at each pixel g is a matrix (R, C): dx is its product with m, h that with x
             if dx is not None:

@@ -40,8 +40,7 @@ def region_pool(x, masks):
 
 def as_map(matrices, shape):
     """Matrices (N, C, P) as an array (N, C, H, W) that lies in memory as maps do."""
-    xp = backend.get_array_module(matrices)
-    return backend.as_nchw(xp.ascontiguousarray(matrices.reshape(shape).transpose(2, 3, 0, 1)))
+    return backend.as_nchw(backend.as_hwnc(matrices.reshape(shape)))
 
 
 def check_masks(op, x, masks):

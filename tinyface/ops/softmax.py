@@ -40,7 +40,7 @@ def softmax(x, axis=1):
 def softmax_of_maps(x):
     """Softmax of a plain array (N, C, H, W) over its channels."""
     x = backend.as_hwnc(x)
-    y = np.empty_like(x)
+    y = backend.empty_like(x)
 
     def piece(rows):
         planes = class_planes(x[rows])

@@ -39,14 +39,16 @@ class SoftmaxCrossEntropy(Function):
             )
         m = max(np.count_nonzero(counted), 1)
         # The batch behind the positions, the classes last, as maps lie in memory: there it is a view.
-        x, labels = np.ascontiguousarray(np.moveaxis(x, (0, 1), (-2, -1))), np.moveaxis(labels, 0, -1)
-        gradient = np.empty_like(x)
-        losses = np.zeros(len(x))
+        x = backend.contiguous(np.moveaxis(x, (0, 1), (-2, -1)))
+        labels, ignore = backend.share(np.moveaxis(labels, 0, -1)), self.ignore
+        gradient = backend.empty_like(x)
+        losses = backend.empty(len(x))
+        losses[...] = 0
 
         def piece(rows):
             planes = class_planes(x[rows])
             target = labels[rows].reshape(-1).astype(np.intp)
-            ignored = target == self.ignore
+            ignored = target == ignore
             np.putmask(target, ignored, 0)
             target *= len(target)
             target += np.arange(len(target))  # where in memory the planes have each position's own class
@@ -64,11 +66,12 @@ class SoftmaxCrossEntropy(Function):
             gradient[rows] = planes.T.reshape(gradient[rows].shape)
 
         for_rows(piece, len(x), 2 * x[0].nbytes if len(x) else 0)
-        self.gradient = np.moveaxis(gradient, (-2, -1), (0, 1))
+        self.gradient = gradient
         return np.asarray(losses.sum() / m, dtype=x.dtype)
 
     def backward(self, g):
-        return self.gradient * g
+        dx = np.multiply(self.gradient, g, out=self.gradient)
+        return np.moveaxis(dx, (-2, -1), (0, 1))
 
 
 def softmax_cross_entropy(x, labels, ignore=-1):

@@ -26,7 +26,7 @@ class UpsampleNearest(Function):
             raise ValueError(f"upsample_nearest: cannot bring x of shape {x.shape} up to {self.size}")
         n, c, _, w = self.shape = x.shape
         x = as_rows(x)
-        y = np.empty((*self.size, n * c), x.dtype)
+        y = backend.empty((*self.size, n * c), x.dtype)
         columns = copies(self.size[1], w)
 
         def piece(rows, lines, times):
@@ -43,7 +43,7 @@ class UpsampleNearest(Function):
     def backward(self, g):
         n, c, h, w = self.shape
         g = as_rows(g)
-        dx = np.empty((h, w, n * c), g.dtype)
+        dx = backend.empty((h, w, n * c), g.dtype)
         columns = copies(self.size[1], w)
 
         def piece(rows, lines, times):

@@ -70,12 +70,12 @@ def fits(kernel, stride, padding):
 def convolve(x, w, padding):
     """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w."""
     grid = Grid(x.shape, padding, len(w))
-    y = np.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
+    y = backend.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_tiles = backend.per_thread(lambda t, j, o: Tiles(grid, t, j, o, x.dtype))
 
     if not grid.few_tiles:
-        u = np.empty((PATCH**2, grid.channels, len(w)), x.dtype)
+        u = backend.empty((PATCH**2, grid.channels, len(w)), x.dtype)
         outputs = backend.slices(len(w), SLICE)
         backend.parallel_for(lambda i: transform_weights(w[outputs[i]], u[..., outputs[i]]), len(outputs))
 
@@ -114,7 +114,7 @@ def weight_gradient(x, g, padding):
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
     shares = backend.slices(len(grid.pieces), -(-len(grid.pieces) // PARTIAL_SUMS))
-    parts = np.empty((len(shares), PATCH**2, c, o), x.dtype)
+    parts = backend.empty((len(shares), PATCH**2, c, o), x.dtype)
 
     def share(index):
         product = backend.scratch("winograd.product", parts.shape[1:], x.dtype)
@@ -128,17 +128,26 @@ def weight_gradient(x, g, padding):
                 parts[index] += product
 
     backend.parallel_for(share, len(shares))
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
-    return transform_weights_back(total)
+    dw = backend.empty((o, c, KERNEL, KERNEL), x.dtype)
+    inputs = backend.slices(c, SLICE)
+
+    def add_up(index):
+        some = inputs[index]
+        du = backend.scratch("winograd.product", parts[0, :, some].shape, x.dtype)
+        du[...] = parts[0, :, some]
+        for part in parts[1:]:
+            du += part[:, some]
+        dw[:, some] = transform_weights_back(du)
+
+    backend.parallel_for(add_up, len(inputs))
+    return dw
 
 
 def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
     """The same where there are many channels: each input channel's kernels by themselves, over all tiles."""
     c, o = x.shape[3], g.shape[3]
     v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
-    dw = np.empty((o, c, KERNEL, KERNEL), x.dtype)
+    dw = backend.empty((o, c, KERNEL, KERNEL), x.dtype)
     inputs = backend.slices(c, SLICE)
 
     def channels(index):
@@ -170,13 +179,13 @@ def transform_weights_back(du):
     """Gᵀ dU G: (36, C, O) → (O, C, 3, 3)."""
     c, o = du.shape[1:]
     dw = np.matmul(MATRICES[du.dtype][3].T, du.reshape(PATCH**2, -1))
-    return np.ascontiguousarray(dw.reshape(KERNEL, KERNEL, c, o).transpose(3, 2, 0, 1))
+    return dw.reshape(KERNEL, KERNEL, c, o).transpose(3, 2, 0, 1)
 
 
 def transform_all(grid, maps, make):
     """Patches or gradients of all tiles: (36, tiles · N, channels)."""
     shape = (PATCH**2, grid.rows * grid.columns, grid.images, maps.shape[3])
-    everything = np.empty(shape, maps.dtype)
+    everything = backend.empty(shape, maps.dtype)
 
     def piece(index):
         top, left, t, j = grid.pieces[index]

@@ -1,0 +1,218 @@
+"""Worker processes: shared memory, functions that travel, and the same bits as threads."""
+
+import os
+import pickle
+import time
+
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, models, ops, optim, workers
+
+arena = workers.Arena.create()
+pytestmark = pytest.mark.skipif(arena is None, reason="shared memory needs Linux")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Two workers and the arena they share."""
+    pool = workers.Pool(arena, 2)
+    wait_for(pool)
+    yield pool
+    pool.close()
+
+
+def wait_for(pool):
+    until = time.monotonic() + 60
+    while not all(member.ready() for member in pool.members):
+        assert time.monotonic() < until, "the workers did not start"
+        time.sleep(0.01)
+
+
+# ---------------------------------------------------------------- the arena
+
+
+def test_arrays_dont_overlap_and_are_aligned():
+    arrays = [arena.empty((n,), np.float32) for n in (1, 100, 3, 5000)]
+    for value, array in enumerate(arrays):
+        array[...] = value
+    for value, array in enumerate(arrays):
+        assert (array == value).all() and array.__array_interface__["data"][0] % workers.ALIGN == 0
+
+
+def test_memory_is_used_again_when_the_last_view_is_gone():
+    first = arena.empty((1000,), np.float64)
+    place = arena.place_of(first)
+    view = first.reshape(10, 100)[3:, ::2]
+    del first
+    assert arena.place_of(arena.empty((1000,), np.float64)) != place  # a view of a view still looks at it
+    del view
+    assert arena.place_of(arena.empty((1000,), np.float64)) == place
+
+
+def test_free_neighbours_merge():
+    own = workers.Arena.create()
+    arrays = [own.empty((1000,), np.uint8) for _ in range(5)]
+    order = [1, 3, 2, 0, 4]
+    for number in order:
+        arrays[number] = None
+    assert own.free == {0: own.size} and own.ends == {own.size: 0}
+
+
+def test_a_full_arena_gives_private_memory():
+    own = workers.Arena.create()
+    own.free, own.ends = {0: 128}, {128: 0}
+    assert own.place_of(own.empty((16,), np.float64)) == 0
+    assert own.place_of(own.empty((17,), np.float64)) is None
+
+
+def test_place_of_private_memory():
+    assert arena.place_of(np.empty(5)) is None
+
+
+# ---------------------------------------------------------------- functions
+
+
+def test_pieces_run_in_the_workers(pool):
+    """Each piece once, by three processes; the closure brings arrays, numbers and inner functions."""
+    out, by = arena.empty((9,), np.float64), arena.empty((9,), np.int64)
+    out[...] = by[...] = 0
+    factor, x = 2.5, np.arange(9.0)
+
+    def twice(value):
+        return factor * value
+
+    def body(index):
+        out[index] += twice(x[index])
+        by[index] = os.getpid()
+
+    assert pool.run(body, 9)
+    assert out.tolist() == [2.5 * k for k in range(9)]
+    assert set(by) == {os.getpid(), *(member.process.pid for member in pool.members)}
+
+
+@pytest.mark.parametrize("layout", [lambda a: a[::2], lambda a: a[::-1], lambda a: a.T, lambda a: a[3:, 1:4]])
+def test_views_keep_their_layout(pool, layout):
+    whole, sums = arena.empty((6, 8), np.float32), arena.empty((3,), np.float64)
+    whole[...] = np.arange(48).reshape(6, 8)
+    view = layout(whole)
+
+    def body(index):
+        sums[index] = (view * np.arange(view.shape[1])).sum()
+
+    assert pool.run(body, 3)
+    assert (sums == (view * np.arange(view.shape[1])).sum()).all()
+
+
+def test_an_exception_arrives(pool):
+    def body(index):
+        raise ValueError(f"piece {index}")
+
+    with pytest.raises(ValueError, match="piece"):
+        pool.run(body, 3)
+    done = arena.empty((3,), np.int64)
+    done[...] = 0
+
+    def well(index):
+        done[index] = 1
+
+    assert pool.run(well, 3) and done.all()  # it goes on afterwards
+
+
+def test_writing_to_an_array_sent_by_value_is_an_error(pool):
+    private = np.zeros(3)
+
+    def body(index):
+        private[index] = 1
+
+    with pytest.raises(ValueError, match="read-only"):
+        pool.run(body, 3)
+
+
+@pytest.mark.parametrize("thing", [np.zeros(100_000), Tensor([1.0]), open, (x for x in "abc")])
+def test_what_cannot_travel_is_left_to_threads(pool, thing):
+    ran = []
+
+    def body(index):
+        ran.append((index, thing))
+
+    if thing is open:
+        pytest.skip("a builtin travels by name")
+    assert not pool.run(body, 3) and not ran
+
+
+def test_a_worker_that_died_is_an_error_in_one_line():
+    pool = workers.Pool(arena, 1)
+    wait_for(pool)
+    pool.members[0].process.kill()
+    pool.members[0].process.wait()
+    with pytest.raises(Exception, match="worker process has ended.*--resume"):
+        pool.run(test_place_of_private_memory.__class__, 2) if False else pool.run(_nothing, 2)
+    pool.close()
+
+
+def _nothing(index):
+    pass
+
+
+def test_exceptions_can_be_sent():
+    assert str(pickle.loads(pickle.dumps(ValueError("x")))) == "x"
+
+
+# ---------------------------------------------------------------- the whole
+
+
+@pytest.fixture
+def processes(threads):
+    """processes(count): that many processes compute; afterwards threads again."""
+
+    def start(count):
+        threads(count)
+        backend.start_workers()
+        if backend._processes is not None:
+            wait_for(backend._processes)
+
+    yield start
+    backend.stop_workers()
+
+
+@pytest.mark.slow
+def test_a_training_step_has_the_same_bits_and_leaves_no_work_to_threads(monkeypatch, processes):
+    """Threads, 2 and 3 processes; every piece of the networks' steps can travel."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((8, 3, 109, 89)).astype(np.float32)
+    labels = rng.integers(-1, 7, (8, 109, 89)).astype(np.int8)
+    targets = (rng.random((8, 40)) < 0.5).astype(np.float32)
+    left_over = []
+    run = workers.Pool.run
+    monkeypatch.setattr(
+        workers.Pool,
+        "run",
+        lambda self, body, count: run(self, body, count) or left_over.append(body.__qualname__),
+    )
+
+    def train():
+        bits = []
+        for mode in ("segmentation", "ssp", "ssg"):
+            backend.seed(0)
+            parser = models.SegmentationNet(8, (109, 89))
+            network = parser if mode == "segmentation" else models.AttributeNet(8, mode, (109, 89))
+            optimizer = optim.AdaGrad(network.parameters(), 0.01, 5e-4)
+            for _ in range(2):
+                network.zero_grad()
+                if mode == "segmentation":
+                    loss = models.segmentation_loss(network(Tensor(images)), labels)
+                else:
+                    heads = [Tensor(head.data) for head in parser(Tensor(images), heads=3)]
+                    loss = ops.sigmoid_cross_entropy(network(Tensor(images), heads), targets)
+                loss.backward()
+                optimizer.step()
+            bits += [p.data.tobytes() for p in network.parameters()]
+        return bits
+
+    backend.set_threads(2)
+    wanted = train()
+    for count in (2, 3):
+        processes(count)
+        assert train() == wanted
+    assert not left_over

@@ -1,0 +1,331 @@
+"""Worker processes that share the memory of large arrays, so that several cores compute in one program.
+
+Threads would share everything, but also Python's interpreter lock: between two NumPy calls a thread must hold it,
+and with calls of 20 to 50 µs, as cache-sized pieces make them, threads sleep and wake each other all the time.
+Processes have a lock each. What they need is common memory for the arrays and a way to be told what to do:
+
+Arena     one large block of memory that all processes have mapped, and who has which part of it.
+ship      a function made into bytes: its code by reference, the arrays it uses by their place in the arena,
+          everything else by value. Arrays sent by value are read-only in the worker, so nothing is lost silently.
+Pool      the workers. Each waits at a pipe for a function and the numbers of the pieces it shall run.
+
+Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `backend.parallel_for` uses threads.
+"""
+
+import contextlib
+import importlib
+import io
+import marshal
+import mmap
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import types
+import weakref
+
+import numpy as np
+
+from .errors import TinyfaceError
+
+ALIGN = 64  # bytes: a cache line, so that no two arrays share one
+LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
+SPIN_SECONDS = (
+    2e-3  # how long a worker looks for work before it sleeps: waking up takes longer than most work
+)
+
+
+class CannotShip(Exception):
+    """A function uses something that a worker process cannot have."""
+
+
+# ---------------------------------------------------------------- shared memory
+
+
+class Arena:
+    """Shared memory, handed out as arrays. A part is free again when no array uses it any more."""
+
+    def __init__(self, file, size):
+        self.file, self.size = file, size
+        self.map = mmap.mmap(file, size)
+        with contextlib.suppress(AttributeError, OSError):
+            self.map.madvise(mmap.MADV_HUGEPAGE)
+        self.address = np.frombuffer(self.map, np.uint8).__array_interface__["data"][0]
+        self.free = {0: size}  # start → length; neighbours are always merged
+        self.ends = {size: 0}  # end → start of the same free parts
+        self.lock = threading.RLock()  # a collected array gives its part back at any moment
+
+    @classmethod
+    def create(cls):
+        """A new arena as large as the machine's memory; what is never used takes none. None where it can't be."""
+        try:
+            size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            file = os.memfd_create("tinyface")
+            os.ftruncate(file, size)
+            return cls(file, size)
+        except (AttributeError, OSError, ValueError):
+            return None
+
+    def empty(self, shape, dtype):
+        """An uninitialised array, C-contiguous."""
+        dtype = np.dtype(dtype)
+        nbytes = dtype.itemsize
+        for length in shape:
+            nbytes *= length
+        length = -(-max(nbytes, 1) // ALIGN) * ALIGN
+        start = self._take(length)
+        if start is None:
+            return np.empty(shape, dtype)
+        array = np.ndarray(shape, dtype, self.map, start)
+        # Every view, and every view of a view, keeps this very array alive.
+        weakref.finalize(array, self._give_back, start, length).atexit = False
+        return array
+
+    def _take(self, length):
+        with self.lock:
+            fitting = [(have, start) for start, have in self.free.items() if have >= length]
+            if not fitting:
+                return None
+            have, start = min(fitting)
+            self._remove(start)
+            if have > length:
+                self._add(start + length, have - length)
+            return start
+
+    def _give_back(self, start, length):
+        with self.lock:
+            if start + length in self.free:
+                length += self._remove(start + length)
+            if start in self.ends:
+                before = self.ends[start]
+                length += self._remove(before)
+                start = before
+            self._add(start, length)
+
+    def _add(self, start, length):
+        self.free[start], self.ends[start + length] = length, start
+
+    def _remove(self, start):
+        length = self.free.pop(start)
+        del self.ends[start + length]
+        return length
+
+    def place_of(self, array):
+        """Where the first element lies, in bytes from the arena's beginning; None if outside."""
+        place = array.__array_interface__["data"][0] - self.address
+        return place if 0 <= place < self.size else None
+
+
+# ---------------------------------------------------------------- functions as bytes
+
+
+class _Shipper(pickle.Pickler):
+    """Pickle that knows shared arrays and inner functions."""
+
+    def __init__(self, file, arena, known):
+        super().__init__(file, protocol=5)
+        self.arena, self.known, self.new = arena, known, {}
+
+    def reducer_override(self, value):
+        kind = type(value)
+        if kind is np.ndarray:
+            place = self.arena.place_of(value) if value.size else None
+            if place is not None:
+                return _shared_array, (place, value.shape, value.strides, value.dtype.str)
+            if value.nbytes > LARGEST_COPY:
+                raise CannotShip(f"array of shape {value.shape} in private memory")
+            return _read_only, (value.shape, value.dtype.str, value.tobytes())
+        if kind is types.FunctionType and "<locals>" in value.__qualname__:
+            code = value.__code__
+            bytes_of_code = None
+            if id(code) not in self.known and id(code) not in self.new:
+                bytes_of_code = marshal.dumps(code)
+                self.new[id(code)] = code
+            cells = tuple(cell.cell_contents for cell in value.__closure__ or ())
+            return _function, (id(code), bytes_of_code, value.__module__, value.__defaults__, cells)
+        if getattr(value, "stays_home", False) is True:
+            raise CannotShip(f"{kind.__name__} belongs to the main process")
+        return NotImplemented
+
+
+def _shared_array(place, shape, strides, dtype):
+    return np.ndarray(shape, dtype, _arena.map, place, strides)
+
+
+def _read_only(shape, dtype, data):
+    return np.frombuffer(data, dtype).reshape(shape)  # of bytes, which nobody can write to
+
+
+def _function(key, bytes_of_code, module, defaults, cells):
+    if bytes_of_code is not None:
+        _code[key] = marshal.loads(bytes_of_code)
+    names = vars(importlib.import_module(module))
+    return types.FunctionType(_code[key], names, None, defaults, tuple(map(types.CellType, cells)))
+
+
+_code = {}  # in a worker: what it was sent before
+_arena = None
+
+
+# ---------------------------------------------------------------- the workers
+
+
+class Pool:
+    """`count` worker processes."""
+
+    def __init__(self, arena, count):
+        self.arena, self.lock = arena, threading.Lock()
+        self.known = {}  # id → code that every worker has been sent; kept, so that no other gets its id
+        self.members = [_Member(arena) for _ in range(count)]
+
+    def __len__(self):
+        return len(self.members)
+
+    def run(self, body, count):
+        """body(0) … body(count − 1), one in len(self) + 1 here, the rest spread over the workers; True when done.
+
+        False, and nothing done, where `body` can't be shipped or the workers are not ready or busy.
+        """
+        if not all(member.ready() for member in self.members) or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            buffer = io.BytesIO()
+            shipper = _Shipper(buffer, self.arena, self.known)
+            try:
+                shipper.dump(body)
+            except (CannotShip, pickle.PicklingError, TypeError, AttributeError):
+                return False
+            shares = min(len(self.members) + 1, count)
+            busy = self.members[: shares - 1]
+            for number, member in enumerate(busy, start=1):
+                member.send(number, shares, count, buffer.getbuffer())
+            if len(busy) == len(self.members):
+                self.known.update(shipper.new)
+            try:
+                for index in range(0, count, shares):
+                    body(index)
+            finally:
+                failures = [member.wait() for member in busy]
+            for failure in filter(None, failures):
+                raise failure
+            return True
+        finally:
+            self.lock.release()
+
+    def close(self):
+        """End the workers."""
+        for member in self.members:
+            member.close()
+
+
+class _Member:
+    """One worker process and the two pipes to it."""
+
+    def __init__(self, arena):
+        task_out, self.tasks = os.pipe()
+        self.results, result_in = os.pipe()
+        os.set_blocking(self.results, False)
+        command = f"from tinyface import workers; workers.serve({arena.file}, {arena.size}, {task_out}, {result_in})"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", command],
+            pass_fds=(arena.file, task_out, result_in),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(task_out)
+        os.close(result_in)
+        self.started = False
+
+    def ready(self):
+        """Whether it has said that it is there."""
+        if not self.started:
+            with contextlib.suppress(BlockingIOError):
+                self.started = os.read(self.results, 1) == b"+"
+        return self.started
+
+    def send(self, number, shares, count, function):
+        message = struct.pack("=qqqq", number, shares, count, len(function)) + function
+        view = memoryview(message)
+        try:
+            while view:
+                view = view[os.write(self.tasks, view) :]
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def wait(self):
+        """Until it has answered: None, or the exception that stopped it."""
+        while True:
+            try:
+                answer = os.read(self.results, 1 << 16)
+            except BlockingIOError:
+                os.sched_yield()
+                continue
+            if not answer:
+                return self._gone()
+            return None if answer == b"." else pickle.loads(answer)
+
+    def _gone(self):
+        return TinyfaceError(
+            "a worker process has ended, perhaps for want of memory; go on with --resume, or use TINYFACE_THREADS=1"
+        )
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            os.close(self.tasks)  # it reads the end of the pipe, and leaves
+        self.process.wait()
+        os.close(self.results)
+
+
+def serve(file, size, tasks, results):
+    """What a worker process does until the main process closes the pipe or dies."""
+    global _arena
+    from . import backend, ops  # noqa: F401 - the modules whose functions will come
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then closes the pipe
+    _arena = Arena(file, size)
+    backend.be_a_worker()
+    os.set_blocking(tasks, False)
+    os.write(results, b"+")
+    head = struct.Struct("=qqqq")
+    while True:
+        message = _read(tasks, head.size)
+        if message is None:
+            return
+        number, shares, count, length = head.unpack(message)
+        message = _read(tasks, length)
+        answer = b"."
+        try:
+            body = pickle.loads(message)
+            for index in range(number, count, shares):
+                body(index)
+        except BaseException as error:
+            try:
+                answer = pickle.dumps(error)
+            except Exception:
+                answer = pickle.dumps(RuntimeError(f"in a worker process: {error!r}"))
+        del message
+        body = None
+        os.write(results, answer)
+
+
+def _read(pipe, length):
+    """`length` bytes, None at the end of the pipe. Looks again and again for a while, then sleeps."""
+    import select
+
+    parts, since = [], time.perf_counter()
+    while length:
+        try:
+            part = os.read(pipe, length)
+        except BlockingIOError:
+            if time.perf_counter() - since > SPIN_SECONDS:
+                select.select([pipe], [], [])
+            continue
+        if not part:
+            return None
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
