@@ -91,6 +91,17 @@ def test_pieces_run_in_the_workers(pool):
     assert set(by) == {os.getpid(), *(member.process.pid for member in pool.members)}
 
 
+@pytest.mark.parametrize("shares", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7])
+def test_every_piece_has_one_process(shares, count):
+    pieces = [index for number in range(shares) for index in workers.share_of(number, shares, count)]
+    assert sorted(pieces) == list(range(count))
+
+
+def test_big_and_small_pieces_in_turn_are_shared_fairly():
+    assert list(workers.share_of(0, 2, 8)) == [0, 3, 4, 7]
+
+
 @pytest.mark.parametrize("layout", [lambda a: a[::2], lambda a: a[::-1], lambda a: a.T, lambda a: a[3:, 1:4]])
 def test_views_keep_their_layout(pool, layout):
     whole, sums = arena.empty((6, 8), np.float32), arena.empty((3,), np.float64)
@@ -146,8 +157,8 @@ def test_a_worker_that_died_is_an_error_in_one_line():
     wait_for(pool)
     pool.members[0].process.kill()
     pool.members[0].process.wait()
-    with pytest.raises(Exception, match="worker process has ended.*--resume"):
-        pool.run(test_place_of_private_memory.__class__, 2) if False else pool.run(_nothing, 2)
+    with pytest.raises(Exception, match=r"worker process has ended.*--resume"):
+        pool.run(_nothing, 2)
     pool.close()
 
 

@@ -206,7 +206,7 @@ class Pool:
             if len(busy) == len(self.members):
                 self.known.update(shipper.new)
             try:
-                for index in range(0, count, shares):
+                for index in share_of(0, shares, count):
                     body(index)
             finally:
                 failures = [member.wait() for member in busy]
@@ -280,6 +280,14 @@ class _Member:
         os.close(self.results)
 
 
+def share_of(number, shares, count):
+    """The pieces of one of the processes: to and fro, so that pieces of two sizes in turn don't all fall to one."""
+    for first in range(0, count, shares):
+        index = first + (number if first // shares % 2 == 0 else shares - 1 - number)
+        if index < count:
+            yield index
+
+
 def serve(file, size, tasks, results):
     """What a worker process does until the main process closes the pipe or dies."""
     global _arena
@@ -300,7 +308,7 @@ def serve(file, size, tasks, results):
         answer = b"."
         try:
             body = pickle.loads(message)
-            for index in range(number, count, shares):
+            for index in share_of(number, shares, count):
                 body(index)
         except BaseException as error:
             try:
