@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEVICE ?= cpu
+BENCH ?= --all
 
-.PHONY: demo test test-fast test-reference lint clean
+.PHONY: demo test test-fast test-reference bench lint clean
 
 # The stamp carries the extras that are installed; pyproject.toml decides when to do it again.
 .venv/dev: pyproject.toml
@@ -39,9 +40,12 @@ test-fast: .venv/dev  ## the tests that take no more than seconds
 test-reference: .venv/reference  ## every op and network against PyTorch, every measure against scikit-learn
 	$(BIN)/python -m pytest -m reference
 
+bench: .venv/reference  ## times everything beside PyTorch, for half an hour or so; leaves bench/cpu.md and bench/cpu.json
+	$(BIN)/python benchmarks/cpu.py $(BENCH) --json bench/cpu.json --markdown bench/cpu.md
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv demo runs toyfaces predictions
+	rm -rf .venv bench demo runs toyfaces predictions

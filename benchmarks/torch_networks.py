@@ -28,7 +28,7 @@ class GatedConv32(nn.Module):
     def __init__(self, w):
         super().__init__()
         self.conv = nn.Conv2d(4 * w, 4 * w, 3, padding=1, bias=False)
-        self.norm, self.act = nn.BatchNorm2d(28 * w), nn.PReLU(28 * w)
+        self.norm, self.act = nn.BatchNorm2d(28 * w, eps=1e-12), nn.PReLU(28 * w)
         self.merge = nn.Conv2d(28 * w, 4 * w, 1)
 
     def forward(self, x, logits):

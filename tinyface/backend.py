@@ -100,13 +100,16 @@ def load_kernels(source, dtype=np.float32):
 
 
 def as_hwnc(x):
-    """x (N, C, H, W) as a C-contiguous array (H, W, N, C): a view where it lies so already, else a copy."""
-    return np.ascontiguousarray(x.transpose(2, 3, 0, 1))
+    """x (N, C, H, W) as a C-contiguous array (H, W, N, C): a view where it lies so already, else a copy.
+
+    Any number of axes behind the channels will do, none as well.
+    """
+    return np.ascontiguousarray(x.transpose(*range(2, x.ndim), 0, 1))
 
 
 def as_nchw(y):
     """y (H, W, N, C) seen as (N, C, H, W): a view."""
-    return y.transpose(2, 3, 0, 1)
+    return y.transpose(-2, -1, *range(y.ndim - 2))
 
 
 # ---------------------------------------------------------------- worker threads
@@ -189,6 +192,19 @@ def scratch(name, shape, dtype):
     if name not in buffers or buffers[name].nbytes < size:
         buffers[name] = np.empty(size, np.uint8)
     return buffers[name][:size].view(dtype).reshape(shape)
+
+
+def per_thread(make):
+    """A function that calls make(*key) once for every key in every thread, and gives back what it made then."""
+    local = threading.local()
+
+    def get(*key):
+        made = local.__dict__
+        if key not in made:
+            made[key] = make(*key)
+        return made[key]
+
+    return get
 
 
 def _keep_memory():

@@ -117,6 +117,15 @@ def _batch_norm(rng):
     return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, mean, var, training=True), [x, gamma, beta]
 
 
+def _batch_norm_prelu(rng):
+    _, (x, gamma, beta) = _batch_norm(rng)
+    mean, var, slope = np.zeros(3), np.ones(3), rng.standard_normal(3)
+    return (
+        lambda x, gamma, beta, slope: ops.batch_norm_prelu(x, gamma, beta, slope, mean, var, training=True),
+        [x, gamma, beta, slope],
+    )
+
+
 def _dropout(rng):
     state = backend.get_random_state()
 
@@ -151,6 +160,7 @@ EXAMPLES = {
     "add": _of(ops.add, (2, 3, 5), (3, 1)),
     "avg_pool2d": _of(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode=True), (2, 2, 5, 6)),
     "batch_norm": _batch_norm,
+    "batch_norm_prelu": _batch_norm_prelu,
     "concat": _of(lambda *x: ops.concat(x), (2, 1, 3), (2, 4, 3), (2, 2, 3)),
     "conv2d": _of(lambda x, w, b: ops.conv2d(x, w, b, stride=2, padding=1), (2, 3, 5, 7), (4, 3, 3, 3), (4,)),
     "conv_transpose2d": _of(

@@ -23,6 +23,7 @@ TITLES = {
     "conv2d": "Conv",
     "conv_transpose2d": "Deconv",
     "batch_norm": "BN",
+    "batch_norm_prelu": "BN, PReLU",
     "prelu": "PReLU",
     "max_pool2d": "MaxPool",
     "avg_pool2d": "AvgPool",
@@ -31,7 +32,7 @@ TITLES = {
     "region_pool": "RegionPool",
     "region_gate": "RegionGate",
 }
-JOINING = ("batch_norm", "prelu", "relu", "softmax", "mul", "sum")
+JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
 ALONE = ("region_pool", "region_gate", "global_avg_pool2d")  # a row of their own without being layers
 SILENT = ("getitem", "reshape", "concat")  # they compute nothing
 
@@ -61,9 +62,8 @@ def summarise(network, size=None):
             rows.append(Row(_row_name(path, op)))
             last_path = path
         row, last_output = rows[-1], output
-        title = _title(op, arguments)
-        if op not in SILENT and title not in row.operations:
-            row.operations.append(title)
+        titles = () if op in SILENT else _title(op, arguments).split(", ")
+        row.operations += [title for title in titles if title not in row.operations]
         row.shape = output.shape[1:]
         row.multiply_adds += _multiply_adds(op, [a.shape for a in arguments], output.shape)
         new = [a for a in arguments if isinstance(a, Parameter) and id(a) not in seen]

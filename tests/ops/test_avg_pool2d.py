@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
 
@@ -17,6 +17,11 @@ CASES = [
     ((1, 2, 5, 4), 3, 1, 1, False),
     ((1, 1, 5, 5), 2, 3, 1, True),
     ((1, 1, 6, 5), 3, 2, 1, True),
+    ((2, 3, 5, 7), 2, 2, 0, False),
+    ((3, 1, 7, 4), 2, 2, 0, True),
+    ((1, 1, 1, 1), 2, 2, 0, True),
+    ((1, 2, 3, 3), 1, 1, 0, False),
+    ((1, 2, 7, 5), 2, 3, 0, False),
 ]
 every_case = pytest.mark.parametrize("shape, kernel, stride, padding, ceil_mode", CASES)
 
@@ -50,14 +55,20 @@ def test_manners(check_manners, normal, shape, kernel, stride, padding, ceil_mod
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode), normal((3, 7, 23, 19)))
+    check_threads(lambda x: ops.avg_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)))
 
 
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
-    x = put(normal(shape))
-    whole = ops.avg_pool2d(x, kernel, stride, padding, ceil_mode).numpy()
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 1)
-    np.testing.assert_array_equal(ops.avg_pool2d(x, kernel, stride, padding, ceil_mode).numpy(), whole)
+    results = []
+    for size_of_piece in (max_pool2d_module.PIECE_BYTES, 1):
+        monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", size_of_piece)
+        x = Tensor(put(normal(shape)), requires_grad=True)
+        y = ops.avg_pool2d(x, kernel, stride, padding, ceil_mode)
+        y.backward(normal(y.shape, 1))
+        results.append((y.numpy(), x.grad))
+    for whole, in_pieces in zip(*results, strict=True):
+        np.testing.assert_array_equal(in_pieces, whole)
 
 
 def test_partial_windows_divide_by_their_real_cells(put):
@@ -92,3 +103,18 @@ def test_stride_is_the_kernel_unless_given(put, normal):
 def test_shapes_and_options_that_dont_fit(put, shape, options, message):
     with pytest.raises(ValueError, match=f"avg_pool2d: {message}"):
         ops.avg_pool2d(put(np.zeros(shape)), **options)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""
+    x = normal(shape)
+    results = []
+    for layout in (x, backend.as_nchw(backend.as_hwnc(x))):
+        tensor = Tensor(put(layout), requires_grad=True)
+        y = ops.avg_pool2d(tensor, 2, ceil_mode=True)
+        y.backward(normal(y.shape, 1))
+        results.append((y.data, tensor.grad))
+        assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in results[-1])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 
 @pytest.mark.reference
@@ -51,3 +51,12 @@ def test_one_tensor_twice(put):
 def test_shapes_that_differ_elsewhere(put, normal, other):
     with pytest.raises(ValueError, match=r"concat: shapes \(2, 3\), .* differ elsewhere than on axis 1"):
         ops.concat([put(normal((2, 3))), put(normal(other))])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 3, 3), (3, 2, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Of maps that lie as (H, W, N, C), the result does too."""
+    x = Tensor(put(backend.as_nchw(backend.as_hwnc(normal(shape)))), requires_grad=True)
+    y = ops.concat([x, x, x])
+    y.backward(np.ones(y.shape))
+    assert y.data.transpose(2, 3, 0, 1).flags.c_contiguous

@@ -2,12 +2,14 @@ import importlib
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
+from tinyface.ops import im2col, winograd
 
 conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
+both_ways = pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 
 # (x shape, w shape, stride, padding)
 CASES = [
@@ -33,15 +35,17 @@ def geometries(draw):
 
 
 @pytest.mark.reference
+@both_ways
 @given(geometry=geometries(), bias=st.booleans())
-def test_equals_pytorch(compare_with_torch, torch, normal, geometry, bias):
+def test_equals_pytorch(compare_with_torch, torch, normal, algorithm, geometry, bias):
     x, w, stride, padding = geometry
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
-    compare_with_torch(
-        lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
-        lambda *xs: torch.nn.functional.conv2d(*xs, stride=stride, padding=padding),
-        *arrays[: 3 if bias else 2],
-    )
+    with conv2d_module.force(algorithm):
+        compare_with_torch(
+            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
+            lambda *xs: torch.nn.functional.conv2d(*xs, stride=stride, padding=padding),
+            *arrays[: 3 if bias else 2],
+        )
 
 
 @pytest.mark.reference
@@ -58,53 +62,75 @@ def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, 
 
 
 @every_case
-def test_gradients(check_gradients, normal, x, w, stride, padding):
-    check_gradients(
-        lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), normal(x), normal(w, 1), normal(w[0], 2)
-    )
+@both_ways
+def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
+    with conv2d_module.force(algorithm):
+        check_gradients(
+            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
+            normal(x),
+            normal(w, 1),
+            normal(w[0], 2),
+        )
 
 
 @every_case
+@both_ways
 @pytest.mark.parametrize("bias", [True, False])
-def test_manners(check_manners, normal, x, w, stride, padding, bias):
+def test_manners(check_manners, normal, algorithm, x, w, stride, padding, bias):
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
-    check_manners(lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays[: 3 if bias else 2])
+    with conv2d_module.force(algorithm):
+        check_manners(
+            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays[: 3 if bias else 2]
+        )
 
 
-@pytest.mark.parametrize("piece_bytes", [1, 500, 2000])
-@given(geometry=geometries())
-def test_pieces_make_no_difference(put, normal, piece_bytes, geometry):
-    x, w, stride, padding = geometry
-    out_h = (x[2] + 2 * padding - w[2]) // stride + 1
-    assume(out_h > 1)
+@given(geometry=geometries(), channels=st.integers(1, 6))
+def test_both_ways_agree(put, normal, geometry, channels):
+    (n, _, h, w), (o, _, kh, kw), stride, padding = geometry
 
-    def run(limit):
-        inputs = [Tensor(put(a), requires_grad=True) for a in (normal(x), normal(w, 1), normal(w[0], 2))]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(conv2d_module, "PIECE_BYTES", limit)
+    def run(algorithm):
+        arrays = normal((n, channels, h, w)), normal((o, channels, kh, kw), 1), normal(o, 2)
+        inputs = [Tensor(put(a), requires_grad=True) for a in arrays]
+        with conv2d_module.force(algorithm):
             y = ops.conv2d(*inputs, stride=stride, padding=padding)
             y.backward(put(normal(y.shape, 3)))
         return [y.numpy(), *(t.grad for t in inputs)]
 
-    for cut, whole in zip(run(piece_bytes), run(1 << 30), strict=True):
-        np.testing.assert_allclose(cut, whole, rtol=1e-11, atol=1e-11)
-
-
-def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
-    monkeypatch.setattr(conv2d_module, "PIECE_BYTES", 1000)
-    pieces = conv2d_module.cut(images=2, out_h=10, row_bytes=250)  # four rows would fit
-    assert pieces == [(n, slice(a, b)) for n in range(2) for a, b in ((0, 4), (4, 8), (8, 10))]
+    for one, other in zip(run("im2col"), run("winograd"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), (3, 0)])
-def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, stride, padding):
-    monkeypatch.setattr(conv2d_module, "PIECE_BYTES", 20_000)
-    check_threads(
-        lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
-        normal((3, 8, 33, 29)),
-        normal((16, 8, 3, 3), 1),
-        normal(16, 2),
-    )
+@pytest.mark.parametrize("channels", [3, 8])
+@both_ways
+def test_bits_dont_depend_on_threads(
+    monkeypatch, check_threads, normal, algorithm, channels, stride, padding
+):
+    for module in (im2col, winograd):
+        monkeypatch.setattr(module, "PIECE_BYTES", 20_000)
+    monkeypatch.setattr(im2col, "ROWS", 1)
+    with conv2d_module.force(algorithm):
+        check_threads(
+            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
+            normal((3, channels, 33, 29)),
+            normal((16, channels, 3, 3), 1),
+            normal(16, 2),
+        )
+
+
+@pytest.mark.parametrize(
+    "x, w, stride, padding, algorithm",
+    [
+        ((4, 64, 218, 178), (64, 64, 3, 3), 1, 1, "winograd"),
+        ((4, 3, 218, 178), (64, 3, 3, 3), 1, 1, "im2col"),  # RGB
+        ((1, 1024, 14, 12), (1024, 1024, 3, 3), 1, 1, "im2col"),  # twelve tiles, 38 million numbers in U
+        ((4, 64, 218, 178), (64, 64, 3, 3), 2, 1, "im2col"),
+        ((4, 64, 218, 178), (64, 64, 1, 1), 1, 0, "im2col"),
+        ((4, 64, 218, 178), (64, 64, 5, 5), 1, 2, "im2col"),
+    ],
+)
+def test_choice(x, w, stride, padding, algorithm):
+    assert conv2d_module.choose(x, w, stride, padding) == algorithm
 
 
 def test_by_hand(put):

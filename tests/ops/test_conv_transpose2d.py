@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
-
-conv2d_module = importlib.import_module("tinyface.ops.conv2d")
+from tinyface.ops import im2col, winograd
 
 # (x shape, w shape, stride, padding, output padding)
 CASES = [
@@ -81,10 +78,17 @@ def test_is_the_transpose_of_conv2d(put, normal, geometry):
     np.testing.assert_allclose((y.data * z).sum(), (x * back.data).sum(), rtol=1e-10, atol=1e-10)
 
 
+def small_pieces(monkeypatch, limit):
+    for module in (im2col, winograd):
+        monkeypatch.setattr(module, "PIECE_BYTES", limit)
+    monkeypatch.setattr(im2col, "ROWS", 1)
+    monkeypatch.setattr(winograd, "ROWS", (1, 512))
+
+
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1), (3, 0, 0)])
 def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, output_padding):
     def run(limit):
-        monkeypatch.setattr(conv2d_module, "PIECE_BYTES", limit)
+        small_pieces(monkeypatch, limit)
         arrays = normal((2, 3, 7, 6)), normal((3, 4, 3, 3), 1), normal(4, 2)
         inputs = [Tensor(put(a), requires_grad=True) for a in arrays]
         y = ops.conv_transpose2d(*inputs, stride, padding, output_padding)
@@ -97,7 +101,7 @@ def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, ou
 
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1)])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, stride, padding, output_padding):
-    monkeypatch.setattr(conv2d_module, "PIECE_BYTES", 20_000)
+    small_pieces(monkeypatch, 20_000)
     check_threads(
         lambda *xs: ops.conv_transpose2d(*xs, stride, padding, output_padding),
         normal((3, 8, 17, 15)),

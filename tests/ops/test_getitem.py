@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 INDICES = [
     0,
@@ -51,3 +51,12 @@ def test_overlapping_parts_add_up(put):
 def test_other_indices_are_refused(put, normal, index):
     with pytest.raises(TypeError, match="getitem: only slices, integers and … are understood"):
         Tensor(put(normal((3, 4))))[index]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 3, 3), (3, 2, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Of maps that lie as (H, W, N, C), the gradient does too."""
+    x = Tensor(put(backend.as_nchw(backend.as_hwnc(normal(shape)))), requires_grad=True)
+    y = x[:, 1:]
+    y.backward(np.ones(y.shape))
+    assert x.grad.transpose(2, 3, 0, 1).flags.c_contiguous

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # `ops.max_pool2d` is the function
 
@@ -18,6 +18,11 @@ CASES = [
     ((1, 1, 5, 5), 2, 3, 1, True),
     ((1, 1, 6, 5), 3, 2, 1, True),
     ((1, 1, 3, 3), 1, 1, 0, False),
+    ((2, 3, 5, 7), 2, 2, 0, False),
+    ((3, 1, 7, 4), 2, 2, 0, True),
+    ((1, 1, 1, 1), 2, 2, 0, True),
+    ((1, 2, 7, 5), 2, 3, 0, False),
+    ((1, 2, 5, 6), 3, 2, 0, True),
 ]
 every_case = pytest.mark.parametrize("shape, kernel, stride, padding, ceil_mode", CASES)
 
@@ -66,14 +71,20 @@ def test_manners(check_manners, shape, kernel, stride, padding, ceil_mode):
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(lambda x: ops.max_pool2d(x, 3, 2, 1, ceil_mode), normal((3, 7, 23, 19)).round(1))
+    check_threads(lambda x: ops.max_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)).round(1))
 
 
 @every_case
-def test_pieces_make_no_difference(monkeypatch, put, shape, kernel, stride, padding, ceil_mode):
-    x = put(distinct(shape))
-    whole = ops.max_pool2d(x, kernel, stride, padding, ceil_mode).numpy()
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 1)
-    np.testing.assert_array_equal(ops.max_pool2d(x, kernel, stride, padding, ceil_mode).numpy(), whole)
+def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
+    results = []
+    for size_of_piece in (max_pool2d_module.PIECE_BYTES, 1):
+        monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", size_of_piece)
+        x = Tensor(put(distinct(shape)), requires_grad=True)
+        y = ops.max_pool2d(x, kernel, stride, padding, ceil_mode)
+        y.backward(normal(y.shape, 1))
+        results.append((y.numpy(), x.grad))
+    for whole, in_pieces in zip(*results, strict=True):
+        np.testing.assert_array_equal(in_pieces, whole)
 
 
 def test_stride_is_the_kernel_unless_given(put, normal):
@@ -165,3 +176,40 @@ def test_the_largest_kernel(put):
     x = Tensor(put(x), requires_grad=True)
     ops.max_pool2d(x, 15).backward([[[[3]]]])
     assert x.grad[0, 0, 14, 14] == 3 and x.grad.sum() == 3
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""
+    x = normal(shape)
+    results = []
+    for layout in (x, backend.as_nchw(backend.as_hwnc(x))):
+        tensor = Tensor(put(layout), requires_grad=True)
+        y = ops.max_pool2d(tensor, 2, ceil_mode=True)
+        y.backward(normal(y.shape, 1))
+        results.append((y.data, tensor.grad))
+        assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in results[-1])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_gradient_that_is_not_finite_reaches_the_winner_alone(put):
+    x = Tensor(put(np.array([[[[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]]]])), requires_grad=True)
+    ops.max_pool2d(x, 2).backward([[[[np.inf, np.nan]]]])
+    np.testing.assert_array_equal(x.grad, [[[[0, np.inf, 0, np.nan], [0, 0, 0, 0]]]])
+
+
+def test_numpys_buffer_is_as_before(put, normal, threads):
+    threads(1)
+    before = np.setbufsize(4096)
+    ops.max_pool2d(put(normal((1, 1, 4, 4))), 2)
+    assert np.setbufsize(before) == 4096
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5, 4), (1, 1, 4, 5)])
+def test_cells_without_a_window_get_no_gradient(put, normal, shape):
+    x = Tensor(put(normal(shape)), requires_grad=True)
+    y = ops.max_pool2d(x, 2)
+    np.full(shape, np.nan)  # what new memory may hold
+    y.backward(np.ones(y.shape))
+    assert x.grad[0, 0, :4, :4].sum() == 4 == x.grad.sum()

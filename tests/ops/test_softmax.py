@@ -1,9 +1,13 @@
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
+
+max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
 
 
 @pytest.mark.reference
@@ -28,12 +32,36 @@ def test_sums_to_one_along_the_channels(put, normal):
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1, 1)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_far_out(put, dtype):
-    x = Tensor(put(np.array([[1e4, 1e4, -1e4], [-1e4, -1e4 + 1, -2e4]], dtype)), requires_grad=True)
+def test_far_out(put, dtype, shape):
+    x = np.array([[1e4, 1e4, -1e4], [-1e4, -1e4 + 1, -2e4]], dtype).reshape(shape)
+    x = Tensor(put(x), requires_grad=True)
     with np.errstate(over="raise", invalid="raise"):
         y = ops.softmax(x)
-        y.backward(np.ones((2, 3)))
+        y.backward(np.ones(shape))
     e = np.e / (1 + np.e)
-    np.testing.assert_allclose(y.numpy(), [[0.5, 0.5, 0], [1 - e, e, 0]], rtol=1e-6)
-    np.testing.assert_allclose(x.grad.tolist(), np.zeros((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(y.numpy().reshape(2, 3), [[0.5, 0.5, 0], [1 - e, e, 0]], rtol=1e-6)
+    np.testing.assert_allclose(x.grad.tolist(), np.zeros(shape), atol=1e-6)
+
+
+def test_maps(check_gradients, check_manners, normal):
+    """Over the channels of maps there is a way of its own."""
+    for shape in ((2, 3, 3, 2), (1, 1, 2, 2), (2, 7, 1, 1)):
+        check_gradients(ops.softmax, normal(shape))
+        check_manners(ops.softmax, normal(shape))
+
+
+def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
+    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    check_threads(ops.softmax, normal((3, 7, 13, 11)))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Output and gradient lie as (H, W, N, C), if what comes in does."""
+    x = Tensor(put(backend.as_nchw(backend.as_hwnc(normal(shape)))), requires_grad=True)
+    y = ops.softmax(x)
+    np.testing.assert_array_equal(y.numpy(), ops.softmax(put(normal(shape))).numpy())
+    y.backward(backend.as_nchw(backend.as_hwnc(normal(shape, 1))))
+    assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in (y.data, x.grad))

@@ -1,9 +1,13 @@
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
+
+max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
 
 SHAPES = [(4, 3), (2, 3, 2, 3), (1, 1, 2, 2), (2, 4, 3)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -51,7 +55,8 @@ def test_manners(check_manners, put, normal, shape):
     check_manners(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
 
 
-def test_bits_dont_depend_on_threads(check_threads, normal):
+def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
+    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 20000)
     shape = (7, 7, 13, 11)
     check_threads(lambda x: ops.softmax_cross_entropy(x, labels_for(shape)), normal(shape))
 
@@ -116,3 +121,24 @@ def test_labels_that_are_no_class(put, normal, label):
     message = f"softmax_cross_entropy: label {label} is neither 0…2 nor ignore=-1"
     with pytest.raises(ValueError, match=message):
         ops.softmax_cross_entropy(put(normal((2, 3))), put(np.array([0, label])))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """The gradient lies as (H, W, N, C), whether x does or not, and is the same."""
+    x, labels, grads = normal(shape), put(labels_for(shape)), []
+    for layout in (x, backend.as_nchw(backend.as_hwnc(x))):
+        tensor = Tensor(put(layout), requires_grad=True)
+        ops.softmax_cross_entropy(tensor, labels).backward()
+        grads.append(tensor.grad)
+        assert tensor.grad.transpose(2, 3, 0, 1).flags.c_contiguous
+    np.testing.assert_array_equal(*grads)
+
+
+def test_logits_of_minus_infinity(put):
+    """A class that is ruled out costs nothing where it is not the label, or where there is none."""
+    x = Tensor(put(np.array([[0.0, -np.inf], [-np.inf, 0.0]])), requires_grad=True)
+    loss = ops.softmax_cross_entropy(x, put(np.array([0, -1])))
+    loss.backward()
+    assert loss.item() == 0
+    assert not x.grad.any()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 # (x shape, levels)
 CASES = [((2, 2, 4, 3), (1, 2)), ((1, 1, 5, 5), (3,)), ((1, 2, 2, 1), (3, 1)), ((2, 1, 1, 1), (1, 2))]
@@ -56,3 +56,13 @@ def test_levels_out_of_range(put, normal, levels):
 def test_other_than_four_axes(put, normal):
     with pytest.raises(ValueError, match=r"spatial_pyramid_pool: x must have shape .* got \(3, 4, 5\)"):
         ops.spatial_pyramid_pool(put(normal((3, 4, 5))))
+
+
+@every_case
+def test_memory_layout(put, normal, shape, levels):
+    """The gradient lies as (H, W, N, C), and x may."""
+    x = Tensor(put(backend.as_nchw(backend.as_hwnc(normal(shape)))), requires_grad=True)
+    y = ops.spatial_pyramid_pool(x, levels)
+    np.testing.assert_allclose(y.numpy(), ops.spatial_pyramid_pool(put(normal(shape)), levels).numpy())
+    y.backward(np.ones(y.shape))
+    assert x.grad.transpose(2, 3, 0, 1).flags.c_contiguous

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
 
@@ -16,6 +16,8 @@ CASES = [
     ((1, 1, 2, 3), (2, 3)),
     ((1, 1, 1, 1), (3, 2)),
     ((1, 1, 3, 5), (10, 6)),
+    ((3, 1, 4, 3), (7, 6)),
+    ((1, 2, 3, 4), (9, 11)),
 ]
 every_case = pytest.mark.parametrize("shape, size", CASES)
 
@@ -58,7 +60,21 @@ def test_manners(check_manners, normal, shape, size):
 
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
-    check_threads(lambda x: ops.upsample_nearest(x, (25, 22)), normal((3, 7, 13, 11)))
+    for size in ((25, 22), (26, 21), (30, 17)):
+        check_threads(lambda x, size=size: ops.upsample_nearest(x, size), normal((3, 7, 13, 11)))
+
+
+@every_case
+def test_pieces_make_no_difference(monkeypatch, put, normal, shape, size):
+    results = []
+    for size_of_piece in (max_pool2d_module.PIECE_BYTES, 1):
+        monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", size_of_piece)
+        x = Tensor(put(normal(shape)), requires_grad=True)
+        y = ops.upsample_nearest(x, size)
+        y.backward(normal(y.shape, 1))
+        results.append((y.numpy(), x.grad))
+    for whole, in_pieces in zip(*results, strict=True):
+        np.testing.assert_array_equal(in_pieces, whole)
 
 
 def test_by_hand(put):
@@ -81,3 +97,18 @@ def test_twice_then_cropped(put, length, out):
 def test_sizes_that_dont_fit(put, normal, shape, size):
     with pytest.raises(ValueError, match=r"upsample_nearest: cannot bring x of shape .* up to \("):
         ops.upsample_nearest(put(normal(shape)), size)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
+def test_memory_layout(put, normal, shape):
+    """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""
+    x = normal(shape)
+    results = []
+    for layout in (x, backend.as_nchw(backend.as_hwnc(x))):
+        tensor = Tensor(put(layout), requires_grad=True)
+        y = ops.upsample_nearest(tensor, (2 * shape[2] - 1, 2 * shape[3]))
+        y.backward(normal(y.shape, 1))
+        results.append((y.data, tensor.grad))
+        assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in results[-1])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])

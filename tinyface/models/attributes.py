@@ -7,12 +7,13 @@ ssg    before MaxPool3 each region has its own, masked copy of the activations  
 """
 
 from .. import nn, ops
-from .encoder import ConvBlock, Encoder
+from .encoder import ConvBlock, Encoder, norm_act
 from .segmentation import REGIONS
 
 ATTRIBUTES = 40
 MODES = ("avg", "ssp", "ssg")
 HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2}  # how far the parser must run: Deconv23, Deconv33
+GATE_EPSILON = 1e-12  # of the norm behind SSG's gate
 AVERAGED_REGIONS = 3  # background, hair, face skin; eyes, eyebrows, mouth and nose come after them
 
 
@@ -129,15 +130,16 @@ class GatedConvBlock(nn.Module):
 
     3×3 convolution → gate by each region's mask → BN → PReLU → max pooling → 1×1 convolution back. The gate
     stands right after the convolution and before the norm: masks that sum to 1 are tiny (1/2475 where they
-    are flat, at the paper's size), and the norm brings the gated copies back to a common scale.
+    are flat, at the paper's size), and the norm brings the gated copies back to a common scale. Its epsilon
+    must lie far below their variance, about 1e-7.
     """
 
     def __init__(self, channels, regions):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(regions * channels)
+        self.norm = nn.BatchNorm2d(regions * channels, eps=GATE_EPSILON)
         self.act = nn.PReLU(regions * channels)
         self.merge = nn.Conv2d(regions * channels, channels, 1)
 
     def forward(self, x, logits, pool):
         gated = ops.region_gate(self.conv(x), ops.softmax(logits))
-        return self.merge(pool(self.act(self.norm(gated))))
+        return self.merge(pool(norm_act(gated, self.norm, self.act)))

@@ -1,6 +1,6 @@
 """The eight convolution layers that both networks of Kalayeh et al. 2017 begin with (Table 1, upper half)."""
 
-from .. import nn
+from .. import nn, ops
 
 
 class ConvBlock(nn.Module):
@@ -12,7 +12,22 @@ class ConvBlock(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x):
-        return self.act(self.norm(self.conv(x)))
+        return norm_act(self.conv(x), self.norm, self.act)
+
+
+def norm_act(x, norm, act):
+    """act(norm(x)) of a BatchNorm2d and a PReLU, in the passes of one op."""
+    return ops.batch_norm_prelu(
+        x,
+        norm.gamma,
+        norm.beta,
+        act.slope,
+        norm.running_mean,
+        norm.running_var,
+        norm.training,
+        norm.momentum,
+        norm.eps,
+    )
 
 
 class Encoder(nn.Module):

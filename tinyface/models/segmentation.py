@@ -2,7 +2,7 @@
 
 from .. import nn, ops
 from ..data.transforms import resize_labels
-from .encoder import Encoder
+from .encoder import Encoder, norm_act
 
 REGIONS = 7
 
@@ -16,7 +16,7 @@ class DeconvBlock(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x):
-        return self.act(self.norm(self.deconv(x)))
+        return norm_act(self.deconv(x), self.norm, self.act)
 
 
 class SegmentationNet(nn.Module):

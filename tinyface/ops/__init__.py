@@ -3,7 +3,7 @@
 from ..core import Tensor
 from .add import add
 from .avg_pool2d import avg_pool2d
-from .batch_norm import batch_norm
+from .batch_norm import batch_norm, batch_norm_prelu
 from .concat import concat
 from .conv2d import conv2d
 from .conv_transpose2d import conv_transpose2d
@@ -31,6 +31,7 @@ __all__ = [
     "add",
     "avg_pool2d",
     "batch_norm",
+    "batch_norm_prelu",
     "concat",
     "conv2d",
     "conv_transpose2d",

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import backend
 from ..core import Function
-from .max_pool2d import check_window, covered, for_planes, pad, pooled_size, windows
+from .max_pool2d import as_rows, check_window, combine, every, for_rows, framed, pooled_size, spread
 
 
 class AvgPool2d(Function):
@@ -23,23 +23,22 @@ class AvgPool2d(Function):
     def forward(self, x):
         backend.need_cpu(self.op, x)
         k, s, p = self.kernel, self.stride, self.padding
-        self.shape = x.shape
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
-        rows, cols = (
-            self._cells(length, out) for length, out in zip(x.shape[2:], (out_h, out_w), strict=True)
-        )
-        self.share = (1 / (rows[:, None] * cols)).astype(x.dtype)
-        y = np.empty((*x.shape[:2], out_h, out_w), x.dtype)
+        n, c, h, w = self.shape = x.shape
+        cells = self._cells(h, out_h)[:, None, None] * self._cells(w, out_w)[:, None]
+        self.share = (1 / cells).astype(x.dtype)
+        x = framed(as_rows(x), p, 0)
+        y = np.empty((out_h, out_w, n * c), x.dtype)
 
-        def planes(piece):
-            total = y[piece]
-            total[...] = 0
-            for window in windows(pad(x[piece], out_h, out_w, k, s, p, 0), out_h, out_w, k, s):
-                total += window
-            total *= self.share
+        def piece(rows):
+            lines = x[rows.start * s : (rows.stop - 1) * s + k]
+            total = backend.scratch("pool.total", (len(y[rows]), *x.shape[1:]), x.dtype)
+            combine(np.add, every(lines, len(total), k, s), total)
+            combine(np.add, every(total.swapaxes(0, 1), out_w, k, s), y[rows].swapaxes(0, 1))
+            y[rows] *= self.share[rows]
 
-        for_planes(planes, x)
-        return y
+        for_rows(piece, out_h, s * x[0].nbytes)
+        return backend.as_nchw(y.reshape(out_h, out_w, n, c))
 
     def _cells(self, length, out):
         """How many real cells each of `out` windows has along an axis."""
@@ -47,19 +46,12 @@ class AvgPool2d(Function):
         return np.minimum(first + self.kernel, length) - np.maximum(first, 0)
 
     def backward(self, g):
-        k, s, p = self.kernel, self.stride, self.padding
-        (_, _, h, w), (out_h, out_w) = self.shape, g.shape[2:]
-        dx = np.empty(self.shape, g.dtype)
+        g = as_rows(g)
 
-        def planes(piece):
-            shares = g[piece] * self.share
-            padded = np.zeros((*shares.shape[:2], *covered(h, w, out_h, out_w, k, s, p)), g.dtype)
-            for window in windows(padded, out_h, out_w, k, s):
-                window += shares
-            dx[piece] = padded[:, :, p : p + h, p : p + w]
+        def share(windows, cell, out):
+            np.multiply(g[windows], self.share[windows], out=out)
 
-        for_planes(planes, dx)
-        return dx
+        return spread(share, g, self.shape, self.kernel, self.stride, self.padding)
 
 
 def avg_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):

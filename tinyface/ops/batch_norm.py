@@ -1,17 +1,20 @@
-"""Batch normalisation over (N, H, W) for each channel (Ioffe & Szegedy 2015).
+"""Batch normalisation over (N, H, W) for each channel (Ioffe & Szegedy 2015), alone or with a PReLU behind it.
 
-    x̂ = (x − μ) / √(σ² + ε),   y = γ·x̂ + β,        m = N·H·W values per channel
+    x̂ = (x − μ) / √(σ² + ε),   z = γ·x̂ + β,        m = N·H·W values per channel
+    batch_norm: y = z;         batch_norm_prelu: y = z where z > 0, slope·z elsewhere   (see prelu.py)
 
     training: μ, σ² are this batch's mean and (biased) variance, and the running statistics move:
               running ← (1 − momentum)·running + momentum·batch    (with the unbiased variance, as PyTorch does)
     evaluation: μ, σ² are the running statistics, constants for backward.
 
-    ∂L/∂β = Σ g,   ∂L/∂γ = Σ g·x̂
+    with g = ∂L/∂z, which is ∂L/∂y times 1 or slope:
+    ∂L/∂β = Σ g,   ∂L/∂γ = Σ g·x̂,   ∂L/∂slope = Σ ∂L/∂y·min(z, 0)
     training:   ∂L/∂x = γ/√(σ² + ε) · (g − (∂L/∂β + x̂·∂L/∂γ)/m)
     evaluation: ∂L/∂x = γ/√(σ² + ε) · g
 
-Channels are independent, so the work is cut by channels and every pass over a piece stays in the cache.
-x̂ is not kept: x itself is, and x̂ is one multiplication away.
+Two passes over memory each way: one for the sums, one for the result. Pieces of rows go through all arithmetic of
+a pass while they are in the cache. Nothing but x is kept: x̂ and z are a few operations away, and storing them
+would cost more time than making them again.
 """
 
 import numpy as np
@@ -19,7 +22,8 @@ import numpy as np
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19  # of each array; backward works on four at a time
+SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
 
 
 class BatchNorm(Function):
@@ -29,80 +33,132 @@ class BatchNorm(Function):
         self.running_mean, self.running_var = running_mean, running_var
         self.training, self.momentum, self.eps = training, momentum, eps
 
-    def forward(self, x, gamma, beta):
+    def forward(self, x, gamma, beta, slope=None):
         backend.need_cpu(self.op, x)
-        per_channel = gamma.shape, beta.shape, self.running_mean.shape, self.running_var.shape
+        per_channel = [a.shape for a in (gamma, beta, self.running_mean, self.running_var)]
+        per_channel += [] if slope is None else [slope.shape]
         if x.ndim < 2 or any(shape != x.shape[1:2] for shape in per_channel):
+            names = "gamma, beta, running_mean and running_var" if slope is None else "gamma, …, and slope"
             raise ValueError(
-                f"batch_norm: x of shape {x.shape} needs gamma, beta, running_mean and running_var of shape "
+                f"{self.op}: x of shape {x.shape} needs {names} of shape "
                 f"(channels,), got {', '.join(map(str, per_channel))}"
             )
-        m = x.size // x.shape[1]
-        if self.training and m < 2:
+        self.m = x.size // x.shape[1]
+        if self.training and self.m < 2:
             raise ValueError(
-                f"batch_norm: needs more than one value per channel in training, got x of {x.shape}"
+                f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
             )
-        self.x, self.gamma, self.m = x, gamma, m
+        rows = Rows(backend.as_hwnc(x))
         if self.training:
-            self.mean = np.empty_like(gamma)
-            self.scale = np.empty_like(gamma)
+            mean, var = rows.mean_and_variance()
+            self._update_running(mean, var)
         else:
-            self.mean = self.running_mean.astype(x.dtype)
-            self.scale = (1 / np.sqrt(self.running_var + self.eps)).astype(x.dtype)
-        y = np.empty_like(x)
-        pieces = cut_channels(x)
+            mean, var = self.running_mean, self.running_var
+        self.rows, self.gamma, self.beta, self.slope = rows, gamma, beta, slope
+        self.mean, self.rstd = mean.astype(x.dtype), (1 / np.sqrt(var + self.eps)).astype(x.dtype)
+        y = np.empty_like(rows.of)
+        normalise = self._normaliser()
+        slopes = None if slope is None else rows.spread(slope)
 
         def piece(index):
-            c = pieces[index]
-            if self.training:
-                mean = channel_sum(x[:, c]) / m
-                self.mean[c] = mean
-                centred = np.subtract(x[:, c], spread(self.mean[c], x), out=y[:, c])
-                square = backend.scratch("batch_norm", centred.shape, x.dtype)
-                variance = channel_sum(np.square(centred, out=square)) / m
-                self.scale[c] = 1 / np.sqrt(variance + self.eps)
-                self._update_running(c, mean, variance)
-            else:
-                centred = np.subtract(x[:, c], spread(self.mean[c], x), out=y[:, c])
-            centred *= spread(gamma[c] * self.scale[c], x)
-            centred += spread(beta[c], x)
+            z = normalise(rows.pieces[index], out=y[rows.pieces[index]])
+            if slope is not None:
+                negative = backend.scratch("batch_norm", z.shape, z.dtype)
+                np.minimum(z, 0, out=negative)
+                negative *= slopes
+                np.maximum(z, 0, out=z)
+                z += negative
 
-        backend.parallel_for(piece, len(pieces))
-        return y
+        backend.parallel_for(piece, len(rows.pieces))
+        return rows.back(y)
 
-    def _update_running(self, c, mean, variance):
-        for running, new in (
-            (self.running_mean, mean),
-            (self.running_var, variance * (self.m / (self.m - 1))),
-        ):
-            running[c] = (1 - self.momentum) * running[c] + self.momentum * new
+    def _normaliser(self):
+        """A function that makes z of some rows."""
+        x = self.rows.of
+        mean, scale, beta = map(self.rows.spread, (self.mean, self.gamma * self.rstd, self.beta))
+
+        def normalise(some, out):
+            np.subtract(x[some], mean, out=out)
+            out *= scale
+            out += beta
+            return out
+
+        return normalise
+
+    def _update_running(self, mean, var):
+        unbiased = var * (self.m / (self.m - 1))
+        for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running[...] = (1 - self.momentum) * running + self.momentum * new
 
     def backward(self, g):
-        x, m = self.x, self.m
-        dx = np.empty_like(x) if self.needs_grad[0] else None
-        dgamma, dbeta = np.empty_like(self.gamma), np.empty_like(self.gamma)
-        pieces = cut_channels(x)
+        rows, x = self.rows, self.rows.of
+        g = backend.as_hwnc(g).reshape(x.shape)
+        dx = np.empty_like(x)
+        if self.slope is not None:
+            through_prelu = self._prelu_backward(g, out=dx)
+            g = dx
+        mean = rows.spread(self.mean)
+        sums = np.zeros((len(rows.pieces), 3, rows.channels))  # of g, g·(x − μ), ∂L/∂y·min(z, 0)
+
+        def add_up(index):
+            some = rows.pieces[index]
+            if self.slope is not None:
+                sums[index, 2] = through_prelu(some)
+            product = backend.scratch("batch_norm", x[some].shape, x.dtype)
+            np.subtract(x[some], mean, out=product)
+            product *= g[some]
+            sums[index, :2] = rows.sum(g[some]), rows.sum(product)
+
+        backend.parallel_for(add_up, len(rows.pieces))
+        dbeta, dgamma, dslope = sums.sum(axis=0)
+        dgamma *= self.rstd
+        if self.needs_grad[0]:
+            self._input_gradient(g, mean, dbeta, dgamma, out=dx)
+        grads = [total.astype(x.dtype) for total in (dgamma, dbeta, dslope)]
+        return rows.back(dx), *grads[: len(self.needs_grad) - 1]
+
+    def _prelu_backward(self, g, out):
+        """A function that sets some rows of `out` to ∂L/∂z, given g = ∂L/∂y, and returns their ∂L/∂slope."""
+        rows, normalise = self.rows, self._normaliser()
+        slope, rest = rows.spread(self.slope), rows.spread(1 - self.slope)
+
+        def through_prelu(some):
+            dz, shape = out[some], out[some].shape
+            z = normalise(some, out=backend.scratch("batch_norm", shape, out.dtype))
+            positive = backend.scratch("batch_norm.positive", shape, bool)
+            np.copyto(dz, np.greater(z, 0, out=positive))  # 1 or 0: arithmetic is faster than branches
+            dz *= rest
+            dz += slope
+            dz *= g[some]
+            np.minimum(z, 0, out=z)
+            z *= g[some]
+            return rows.sum(z)
+
+        return through_prelu
+
+    def _input_gradient(self, g, mean, dbeta, dgamma, out):
+        """out = ∂L/∂x of the formula above; `out` may be g itself."""
+        rows, x, scale = self.rows, self.rows.of, self.gamma * self.rstd
+        by_x, constant = (
+            rows.spread((scale * total / self.m).astype(x.dtype)) for total in (dgamma * self.rstd, dbeta)
+        )
+        scale = rows.spread(scale)
 
         def piece(index):
-            c = pieces[index]
-            g_c = g[:, c]
-            x_hat = backend.scratch("batch_norm", g_c.shape, x.dtype)
-            np.subtract(x[:, c], spread(self.mean[c], x), out=x_hat)
-            x_hat *= spread(self.scale[c], x)
-            product = backend.scratch("batch_norm.product", g_c.shape, x.dtype)
-            dbeta[c] = channel_sum(g_c)
-            dgamma[c] = channel_sum(np.multiply(g_c, x_hat, out=product))
-            if dx is None:
-                return
+            some = rows.pieces[index]
+            np.multiply(g[some], scale, out=out[some])
             if self.training:
-                x_hat *= spread(dgamma[c] / m, x)
-                x_hat += spread(dbeta[c] / m, x)
-                np.subtract(g_c, x_hat, out=x_hat)
-                g_c = x_hat
-            np.multiply(g_c, spread(self.gamma[c] * self.scale[c], x), out=dx[:, c])
+                through_statistics = backend.scratch("batch_norm", x[some].shape, x.dtype)
+                np.subtract(x[some], mean, out=through_statistics)
+                through_statistics *= by_x
+                through_statistics += constant
+                out[some] -= through_statistics
 
-        backend.parallel_for(piece, len(pieces))
-        return dx, dgamma, dbeta
+        backend.parallel_for(piece, len(rows.pieces))
+
+
+class BatchNormPReLU(BatchNorm):
+    op = "batch_norm_prelu"
 
 
 def batch_norm(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
@@ -114,18 +170,53 @@ def batch_norm(x, gamma, beta, running_mean, running_var, training, momentum=0.1
     return BatchNorm(running_mean, running_var, training, momentum, eps)(x, gamma, beta)
 
 
-def cut_channels(x):
-    """Slices of channels that take about PIECE_BYTES over the whole batch."""
-    per_channel = x.nbytes // max(x.shape[1], 1)
-    return backend.slices(x.shape[1], max(PIECE_BYTES // max(per_channel, 1), 1))
+def batch_norm_prelu(x, gamma, beta, slope, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    """prelu(batch_norm(x, …), slope) in the passes of batch_norm; slope: tensor (C,)."""
+    return BatchNormPReLU(running_mean, running_var, training, momentum, eps)(x, gamma, beta, slope)
 
 
-def channel_sum(x):
-    """Σ over all axes but the channels', in float64 across images: (N, C, …) → (C,) float64."""
-    rows = x.reshape(x.shape[0], x.shape[1], -1).sum(axis=2)
-    return rows.sum(axis=0, dtype=np.float64)
+class Rows:
+    """Feature maps (H, W, N, C) as a matrix whose rows are whole pixels, long enough for NumPy's loops.
 
+    of: the matrix, a view. pieces: slices of its rows, about PIECE_BYTES each; they depend on shapes alone.
+    """
 
-def spread(per_channel, like):
-    """(C,) → (C, 1, …, 1), to meet an array of like's number of axes."""
-    return per_channel.reshape(-1, *(1,) * (like.ndim - 2))
+    def __init__(self, maps):
+        self.shape, self.channels = maps.shape, maps.shape[-1]
+        self.pixels = 1  # in a row
+        for length in reversed(maps.shape[:-1]):
+            if self.pixels * self.channels >= SHORTEST_ROW:
+                break
+            self.pixels *= length
+        width = self.pixels * self.channels
+        self.of = maps.reshape(maps.size // width, width)
+        self.pieces = backend.slices(len(self.of), max(PIECE_BYTES // (width * maps.itemsize), 1))
+
+    def spread(self, per_channel):
+        """(C,) → one number for each column."""
+        return np.tile(per_channel, self.pixels)
+
+    def sum(self, rows):
+        """Σ for each channel: in this type down the rows, then in float64; (C,)."""
+        return np.add.reduce(rows, axis=0).reshape(-1, self.channels).sum(axis=0, dtype=np.float64)
+
+    def mean_and_variance(self):
+        """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""
+        shift = self.of[0].reshape(-1, self.channels).mean(axis=0)
+        sums = np.empty((len(self.pieces), 2, self.channels))
+
+        def piece(index):
+            some = self.of[self.pieces[index]]
+            shifted = backend.scratch("batch_norm", some.shape, some.dtype)
+            np.subtract(some, self.spread(shift), out=shifted)
+            sums[index, 0] = self.sum(shifted)
+            sums[index, 1] = self.sum(np.square(shifted, out=shifted))
+
+        backend.parallel_for(piece, len(self.pieces))
+        m = self.of.size // self.channels
+        mean, square = sums.sum(axis=0) / m
+        return shift + mean, np.maximum(square - mean**2, 0)
+
+    def back(self, rows):
+        """A matrix of that form → (N, C, H, W)."""
+        return backend.as_nchw(rows.reshape(self.shape))

@@ -12,7 +12,7 @@ this does backward, and the other way round.
 
 from .. import backend
 from ..core import Function
-from .conv2d import check_options, check_shapes, convolve, input_gradient, weight_gradient
+from .conv2d import bias_gradient, check_options, check_shapes, convolve, input_gradient, weight_gradient
 
 
 class ConvTranspose2d(Function):
@@ -37,7 +37,8 @@ class ConvTranspose2d(Function):
             raise ValueError(f"conv_transpose2d: padding {p} leaves nothing of x of shape {x.shape}")
         y = input_gradient(x, w, (n, o, out_h, out_w), s, p)
         if b is not None:
-            y += b[:, None, None]
+            lying = backend.as_hwnc(y)
+            lying += b
         return y
 
     def backward(self, g):
@@ -48,7 +49,7 @@ class ConvTranspose2d(Function):
             dw = weight_gradient(g, self.x, self.w.shape, self.stride, self.padding)
         if len(self.needs_grad) == 2:
             return dx, dw
-        return dx, dw, g.sum(axis=(0, 2, 3)) if self.needs_grad[2] else None
+        return dx, dw, bias_gradient(g) if self.needs_grad[2] else None
 
 
 def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0):

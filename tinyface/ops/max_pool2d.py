@@ -3,9 +3,12 @@
     y[n,c,i,j] = max over the window's real cells of x[n, c, i·s + u − p, j·s + v − p]
     ∂L/∂x      = every g[n,c,i,j] added to the one cell that won its window
 
-Padding is −∞, so it never wins. Ties go to the first cell in reading order, as in PyTorch. Which cell won is
-one byte per window. Ceil mode rounds the number of windows up; a last window that would begin beyond the
-image (in the padding) is dropped.
+Padding is −∞, so it never wins. Ties go to the first cell in reading order, as in PyTorch. Which cell won, its
+number u·k + v, is one byte per window. Ceil mode rounds the number of windows up; a last window that would begin
+beyond the image (in the padding) is dropped.
+
+A pixel is a stretch of N·C numbers in memory. Cell (u, v) of all windows is every s-th of these stretches, and
+a map is cut into pieces by its rows.
 """
 
 import numpy as np
@@ -13,7 +16,8 @@ import numpy as np
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 3 << 18  # of the larger map; with what goes with it, it stays in a core's cache
+BUFFER = 128  # elements; see for_rows
 
 
 class MaxPool2d(Function):
@@ -30,39 +34,43 @@ class MaxPool2d(Function):
     def forward(self, x):
         backend.need_cpu(self.op, x)
         k, s, p = self.kernel, self.stride, self.padding
-        self.shape = x.shape
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
-        y = np.empty((*x.shape[:2], out_h, out_w), x.dtype)
+        n, c = x.shape[:2]
+        self.shape = x.shape
+        x = framed(as_rows(x), p, -np.inf)
+        y = np.empty((out_h, out_w, n * c), x.dtype)
         self.winner = np.empty(y.shape, np.uint8) if self.needs_grad[0] else None
 
-        def planes(piece):
-            # First the best of each row of the window, then the best of these: 2k comparisons instead of k².
-            padded = pad(x[piece], out_h, out_w, k, s, p, -np.inf)
-            row_best, column = best_along(padded, 3, out_w, k, s, self.needs_grad[0])
-            y[piece], row = best_along(row_best, 2, out_h, k, s, self.needs_grad[0])
-            if self.needs_grad[0]:
-                winner = row * np.uint8(k)
-                for u, cell in enumerate(steps(column, 2, out_h, k, s)):
-                    winner += cell * (row == u)
-                self.winner[piece] = winner
+        def piece(rows):
+            # First the best in each row of the window, then the best of these: 2k comparisons instead of k².
+            out, lines = y[rows], x[rows.start * s : (rows.stop - 1) * s + k]
+            best = backend.scratch("pool.best", (len(lines), out_w, n * c), x.dtype)
+            lines, across = lines.swapaxes(0, 1), best.swapaxes(0, 1)
+            if self.winner is None:
+                combine(np.maximum, every(lines, out_w, k, s), across)
+                combine(np.maximum, every(best, len(out), k, s), out)
+            else:
+                column = backend.scratch("pool.column", best.shape, np.uint8)
+                best_along(every(lines, out_w, k, s), range(k), across, column.swapaxes(0, 1))
+                numbers = [u * k + cell for u, cell in enumerate(every(column, len(out), k, s))]
+                best_along(every(best, len(out), k, s), numbers, out, self.winner[rows])
 
-        for_planes(planes, x)
-        return y
+        for_rows(piece, out_h, s * x[0].nbytes)
+        return backend.as_nchw(y.reshape(out_h, out_w, n, c))
 
     def backward(self, g):
-        k, s, p = self.kernel, self.stride, self.padding
-        (_, _, h, w), (out_h, out_w) = self.shape, g.shape[2:]
-        dx = np.empty(self.shape, g.dtype)
+        g = as_rows(g)
+        integer = f"i{g.itemsize}"
 
-        def planes(piece):
-            g_piece, winner = g[piece], self.winner[piece]
-            padded = np.zeros((*g_piece.shape[:2], *covered(h, w, out_h, out_w, k, s, p)), g.dtype)
-            for cell, window in enumerate(windows(padded, out_h, out_w, k, s)):
-                window += np.where(winner == cell, g_piece, 0)
-            dx[piece] = padded[:, :, p : p + h, p : p + w]
+        def share(windows, cell, out):
+            won = backend.scratch("pool.won", out.shape, np.bool_)
+            factor = backend.scratch("pool.factor", out.shape, integer)
+            np.equal(self.winner[windows], cell, out=won)
+            factor[...] = won
+            # The bits times 1 or 0: as an integer anything times 0 is 0, NaN and ∞ too.
+            np.multiply(g[windows].view(integer), factor, out=out.view(integer))
 
-        for_planes(planes, dx)
-        return dx
+        return spread(share, g, self.shape, self.kernel, self.stride, self.padding)
 
 
 def max_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):
@@ -70,18 +78,19 @@ def max_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):
     return MaxPool2d(kernel, kernel if stride is None else stride, padding, ceil_mode)(x)
 
 
-def best_along(x, axis, out, kernel, stride, want_winner):
-    """Maximum of each window along one axis, and which of its cells it was (uint8), the first one of equals."""
-    first, *others = steps(x, axis, out, kernel, stride)
-    best = first.copy()
-    winner = np.zeros(best.shape, np.uint8) if want_winner else None
-    for cell, values in enumerate(others, start=1):
-        if (
-            want_winner
-        ):  # a later winner has the larger number, so the maximum of the numbers is the last winner
-            np.maximum(winner, (values > best).view(np.uint8) * np.uint8(cell), out=winner)
-        np.maximum(best, values, out=best)  # NaN stays NaN: it must show, not vanish
-    return best, winner
+def best_along(cells, numbers, best, winner):
+    """Like combine(np.maximum, cells, best), and beside the maximum its number, the first one of equals."""
+    so_far, winner[...] = cells[0], numbers[0]
+    for values, number in zip(cells[1:], numbers[1:], strict=True):
+        n = len(values)
+        later = backend.scratch("pool.later", values.shape, np.uint8)
+        np.greater(values, so_far[:n], out=later.view(np.bool_))
+        later *= number
+        np.maximum(winner[:n], later, out=winner[:n])  # numbers grow, so the largest is the last that won
+        combine(np.maximum, (so_far, values), best)
+        so_far = best
+    if so_far is not best:
+        best[...] = so_far
 
 
 # ---------------------------------------------------------------- shared with average pooling
@@ -110,46 +119,85 @@ def pooled_size(op, shape, kernel, stride, padding, ceil_mode):
     return sizes
 
 
-def covered(h, w, out_h, out_w, kernel, stride, padding):
-    """Height and width that hold the padded image and every window, also those that ceil mode lets hang over."""
-    return (
-        max(h + 2 * padding, (out_h - 1) * stride + kernel),
-        max(w + 2 * padding, (out_w - 1) * stride + kernel),
-    )
+def as_rows(x):
+    """x (N, C, H, W) as an array (H, W, N·C): a view where it lies so in memory, else a copy."""
+    n, c, h, w = x.shape
+    return backend.as_hwnc(x).reshape(h, w, n * c)
 
 
-def pad(x, out_h, out_w, kernel, stride, padding, value):
-    """x (N, C, H, W) in a frame of `value` that all windows fit into; x itself where no frame is needed."""
-    h, w = x.shape[2:]
-    height, width = covered(h, w, out_h, out_w, kernel, stride, padding)
-    if (height, width) == (h, w):
+def framed(x, padding, value):
+    """x (H, W, K) in a frame of `value`; x itself where there is no padding."""
+    if not padding:
         return x
-    padded = backend.scratch("pool.padded", (*x.shape[:2], height, width), x.dtype)
-    padded[:, :, :padding] = value
-    padded[:, :, padding + h :] = value
-    padded[:, :, :, :padding] = value
-    padded[:, :, :, padding + w :] = value
-    padded[:, :, padding : padding + h, padding : padding + w] = x
-    return padded
+    return np.pad(x, ((padding, padding), (padding, padding), (0, 0)), constant_values=value)
 
 
-def steps(x, axis, out, kernel, stride):
-    """For each cell u of a window along an axis, that cell of all `out` windows: views of x (N, C, H, W)."""
-    for u in range(kernel):
-        index = [slice(None)] * 4
-        index[axis] = slice(u, u + stride * (out - 1) + 1, stride)
-        yield x[tuple(index)]
+def every(x, out, kernel, stride):
+    """For each cell of a window along the first axis, that cell of all `out` windows: views.
+
+    Where the last windows hang over the edge, their last cells are missing.
+    """
+    return [x[u::stride][:out] for u in range(kernel)]
 
 
-def windows(padded, out_h, out_w, kernel, stride):
-    """For each cell (u, v) of the window, in reading order, that cell of all windows: a view (N, C, out_h, out_w)."""
-    for rows in steps(padded, 2, out_h, kernel, stride):
-        yield from steps(rows, 3, out_w, kernel, stride)
+def combine(ufunc, cells, out):
+    """Maximum or sum of these arrays, the later ones as long as the first or shorter. NaN stays NaN: it must show."""
+    so_far = cells[0]
+    for values in cells[1:]:
+        n = len(values)
+        ufunc(so_far[:n], values, out=out[:n])
+        if n < len(out):
+            out[n:] = so_far[n:]
+        so_far = out
+    if so_far is not out:
+        out[...] = so_far
 
 
-def for_planes(body, x):
-    """body(index) for pieces of x (N, C, H, W) of one image and about PIECE_BYTES of its planes."""
-    n, c = x.shape[:2]
-    step = max(PIECE_BYTES // max(x[0, 0].nbytes, 1), 1) if x.size else 1
-    pieces = [(slice(i, i + 1), planes) for i in range(n) for planes in backend.slices(c, step)]
-    backend.parallel_for(lambda index: body(pieces[index]), len(pieces))
+def spread(share, g, shape, kernel, stride, padding):
+    """The gradient of x: what each window gives to each of its cells, added up.
+
+    share(windows, cell, out): writes these windows' gift to that cell of theirs, g times something.
+    """
+    n, c, h, w = shape
+    height, width = h + 2 * padding, w + 2 * padding
+    out_h, out_w = g.shape[:2]
+    dx = np.empty((height, width, n * c), g.dtype)
+    overlap = kernel > stride
+    every_cell_has_one_window = kernel == stride and out_h * stride >= height and out_w * stride >= width
+
+    def piece(groups):
+        stop = groups.stop * stride
+        if not every_cell_has_one_window:
+            dx[groups.start * stride : stop] = 0
+        for u in range(kernel):
+            first = max(groups.start - u // stride, 0)  # the first window whose row u lies here
+            rows = dx[first * stride + u : stop : stride][: out_h - first]
+            for v in range(kernel):
+                cells = rows[:, v::stride][:, :out_w]
+                windows = slice(first, first + len(rows)), slice(cells.shape[1])
+                if overlap:
+                    gift = backend.scratch("pool.gift", cells.shape, g.dtype)
+                    share(windows, u * kernel + v, gift)
+                    cells += gift
+                else:
+                    share(windows, u * kernel + v, cells)
+
+    for_rows(piece, -(-height // stride), stride * dx[0].nbytes)
+    dx = dx[padding : padding + h, padding : padding + w]
+    return backend.as_nchw(np.ascontiguousarray(dx).reshape(h, w, n, c))
+
+
+def for_rows(body, count, row_bytes):
+    """body(slice) for pieces of `count` rows, of about PIECE_BYTES each where a row has `row_bytes`."""
+    pieces = backend.slices(count, max(PIECE_BYTES // max(row_bytes, 1), 1))
+
+    def piece(index):
+        # Stretches shorter than its buffer (8192) NumPy first copies into that buffer, which costs more than the
+        # arithmetic. Ours, N·C or more, are long enough without.
+        before = np.setbufsize(BUFFER)
+        try:
+            body(pieces[index])
+        finally:
+            np.setbufsize(before)
+
+    backend.parallel_for(piece, len(pieces))

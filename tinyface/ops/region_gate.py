@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import backend
 from ..core import Function
+from .max_pool2d import for_rows
 from .region_pool import EPSILON, check_masks
 
 
@@ -21,36 +22,38 @@ class RegionGate(Function):
     def forward(self, x, masks):
         backend.need_cpu(self.op, x)
         check_masks(self.op, x, masks)
-        n, c, h, w = x.shape
+        n, c, h, w = self.shape = x.shape
         r = masks.shape[1]
-        self.x, self.total = x, masks.sum(axis=(2, 3), keepdims=True) + EPSILON
+        self.x = backend.as_hwnc(x).reshape(h * w, n, c)
+        masks = backend.as_hwnc(masks).reshape(h * w, n, r)
+        self.total = masks.sum(axis=0) + EPSILON
         self.m = masks / self.total
-        y = np.empty((n, r, c, h, w), x.dtype)
+        y = np.empty((h * w, n, r, c), x.dtype)
 
-        def image(i):
-            for region in range(r):
-                np.multiply(x[i], self.m[i, region], out=y[i, region])
+        def piece(pixels):
+            np.multiply(self.m[pixels][..., None], self.x[pixels, :, None], out=y[pixels])
 
-        backend.parallel_for(image, n)
-        return y.reshape(n, r * c, h, w)
+        for_rows(piece, h * w, y[0].nbytes)
+        return backend.as_nchw(y.reshape(h, w, n, r * c))
 
     def backward(self, g):
         x, m = self.x, self.m
-        g = g.reshape(len(x), m.shape[1], *x.shape[1:])
-        dx = np.zeros_like(x) if self.needs_grad[0] else None
+        n, c, h, w = self.shape
+        g = backend.as_hwnc(g).reshape(*m.shape, c)
+        dx = np.empty_like(x) if self.needs_grad[0] else None
         dm = np.empty_like(m) if self.needs_grad[1] else None
 
-        def image(i):
-            product = backend.scratch("region_gate", x[i].shape, x.dtype)
-            for region in range(m.shape[1]):
-                if dx is not None:
-                    dx[i] += np.multiply(g[i, region], m[i, region], out=product)
-                if dm is not None:
-                    h = np.multiply(g[i, region], x[i], out=product).sum(axis=0)
-                    dm[i, region] = (h - (h * m[i, region]).sum()) / self.total[i, region]
+        def piece(pixels):  # at each pixel g is a matrix (R, C): dx is its product with m, h that with x
+            if dx is not None:
+                np.matmul(m[pixels, :, None], g[pixels], out=dx[pixels, :, None])
+            if dm is not None:
+                np.matmul(g[pixels], x[pixels, :, :, None], out=dm[pixels, :, :, None])
 
-        backend.parallel_for(image, len(x))
-        return dx, dm
+        for_rows(piece, h * w, g[0].nbytes)
+        if dm is not None:
+            dm -= (dm * m).sum(axis=0)
+            dm /= self.total
+        return tuple(d if d is None else backend.as_nchw(d.reshape(h, w, n, -1)) for d in (dx, dm))
 
 
 def region_gate(x, masks):

@@ -8,6 +8,7 @@
 With m and x as matrices (R, P) and (C, P) per image, all three are products of small matrices.
 """
 
+from .. import backend
 from ..core import Function
 
 EPSILON = 1e-12  # only there so that an empty region gives 0 and not 0/0
@@ -29,12 +30,18 @@ class RegionPool(Function):
         g = g / self.total
         dx = g.transpose(0, 2, 1) @ self.m
         dm = g @ self.x - (g * self.y).sum(axis=2, keepdims=True)
-        return dx.reshape(self.shapes[0]), dm.reshape(self.shapes[1])
+        return as_map(dx, self.shapes[0]), as_map(dm, self.shapes[1])
 
 
 def region_pool(x, masks):
     """Pool x (N, C, H, W) within each of R regions, masks (N, R, H, W) ≥ 0 → (N, R, C)."""
     return RegionPool()(x, masks)
+
+
+def as_map(matrices, shape):
+    """Matrices (N, C, P) as an array (N, C, H, W) that lies in memory as maps do."""
+    xp = backend.get_array_module(matrices)
+    return backend.as_nchw(xp.ascontiguousarray(matrices.reshape(shape).transpose(2, 3, 0, 1)))
 
 
 def check_masks(op, x, masks):

@@ -4,14 +4,15 @@
     ∂L/∂x_k = (softmax(x)_k − [k = t]) / M,      0 where the label is `ignore`
 
 M counts the positions that are not ignored; with none, loss and gradient are 0. Value and gradient are made
-in one pass over each image, while it is in the cache.
+in one pass over each piece, while it is in the cache.
 """
 
 import numpy as np
 
 from .. import backend
 from ..core import Function
-from .softmax import softmax_array
+from .max_pool2d import for_rows
+from .softmax import class_planes
 
 
 class SoftmaxCrossEntropy(Function):
@@ -36,22 +37,34 @@ class SoftmaxCrossEntropy(Function):
             raise ValueError(
                 f"softmax_cross_entropy: label {labels[wrong][0]} is neither 0…{classes - 1} nor ignore={self.ignore}"
             )
-        m = max(int(counted.sum()), 1)
-        self.gradient = np.empty_like(x)
-        losses = np.empty(len(x), np.float64)
+        m = max(np.count_nonzero(counted), 1)
+        # The batch behind the positions, the classes last, as maps lie in memory: there it is a view.
+        x, labels = np.ascontiguousarray(np.moveaxis(x, (0, 1), (-2, -1))), np.moveaxis(labels, 0, -1)
+        gradient = np.empty_like(x)
+        losses = np.zeros(len(x))
 
-        def image(i):
-            probability = softmax_array(x[i], axis=0)
-            target = np.where(counted[i], labels[i], 0)[None].astype(np.intp)
-            chosen = np.take_along_axis(x[i], target, axis=0)
-            top = x[i].max(axis=0, keepdims=True)
-            log_total = np.log(np.exp(x[i] - top).sum(axis=0, keepdims=True))
-            losses[i] = np.where(counted[i], top + log_total - chosen, 0).sum(dtype=np.float64)
-            at_target = np.take_along_axis(probability, target, axis=0) - 1
-            np.put_along_axis(probability, target, at_target, axis=0)
-            np.multiply(probability, counted[i] / np.asarray(m, x.dtype), out=self.gradient[i])
+        def piece(rows):
+            planes = class_planes(x[rows])
+            target = labels[rows].reshape(-1).astype(np.intp)
+            ignored = target == self.ignore
+            np.putmask(target, ignored, 0)
+            target *= len(target)
+            target += np.arange(len(target))  # where in memory the planes have each position's own class
+            memory = planes.reshape(-1)
+            loss = memory.take(target)
+            np.exp(planes, out=planes)
+            total = planes.sum(axis=0)
+            np.subtract(np.log(total), loss, out=loss)
+            np.putmask(loss, ignored, 0)
+            losses[rows.start] = loss.sum(dtype=np.float64)
+            weight = np.full_like(total, 1 / m)
+            np.putmask(weight, ignored, 0)
+            planes *= weight / total
+            memory[target] -= weight
+            gradient[rows] = planes.T.reshape(gradient[rows].shape)
 
-        backend.parallel_for(image, len(x))
+        for_rows(piece, len(x), 2 * x[0].nbytes if len(x) else 0)
+        self.gradient = np.moveaxis(gradient, (-2, -1), (0, 1))
         return np.asarray(losses.sum() / m, dtype=x.dtype)
 
     def backward(self, g):

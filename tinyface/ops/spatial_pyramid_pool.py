@@ -5,7 +5,7 @@
     ∂L/∂x              = every g / |cell| added to all positions of its cell
 
 Along one axis "mean over cell i" is a small matrix A (l, H); a level is A_h · x · A_wᵀ, and its gradient
-A_hᵀ · g · A_w.
+A_hᵀ · g · A_w. With a map as (H, W, N·C) both are products of few large matrices.
 """
 
 from .. import backend
@@ -24,19 +24,21 @@ class SpatialPyramidPool(Function):
         if x.ndim != 4:
             raise ValueError(f"spatial_pyramid_pool: x must have shape (N, C, H, W), got {x.shape}")
         xp = backend.get_array_module(x)
-        self.shape = x.shape
-        n, _, h, w = x.shape
+        self.shape = n, c, h, w = x.shape
         self.means = [(cell_means(xp, h, l, x.dtype), cell_means(xp, w, l, x.dtype)) for l in self.levels]
-        return xp.concatenate([(a @ x @ b.T).reshape(n, -1) for a, b in self.means], axis=1)
+        rows = x.transpose(2, 3, 0, 1).reshape(h, w * n * c)  # as maps lie in memory
+        cells = (b @ (a @ rows).reshape(len(a), w, n * c) for a, b in self.means)  # (l, l, N·C)
+        return xp.concatenate([y.reshape(-1, n, c).transpose(1, 2, 0).reshape(n, -1) for y in cells], axis=1)
 
     def backward(self, g):
-        n, c = self.shape[:2]
+        n, c, h, w = self.shape
         dx, start = 0, 0
         for level, (a, b) in zip(self.levels, self.means, strict=True):
             stop = start + c * level * level
-            dx = dx + a.T @ g[:, start:stop].reshape(n, c, level, level) @ b
+            cells = g[:, start:stop].reshape(n, c, level * level).transpose(2, 0, 1)
+            dx = dx + a.T @ (b.T @ cells.reshape(level, level, n * c)).reshape(level, -1)
             start = stop
-        return dx
+        return backend.as_nchw(dx.reshape(h, w, n, c))
 
 
 def spatial_pyramid_pool(x, levels=(1, 2)):

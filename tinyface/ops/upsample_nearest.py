@@ -3,14 +3,15 @@
     y[n,c,i,j] = x[n, c, ⌊i·H/H'⌋, ⌊j·W/W'⌋]
     ∂L/∂x[n,c,a,b] = Σ of g over all (i, j) that copied from (a, b)
 
-For H' = 2H or 2H − 1 this is "twice, then cropped": what undoes a ceil-mode 2×2 pooling (28 → 55).
+For H' = 2H or 2H − 1 this is "twice, then cropped": what undoes a ceil-mode 2×2 pooling (28 → 55). A pixel and a
+row of pixels are long stretches of memory, so up-sampling is copying stretches.
 """
 
 import numpy as np
 
 from .. import backend
 from ..core import Function
-from .max_pool2d import for_planes
+from .max_pool2d import PIECE_BYTES, as_rows, combine, every, for_rows
 
 
 class UpsampleNearest(Function):
@@ -23,30 +24,51 @@ class UpsampleNearest(Function):
         backend.need_cpu(self.op, x)
         if x.ndim != 4 or any(out < length for out, length in zip(self.size, x.shape[2:], strict=True)):
             raise ValueError(f"upsample_nearest: cannot bring x of shape {x.shape} up to {self.size}")
-        self.shape = x.shape
-        rows, cols = (sources(out, length) for out, length in zip(self.size, x.shape[2:], strict=True))
-        y = np.empty((*x.shape[:2], *self.size), x.dtype)
+        n, c, _, w = self.shape = x.shape
+        x = as_rows(x)
+        y = np.empty((*self.size, n * c), x.dtype)
+        columns = copies(self.size[1], w)
 
-        def planes(piece):
-            wide = np.take(x[piece], cols, axis=3)
-            np.take(wide, rows, axis=2, out=y[piece], mode="clip")
+        def piece(rows, lines, times):
+            first = y[lines][::times]
+            for _, sources, targets in columns:
+                first[:, targets] = x[rows, sources]
+            for u in range(1, times):
+                other = y[lines][u::times]
+                other[...] = first[: len(other)]
 
-        for_planes(planes, y)
-        return y
+        self._for_runs(piece, y[0].nbytes)
+        return backend.as_nchw(y.reshape(*self.size, n, c))
 
     def backward(self, g):
-        dx = np.empty(self.shape, g.dtype)
-        first_row, first_col = (
-            np.searchsorted(sources(out, length), np.arange(length))
-            for out, length in zip(self.size, self.shape[2:], strict=True)
-        )
+        n, c, h, w = self.shape
+        g = as_rows(g)
+        dx = np.empty((h, w, n * c), g.dtype)
+        columns = copies(self.size[1], w)
 
-        def planes(piece):
-            narrow = add_runs(g[piece], first_row, axis=2)
-            dx[piece] = add_runs(narrow, first_col, axis=3)
+        def piece(rows, lines, times):
+            total = backend.scratch("upsample.total", (len(dx[rows]), *g.shape[1:]), g.dtype)
+            combine(np.add, every(g[lines], len(total), times, times), total)
+            for u, sources, targets in columns:
+                if u == 0:
+                    dx[rows, sources] = total[:, targets]
+                else:
+                    dx[rows, sources] += total[:, targets]
 
-        for_planes(planes, dx)
-        return dx
+        self._for_runs(piece, g[0].nbytes)
+        return backend.as_nchw(dx.reshape(h, w, n, c))
+
+    def _for_runs(self, body, line_bytes):
+        """body(rows, lines, times): for pieces of x's rows and the lines of y, `times` of each, that copy them."""
+        out, h = self.size[0], self.shape[2]
+        times = -(-out // h)
+
+        def piece(rows):
+            lines = slice(*(-(-row * out // h) for row in (rows.start, rows.stop)))
+            body(rows, lines, -(-(lines.stop - lines.start) // (rows.stop - rows.start)))
+
+        one_by_one = not is_even(out, h)
+        for_rows(piece, h, PIECE_BYTES if one_by_one else times * line_bytes)
 
 
 def upsample_nearest(x, size):
@@ -59,12 +81,15 @@ def sources(out, length):
     return np.arange(out) * length // out
 
 
-def add_runs(x, first, axis):
-    """Sums over runs along an axis: run a begins at first[a] and ends where the next one begins."""
-    x = np.moveaxis(x, axis, -1)
-    counts = np.diff(np.append(first, x.shape[-1]))
-    total = x[..., first].copy()
-    for extra in range(1, counts.max()):
-        longer = counts > extra
-        total[..., longer] += x[..., first[longer] + extra]
-    return np.moveaxis(total, -1, axis)
+def is_even(out, length):
+    """Whether every position has the same number of copies, save the last, which may have fewer."""
+    return np.array_equal(sources(out, length), np.arange(out) // -(-out // length))
+
+
+def copies(out, length):
+    """[(u, slice of sources, slice of targets), …]: which positions have their u-th copy where."""
+    if is_even(out, length):
+        times = -(-out // length)
+        return [(u, slice(len(range(u, out, times))), slice(u, None, times)) for u in range(times)]
+    source = sources(out, length)
+    return [(i - np.searchsorted(source, a), slice(a, a + 1), slice(i, i + 1)) for i, a in enumerate(source)]

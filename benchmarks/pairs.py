@@ -1,0 +1,205 @@
+"""A network of tinyface and its PyTorch twin on the same batch: what is timed as training step and inference.
+
+Names are kind/scale/network: train/paper/ssg, infer/small/segmentation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch_networks as twins
+
+from tinyface import Tensor, backend, no_grad, ops, optim
+from tinyface.errors import TinyfaceError
+from tinyface.models import AttributeNet, SegmentationNet, segmentation_loss
+from tinyface.models.attributes import ATTRIBUTES, REGIONS
+from tinyface.presets import PRESETS
+
+NETWORKS = ("avg", "ssp", "ssg", "segmentation")
+KINDS = ("train", "infer")
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+LEARNING_RATE = 1e-3
+TOLERANCE = 1e-3  # of the check that both sides compute the same
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Width of a network, (height, width) of its images, and the batches that are timed."""
+
+    width: int
+    size: tuple
+    attribute_batch: int
+    segmentation_batch: int
+
+    def batch(self, network):
+        return self.segmentation_batch if network == "segmentation" else self.attribute_batch
+
+
+def _of_preset(name, attribute_batch, segmentation_batch):
+    preset = PRESETS[name]
+    return Scale(preset.width, preset.size, attribute_batch, segmentation_batch)
+
+
+SCALES = {"paper": _of_preset("paper", 4, 2), "small": _of_preset("small", 32, 32)}
+QUICK_SCALES = {
+    "paper": Scale(3, (35, 29), 3, 2),
+    "small": Scale(2, (27, 21), 4, 4),
+}  # to see that it all runs
+
+
+def names():
+    """All kind/scale/network."""
+    return [f"{kind}/{scale}/{network}" for kind in KINDS for scale in SCALES for network in NETWORKS]
+
+
+class Data:
+    """A random batch, as NumPy arrays.
+
+    heads: what a parser would give, logits (N, 7, ⌈H/f⌉, ⌈W/f⌉) for f = 8, 4, 2. They are random numbers:
+    no parser runs while SSP and SSG are timed.
+    """
+
+    def __init__(self, batch, size):
+        rng = np.random.default_rng(0)
+        self.images = rng.uniform(-1, 1, (batch, 3, *size)).astype(np.float32)
+        self.attributes = rng.integers(0, 2, (batch, ATTRIBUTES)).astype(np.float32)
+        self.labels = rng.integers(0, REGIONS, (batch, *size)).astype(np.uint8)
+        scales = ([math.ceil(length / factor) for length in size] for factor in (8, 4, 2))
+        self.heads = [rng.standard_normal((batch, REGIONS, *scale), np.float32) for scale in scales]
+
+
+class Ours:
+    """The side of tinyface."""
+
+    def __init__(self, name, width, data):
+        backend.seed(0)
+        self.name, self.data = name, data
+        size = data.images.shape[2:]
+        self.network = (
+            SegmentationNet(width, size) if name == "segmentation" else AttributeNet(width, name, size)
+        )
+        decay = PRESETS["paper"].weight_decay
+        self.optimizer = optim.AdaGrad(self.network.parameters(), LEARNING_RATE, decay)
+
+    def outputs(self):
+        """The logits; of the finest head where there are four."""
+        y = self._forward()
+        return y[-1] if self.name == "segmentation" else y
+
+    def loss(self):
+        y = self._forward()
+        if self.name == "segmentation":
+            return segmentation_loss(y, self.data.labels)
+        return ops.sigmoid_cross_entropy(y, self.data.attributes)
+
+    def _forward(self):
+        x = Tensor(self.data.images)
+        return self.network(x) if self.name in ("avg", "segmentation") else self.network(x, self.data.heads)
+
+    def prepare(self, kind):
+        """Training or evaluation mode."""
+        self.network.train(kind == "train")
+
+    def train(self, _=None):
+        """One step; → the loss, a number."""
+        self.network.zero_grad()
+        loss = self.loss()
+        value = loss.item()
+        loss.backward()
+        del loss
+        self.optimizer.step()
+        return value
+
+    def infer(self, _=None):
+        """→ logits, an array."""
+        with no_grad():
+            return self.outputs().numpy()
+
+
+class Theirs:
+    """The side of PyTorch, in one of its memory formats. `network` is tinyface's, whose weights it copies."""
+
+    def __init__(self, name, width, data, memory_format, network=None):
+        def tensor(array):
+            y = torch.from_numpy(array)
+            return y.contiguous(memory_format=FORMATS[memory_format]) if y.ndim == 4 else y
+
+        self.name = name
+        if name == "segmentation":
+            self.twin = twins.TorchSegmentationNet(width)
+        else:
+            self.twin = twins.TorchAttributeNet(width, name)
+        if network:
+            twins.copy_weights(self.twin, network)
+        self.twin.to(memory_format=FORMATS[memory_format])
+        self.images, self.attributes = tensor(data.images), tensor(data.attributes)
+        self.labels, self.heads = tensor(data.labels).long(), [tensor(h) for h in data.heads]
+        self.optimizer = torch.optim.Adagrad(
+            self.twin.parameters(),
+            LEARNING_RATE,
+            weight_decay=PRESETS["paper"].weight_decay,
+            fused=True,  # PyTorch's fastest
+        )
+
+    def outputs(self):
+        y = self._forward()
+        return y[-1] if self.name == "segmentation" else y
+
+    def loss(self):
+        y = self._forward()
+        if self.name == "segmentation":
+            return twins.segmentation_loss(y, self.labels)
+        return torch.nn.functional.binary_cross_entropy_with_logits(y, self.attributes)
+
+    def _forward(self):
+        if self.name in ("avg", "segmentation"):
+            return self.twin(self.images)
+        return self.twin(self.images, self.heads)
+
+    def prepare(self, kind):
+        self.twin.train(kind == "train")
+
+    def train(self, _=None):
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        value = loss.item()
+        loss.backward()
+        del loss
+        self.optimizer.step()
+        return value
+
+    def infer(self, _=None):
+        with torch.no_grad():
+            return self.outputs().numpy()
+
+
+def build(kind, network, width, size, batch):
+    """All sides on the same batch, with the same weights: {"ours": …, "contiguous": …, "channels_last": …}."""
+    data = Data(batch, size)
+    ours = Ours(network, width, data)
+    sides = {"ours": ours} | {f: Theirs(network, width, data, f, ours.network) for f in FORMATS}
+    for side in sides.values():
+        side.prepare(kind)
+    return sides
+
+
+def check_same(name, kind, sides):
+    """Losses, or logits in evaluation mode, agree within TOLERANCE; else what is timed is not the same work.
+
+    → {side: loss}, nothing for inference. Changes no weight. Raises TinyfaceError.
+    """
+    if kind == "train":
+        got = {side: network.loss().item() for side, network in sides.items()}
+    else:
+        got = {side: network.infer() for side, network in sides.items()}
+    for side in FORMATS:
+        check_close(f"{name}: {'loss' if kind == 'train' else 'logits'}", got["ours"], got[side])
+    return got if kind == "train" else {}
+
+
+def check_close(what, ours, theirs):
+    """Raises TinyfaceError unless the largest difference is below TOLERANCE of the largest value."""
+    difference, largest = np.abs(ours - theirs).max(), np.abs(theirs).max()
+    if not difference <= TOLERANCE * largest:
+        raise TinyfaceError(f"{what} is not the same on both sides: off by {difference:.3g} of {largest:.3g}")

@@ -1,0 +1,322 @@
+"""3×3 convolution at stride 1 with a quarter of the multiplications: Winograd's F(4×4, 3×3) (Lavin & Gray 2016).
+
+A 4×4 tile of the output depends on a 6×6 patch d of the input. With three small matrices,
+
+    y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A                36 products in place of 16·9 = 144; the sum over input
+                                                    channels goes inside [ ], so for each of the 36 places
+                                                    all tiles together are one matrix product:
+
+    V[k] (tiles × C)  @  U[k] (C × O)  =  M[k] (tiles × O),     U = G w Gᵀ,  V = Bᵀ d B,  k = 1 … 36
+
+    ∂L/∂x = the same, of g with the kernels turned by 180° and C, O exchanged
+    ∂L/∂w = Gᵀ [ Σ_tiles (Bᵀ d B) ⊙ (A g Aᵀ) ] G    the transposed maps, in reverse order
+
+Why it holds, in one dimension: a polynomial product of degree < 6 is fixed by its values at six points. G and A
+evaluate at the points, ⊙ multiplies the values, B interpolates; transposing turns the product into a convolution.
+The points decide how rounding errors grow: 0, ±3/4, ±3/2, ∞ give a quarter of the error of the usual 0, ±1, ±2, ∞.
+
+Feature maps lie as (H, W, N, C), so Bᵀ meets six rows of the image as one matrix with W·N·C columns, and six
+pixels of a row as one with N·C columns: both halves of each transform are matrix products without a copy.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from .. import backend
+
+TILE, KERNEL = 4, 3
+PATCH = TILE + KERNEL - 1
+POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
+PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
+ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
+SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
+FEW_SUMS = 1 << 17  # from so many kernels on, partial sums of their gradient cost more than they are worth
+PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
+
+
+def transforms(points=POINTS):
+    """Aᵀ (4, 6), Bᵀ (6, 6), G (6, 3) for five finite points and ∞ (Cook and Toom's construction), float64."""
+    p = np.array(points)
+    differences = p[:, None] - p + np.eye(len(p))
+    infinity = np.eye(PATCH)[-1:]  # the point ∞ reads the highest coefficient
+    at = np.concatenate([np.vander(p, TILE, increasing=True), infinity[:, -TILE:]]).T
+    g = np.vander(p, KERNEL, increasing=True) / differences.prod(axis=1)[:, None]
+    g = np.concatenate([g, infinity[:, -KERNEL:]])
+    others = [np.delete(p, i) for i in range(len(p))]  # Lagrange: Π (x − p_j) over the other points
+    bt = np.array([*(np.append(np.poly(q)[::-1], 0) for q in others), np.poly(p)[::-1]])
+    return at, bt, g
+
+
+def matrices():
+    """{dtype: (Aᵀ, Bᵀ, A, G ⊗ G)}: G ⊗ G (36, 9) transforms whole kernels at once."""
+    at, bt, g = transforms()
+    return {
+        np.dtype(t): tuple(np.ascontiguousarray(m, t) for m in (at, bt, at.T, np.kron(g, g)))
+        for t in (np.float32, np.float64)
+    }
+
+
+MATRICES = matrices()
+
+
+def fits(kernel, stride, padding):
+    """Whether this file can do a convolution of that kind."""
+    return kernel == (KERNEL, KERNEL) and stride == 1 and padding < KERNEL
+
+
+# ---------------------------------------------------------------- the two products, on arrays
+
+
+def convolve(x, w, padding):
+    """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w."""
+    grid = Grid(x.shape, padding, len(w))
+    y = np.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
+    make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
+    make_tiles = backend.per_thread(lambda t, j, o: Tiles(grid, t, j, o, x.dtype))
+
+    if not grid.few_tiles:
+        u = np.empty((PATCH**2, grid.channels, len(w)), x.dtype)
+        outputs = backend.slices(len(w), SLICE)
+        backend.parallel_for(lambda i: transform_weights(w[outputs[i]], u[..., outputs[i]]), len(outputs))
+
+        def piece(index):
+            top, left, t, j = grid.pieces[index]
+            patches, tiles = make_patches(t, j), make_tiles(t, j, len(w))
+            patches.transform(x, top, left)
+            np.matmul(patches.matrices, u, out=tiles.matrices)
+            tiles.transform_back(y, top, left)
+
+        backend.parallel_for(piece, len(grid.pieces))
+        return y
+
+    v = transform_all(grid, x, make_patches)
+    outputs = backend.slices(len(w), SLICE)
+
+    def channels(index):
+        out = outputs[index]
+        tiles = make_tiles(grid.rows, grid.columns, out.stop - out.start)
+        u = backend.scratch("winograd.u", (PATCH**2, v.shape[2], out.stop - out.start), x.dtype)
+        transform_weights(w[out], u)
+        np.matmul(v, u, out=tiles.matrices)
+        tiles.transform_back(y[..., out], 0, 0)
+
+    backend.parallel_for(channels, len(outputs))
+    return y
+
+
+def weight_gradient(x, g, padding):
+    """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (O, C, 3, 3)."""
+    c, o = x.shape[3], g.shape[3]
+    grid = Grid(x.shape, padding, o)
+    make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
+    make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
+    if grid.few_tiles and c * o >= FEW_SUMS:
+        return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
+
+    shares = backend.slices(len(grid.pieces), -(-len(grid.pieces) // PARTIAL_SUMS))
+    parts = np.empty((len(shares), PATCH**2, c, o), x.dtype)
+
+    def share(index):
+        product = backend.scratch("winograd.product", parts.shape[1:], x.dtype)
+        for position, (top, left, t, j) in enumerate(grid.pieces[shares[index]]):
+            patches, gradients = make_patches(t, j), make_gradients(t, j)
+            patches.transform(x, top, left)
+            gradients.transform(g, top, left)
+            out = product if position else parts[index]
+            np.matmul(patches.transposed, gradients.matrices, out=out)
+            if position:
+                parts[index] += product
+
+    backend.parallel_for(share, len(shares))
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return transform_weights_back(total)
+
+
+def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
+    """The same where there are many channels: each input channel's kernels by themselves, over all tiles."""
+    c, o = x.shape[3], g.shape[3]
+    v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
+    dw = np.empty((o, c, KERNEL, KERNEL), x.dtype)
+    inputs = backend.slices(c, SLICE)
+
+    def channels(index):
+        some = inputs[index]
+        du = backend.scratch("winograd.u", (PATCH**2, some.stop - some.start, o), x.dtype)
+        np.matmul(v[:, :, some].transpose(0, 2, 1), m, out=du)
+        dw[:, some] = transform_weights_back(du)
+
+    backend.parallel_for(channels, len(inputs))
+    return dw
+
+
+# ---------------------------------------------------------------- the transforms
+
+
+def transform_weights(w, u):
+    """u (36, C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
+    o, c = w.shape[:2]
+    kernels = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), u.dtype)
+    np.copyto(kernels, w.transpose(2, 3, 1, 0))
+    whole = u.flags.c_contiguous
+    flat = u.reshape(PATCH**2, -1) if whole else backend.scratch("winograd.u", (PATCH**2, c * o), u.dtype)
+    np.matmul(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), out=flat)
+    if not whole:
+        u[...] = flat.reshape(u.shape)
+
+
+def transform_weights_back(du):
+    """Gᵀ dU G: (36, C, O) → (O, C, 3, 3)."""
+    c, o = du.shape[1:]
+    dw = np.matmul(MATRICES[du.dtype][3].T, du.reshape(PATCH**2, -1))
+    return np.ascontiguousarray(dw.reshape(KERNEL, KERNEL, c, o).transpose(3, 2, 0, 1))
+
+
+def transform_all(grid, maps, make):
+    """Patches or gradients of all tiles: (36, tiles · N, channels)."""
+    shape = (PATCH**2, grid.rows * grid.columns, grid.images, maps.shape[3])
+    everything = np.empty(shape, maps.dtype)
+
+    def piece(index):
+        top, left, t, j = grid.pieces[index]
+        some = make(t, j)
+        some.transform(maps, top, left)
+        by_row = everything.reshape(PATCH**2, grid.rows, grid.columns, *shape[2:])
+        by_row[:, top : top + t, left : left + j] = some.matrices.reshape(PATCH**2, t, j, *shape[2:])
+
+    backend.parallel_for(piece, len(grid.pieces))
+    return everything.reshape(PATCH**2, -1, maps.shape[3])
+
+
+class Grid:
+    """How the output is cut into 4×4 tiles and these into pieces of t × j tiles: (top, left, t, j), in tiles."""
+
+    def __init__(self, shape, padding, out_channels):
+        (self.in_height, self.in_width, self.images, self.channels), self.padding = shape, padding
+        self.height = self.in_height + 2 * padding - KERNEL + 1
+        self.width = self.in_width + 2 * padding - KERNEL + 1
+        self.rows, self.columns = -(-self.height // TILE), -(-self.width // TILE)
+        # Kernels and tiles are both multiplied with all of the other; the fewer ones are transformed at once and
+        # kept, the others piece by piece, to be used while they are in the cache.
+        self.few_tiles = self.rows * self.columns * self.images < max(self.channels, out_channels)
+        wanted = PIECE_BYTES // (4 * PATCH**2 * (self.channels + out_channels))
+        tiles = max(min(max(wanted, ROWS[0]), ROWS[1]) // self.images, 1)
+        j = _even(self.columns, tiles)
+        t = _even(self.rows, max(tiles // j, 1))
+        self.pieces = [
+            (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+            for rows in backend.slices(self.rows, t)
+            for columns in backend.slices(self.columns, j)
+        ]
+
+
+def _even(length, step):
+    """The step that cuts `length` into as many parts as `step` would, but equal ones."""
+    return -(-length // -(-length // min(step, length)))
+
+
+class Patches:
+    """V = Bᵀ d B of t × j patches. One thread makes it once and uses it for all its pieces of that size."""
+
+    def __init__(self, grid, t, j, dtype):
+        self.grid, self.shape = grid, (TILE * t + 2, TILE * j + 2)
+        bundle = grid.images * grid.channels  # N·C numbers: one pixel of all images
+        row = self.shape[1] * bundle
+        self.bt = MATRICES[np.dtype(dtype)][1]
+        self.patch = backend.scratch("winograd.patch", (self.shape[0], row), dtype)
+        half = backend.scratch("winograd.half", (t, PATCH, row), dtype)
+        v = backend.scratch("winograd.v", (PATCH, PATCH, t, j, bundle), dtype)
+        size = v.itemsize
+        overlapping_rows = as_strided(
+            self.patch, (t, PATCH, row), (TILE * row * size, row * size, size), writeable=False
+        )
+        overlapping_columns = as_strided(
+            half,
+            (PATCH, t, j, PATCH, bundle),
+            (row * size, PATCH * row * size, TILE * bundle * size, bundle * size, size),
+            writeable=False,
+        )
+        self.along_rows = overlapping_rows, half
+        self.along_columns = overlapping_columns, v.transpose(0, 2, 3, 1, 4)
+        self.matrices = v.reshape(PATCH**2, t * j * grid.images, grid.channels)
+        self.transposed = self.matrices.transpose(0, 2, 1)
+
+    def transform(self, x, top, left):
+        """Fill `matrices` from x (H, W, N, C), for the piece at tile (top, left)."""
+        grid = self.grid
+        x = x.reshape(grid.in_height, -1)
+        bundle = x.shape[1] // grid.in_width
+        _copy_framed(x, self.patch, TILE * top - grid.padding, (TILE * left - grid.padding) * bundle)
+        for source, out in (self.along_rows, self.along_columns):
+            np.matmul(self.bt, source, out=out)
+
+
+def _copy_framed(x, patch, top, left):
+    """patch = the part of x (H, W·N·C) that begins at (top, left), with zeros where that lies outside x."""
+    (h, w), (rows, columns) = x.shape, patch.shape
+    first_row, last_row = max(-top, 0), min(h - top, rows)
+    first_column, last_column = max(-left, 0), min(w - left, columns)
+    if first_row > 0:
+        patch[:first_row] = 0
+    if last_row < rows:
+        patch[last_row:] = 0
+    if first_column > 0:
+        patch[:, :first_column] = 0
+    if last_column < columns:
+        patch[:, last_column:] = 0
+    patch[first_row:last_row, first_column:last_column] = x[
+        top + first_row : top + last_row, left + first_column : left + last_column
+    ]
+
+
+class Tiles:
+    """M (36, tiles·N, O), and y = Aᵀ M A of t × j tiles."""
+
+    def __init__(self, grid, t, j, o, dtype):
+        self.grid = grid
+        bundle = grid.images * o
+        m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
+        half = backend.scratch("winograd.half", (t, PATCH, j, TILE, bundle), dtype)
+        self.at = MATRICES[np.dtype(dtype)][0]
+        self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
+        self.along_columns = m.transpose(0, 2, 3, 1, 4), half.transpose(1, 0, 2, 3, 4)
+        self.half = half.reshape(t, PATCH, TILE * j, grid.images, o)
+
+    def transform_back(self, y, top, left):
+        """Write the piece at tile (top, left) of y (H', W', N, O)."""
+        source, out = self.along_columns
+        np.matmul(self.at, source, out=out)
+        y = y[TILE * top :, TILE * left : TILE * left + self.half.shape[2]]
+        columns = y.shape[1]
+        for tile, half in enumerate(self.half):
+            rows = y[TILE * tile : TILE * (tile + 1)]
+            flat = half[:, :columns].reshape(PATCH, -1)
+            if rows.flags.c_contiguous or rows[0].flags.c_contiguous:
+                np.matmul(self.at[: len(rows)], flat, out=rows.reshape(len(rows), -1))
+            else:
+                rows[...] = np.matmul(self.at[: len(rows)], flat).reshape(rows.shape)
+
+
+class Gradients:
+    """A g Aᵀ of t × j tiles: what the weight gradient multiplies the patches with."""
+
+    def __init__(self, grid, t, j, o, dtype):
+        self.grid = grid
+        bundle = grid.images * o
+        self.a = MATRICES[np.dtype(dtype)][2]
+        self.tile = backend.scratch("winograd.tile", (TILE * t, TILE * j * bundle), dtype)
+        half = backend.scratch("winograd.half", (t, PATCH, TILE * j * bundle), dtype)
+        m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
+        self.along_rows = self.tile.reshape(t, TILE, -1), half
+        columns = half.reshape(t, PATCH, j, TILE, bundle).transpose(1, 0, 2, 3, 4)
+        self.along_columns = columns, m.transpose(0, 2, 3, 1, 4)
+        self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
+
+    def transform(self, g, top, left):
+        """Fill `matrices` from g (H', W', N, O), for the piece at tile (top, left)."""
+        g = g.reshape(self.grid.height, -1)
+        bundle = g.shape[1] // self.grid.width
+        _copy_framed(g, self.tile, TILE * top, TILE * left * bundle)
+        for source, out in (self.along_rows, self.along_columns):
+            np.matmul(self.a, source, out=out)
