@@ -79,7 +79,7 @@ def name_first(error):
     """A click error in one line that begins with the option or argument it is about."""
     parameter = getattr(error, "param", None)
     if parameter is None or isinstance(error, click.MissingParameter):
-        return error.format_message()
+        return f"{error.format_message().rstrip('.')}; see --help"
     name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.human_readable_name
     return f"{name}: {error.message}"
 
@@ -117,10 +117,19 @@ class FiniteNumber(click.FloatRange):
         return number
 
 
+class Place(click.Path):
+    """A file or folder. An empty text is a slip, such as a shell variable that is not set, not the current folder."""
+
+    def convert(self, value, param, ctx):
+        if not value:
+            self.fail("is empty; give the path of a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 TRAINING, USING, LOOKING = "Training", "Using what was trained", "Looking inside"
 NETWORKS, DATA, LEARNING, RUN = "Which networks", "What to learn from", "How to learn", "The run"
 
-PATH = click.Path()
+PATH = Place()
 COUNT, FROM_ZERO = click.IntRange(min=1), click.IntRange(min=0)
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
 # The names that presets.py, optim.py and runs.py know, written out so that --help needs none of them.
@@ -380,6 +389,8 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
     from tinyface import files
     from tinyface.data import toyfaces
 
+    if overlay and not sheet:
+        raise click.UsageError("--overlay: tints the picture of --sheet; add --sheet FILE.png")
     if sheet:
         from numpy.random import SeedSequence, default_rng
 
@@ -412,7 +423,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
 def summary(weights, preset):
     """List the layers of the networks: output sizes, parameters, multiply-adds.
 
-    Of all four networks at the size of a preset, or of those in the checkpoints WEIGHTS. Sizes and
+    Of all four networks at the size of a preset, or of those in WEIGHTS: checkpoints or folders of runs. Sizes and
     multiply-adds are for one image, channels x height x width. With --preset paper the segmentation network
     is the paper's Table 1.
     """

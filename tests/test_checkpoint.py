@@ -179,8 +179,8 @@ def test_garbage_in_the_middle_never_ends_in_a_traceback(saved):
 
 def test_no_file(tmp_path):
     (tmp_path / "folder.h5").mkdir()
-    for name in ("missing.h5", "folder.h5"):
-        assert "no such file; give the path of a checkpoint" in error_of(tmp_path / name)
+    for name, what in (("missing.h5", "no such file"), ("folder.h5", "is a folder")):
+        assert f"{name}: {what}; give the path of a checkpoint" in error_of(tmp_path / name)
 
 
 def test_foreign_hdf5(tmp_path):

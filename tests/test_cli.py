@@ -325,6 +325,23 @@ def test_other_slips():
     fails("draw-faces", "--train", 0, "--val", 0, "--test", 0, naming="--train", code=2)
 
 
+@pytest.mark.parametrize("option", ["--data", "--out", "--seg-weights"])
+def test_a_path_that_is_empty(option):
+    fails("train-attr", "--ssp", option, "", naming=[option, "is empty"], code=2)
+    assert not any(Path().iterdir())
+    fails("predict", "", naming="is empty", code=2)
+
+
+def test_slips_lead_to_the_help():
+    assert fails("train-sge", naming="train-sge", code=2).endswith("; see --help")
+    assert fails("evaluate", naming="WEIGHTS", code=2).endswith("; see --help")
+
+
+def test_overlay_without_a_sheet():
+    fails("draw-faces", "--overlay", "--train", 1, naming=["--overlay", "--sheet"], code=2)
+    assert not any(Path().iterdir())
+
+
 def test_device_cuda_without_a_gpu(faces):
     try:
         cupy()
@@ -468,6 +485,39 @@ def test_resume_from_a_file_that_training_cannot_go_on_from(my_run, faces):
 def test_resume_where_nothing_is():
     fails("train-seg", "--resume", naming="--resume")
     fails("train-seg", "--resume", "--out", "nowhere", naming=["--resume", "nowhere"])
+
+
+def test_a_folder_that_holds_no_run_or_another_kind_of_run(trained, faces, tmp_path):
+    mine = shutil.copytree(trained, tmp_path / "mine")
+    before = contents(mine)
+    seg, attr = ("train-seg", "--data", faces, *QUICK), ("train-attr", "--ssp", "--data", faces, *QUICK)
+    for more in ((), ("--resume",)):
+        fails(*seg, "--out", mine / "attr", *more, naming=[mine / "attr", "train-attr"])
+        fails(*attr, "--out", mine / "seg", *more, naming=[mine / "seg", "train-seg"])
+    assert contents(mine) == before
+    for command in (seg, attr):
+        fails(*command, "--out", faces, "--resume", naming=["--resume", faces])
+    assert {path.name for path in faces.iterdir()} == {"celeba", "helen"}
+
+
+def test_the_folder_of_a_run_stands_for_its_parser(trained, faces):
+    result = run(
+        "train-attr", "--ssp", "--data", faces, *QUICK, "--seg-weights", trained / "seg", "--out", "out"
+    )
+    assert result.exit_code == 0, result.output
+    assert Path("out/parser.h5").read_bytes() == (trained / "seg/best.h5").read_bytes()
+    again = "train-attr", "--ssp", "--out", "out", "--resume", "--seg-weights"
+    assert run(*again, trained / "attr").exit_code == 0
+    fails(*again, "nowhere.h5", naming=["--seg-weights nowhere.h5", "another parser"])
+    result = run("evaluate", "out/ssp", "--data", faces, "--seg-weights", trained / "attr")
+    assert result.exit_code == 0, result.output
+    fails("evaluate", "out/ssp", "--data", faces, "--seg-weights", faces, naming=[faces, "is a folder"])
+
+
+def test_summary_of_a_run(trained):
+    result = run("summary", trained / "attr")
+    assert result.exit_code == 0 and result.stdout.count("total") == 3
+    fails("summary", "nowhere", naming="nowhere")
 
 
 def test_attribute_network_as_parser(trained, faces, photo):

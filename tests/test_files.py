@@ -58,7 +58,7 @@ def test_a_failed_write_changes_nothing(tmp_path, monkeypatch, broken, old):
     monkeypatch.undo()
     assert (
         str(caught.value)
-        == f"{path}: cannot be written (No space left on device); free or choose another --out"
+        == f"{path}: cannot be written (No space left on device); make room, or choose another place"
     )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({} if old is None else {"file": old})
 
@@ -99,7 +99,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place, reason):
     path = tmp_path / place
     with pytest.raises(TinyfaceError) as caught:
         atomic_write(path, b"new")
-    assert str(caught.value) == f"{path}: cannot be written ({reason}); free or choose another --out"
+    assert str(caught.value) == f"{path}: cannot be written ({reason}); make room, or choose another place"
     assert sorted(os.listdir(tmp_path)) == ["a file", "folder"]
 
 

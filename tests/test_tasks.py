@@ -116,7 +116,7 @@ def test_segmentation_loss_by_hand(batches):
         log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         _, _, h, w = logits.shape
         pixels = [
-            log_p[n, batch.targets[n, i * SIZE[0] // h, j * SIZE[1] // w], i, j]
+            log_p[n, batch.targets[n, int((i + 0.5) * SIZE[0] / h), int((j + 0.5) * SIZE[1] / w)], i, j]
             for n in range(len(logits))
             for i in range(h)
             for j in range(w)

@@ -233,7 +233,7 @@ def test_save_png_says_where_it_cannot_write(tmp_path):
     image = Image.new("RGB", (1, 1))
     (tmp_path / "file").write_text("")
     for path in tmp_path / "missing" / "a.png", tmp_path / "file" / "a.png", tmp_path:
-        with pytest.raises(TinyfaceError, match=r"cannot be written .* choose another --out") as error:
+        with pytest.raises(TinyfaceError, match=r"cannot be written .* choose another place") as error:
             visualize.save_png(image, path)
         assert "\n" not in str(error.value)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -66,7 +66,8 @@ def load(path):
 
     path = Path(path)
     if not path.is_file():
-        raise TinyfaceError(f"{path}: no such file; give the path of a checkpoint (.h5)")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise TinyfaceError(f"{path}: {what}; give the path of a checkpoint (.h5)")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:

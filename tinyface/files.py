@@ -27,7 +27,7 @@ def atomic_write(path, content):
         _sync_folder(path.parent)
     except OSError as error:
         raise TinyfaceError(
-            f"{path}: cannot be written ({error.strerror or error}); free or choose another --out"
+            f"{path}: cannot be written ({error.strerror or error}); make room, or choose another place"
         ) from None
 
 

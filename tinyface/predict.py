@@ -141,6 +141,12 @@ def parser_for(parsers, readers):
     return file and load_parser(file)
 
 
+def parser_file(path):
+    """The file of a parser: the path itself, or what lies in a folder that train-seg or train-attr made."""
+    inside = [Path(path) / name for name in ("best.h5", PARSER) if (Path(path) / name).is_file()]
+    return inside[0] if inside else Path(path)
+
+
 def load_parser(path):
     """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
     network = load_network(path)

@@ -19,7 +19,7 @@ from .files import atomic_write, make_folder
 from .metrics import format_attribute_table, format_region_table, majority_error
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
-from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_for
+from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_file, parser_for
 from .presets import find_preset
 
 RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
@@ -175,7 +175,7 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
         kept = folder / PARSER
         if resume and kept.exists():
-            if seg_weights is not None and Path(seg_weights).read_bytes() != kept.read_bytes():
+            if seg_weights is not None and not same_content(parser_file(seg_weights), kept):
                 raise TinyfaceError(
                     f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
                     "leave the option out"
@@ -210,6 +210,11 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
         report(folder, {"split": split, "majority_error": guess, "networks": summary})
     say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
+
+
+def same_content(path, other):
+    """Whether two files hold the same bytes; a file that is not there has none."""
+    return path.is_file() and path.read_bytes() == other.read_bytes()
 
 
 def begin_with(network, parser):
@@ -279,7 +284,7 @@ def evaluate(
         data_path = find_data(data, "attributes", whisper)
         dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
         whisper(f"split {dataset.split}: {len(dataset)} faces")
-        parser = load_parser(seg_weights) if seg_weights else parser_for(parsers, readers)
+        parser = load_parser(parser_file(seg_weights)) if seg_weights else parser_for(parsers, readers)
         if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
             parser = load_parser(find_parser(None, size, whisper))
         attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
@@ -370,8 +375,7 @@ def run_folder(kind, given, out, resume):
     With resume, the newest of these. Raises TinyfaceError where there is none to resume.
     """
     if out is not None:
-        if resume and not Path(out).is_dir():
-            raise TinyfaceError(f"--resume: there is no run {out} to go on with; check --out")
+        _check_folder(kind, Path(out), resume)
         return Path(out)
     name = f"{kind}-{given.get('preset') or 'small'}"
     suffixes = (path.name.removeprefix(f"{name}-") for path in RUNS.glob(f"{name}-*"))
@@ -382,6 +386,22 @@ def run_folder(kind, given, out, resume):
         raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
     number = max(numbers, default=0) + (not resume)
     return RUNS / (name if number == 1 else f"{name}-{number}")
+
+
+def _check_folder(kind, folder, resume):
+    """Raises TinyfaceError where a folder holds a run of the other kind or, with resume, no run at all."""
+    of_kind = {"seg": [train.LAST, train.LOG], "attr": [PARSER, *MODES]}
+    [other] = of_kind.keys() - {kind}
+    if any(
+        (folder / name / train.LAST if name in MODES else folder / name).exists() for name in of_kind[other]
+    ):
+        raise TinyfaceError(f"--out {folder}: holds a run of train-{other}; choose another folder")
+    if not resume:
+        return
+    # A run that was killed before its first checkpoint has a folder too, with little or nothing in it.
+    names = [path.name for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else None
+    if names is None or (names and not set(names) & set(of_kind[kind])):
+        raise TinyfaceError(f"--resume: there is no run {folder} to go on with; check --out")
 
 
 def resumable(folder, resume):
@@ -431,7 +451,7 @@ def evaluation_split(data, need):
 def find_parser(seg_weights, size, say):
     """The parser's file: the one named; else the last one trained for this image size; else the shipped one."""
     if seg_weights is not None:
-        return Path(seg_weights)
+        return parser_file(seg_weights)
     trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in trained:
         if tuple(load_parser(path).config["size"]) == tuple(size):

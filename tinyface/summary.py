@@ -15,6 +15,7 @@ from .checkpoint import load_network
 from .core import Function, Parameter, Tensor, no_grad
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
+from .predict import find_checkpoints
 from .presets import find_preset
 
 # What rows call the ops; the others go by their own names.
@@ -80,8 +81,8 @@ def networks_of(preset):
 
 
 def load_networks(paths):
-    """(title, network) of each checkpoint."""
-    for path in paths:
+    """(title, network) of each checkpoint, and of those in folders of runs."""
+    for path in (file for place in paths for file in find_checkpoints(place)):
         network = load_network(path)
         title = (
             _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"

@@ -236,7 +236,7 @@ class JsonLog:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise TinyfaceError(
-                f"{self.path}: cannot be written ({error.strerror}); free or choose another --out"
+                f"{self.path}: cannot be written ({error.strerror}); make room, or choose another place"
             ) from None
 
 

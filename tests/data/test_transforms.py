@@ -200,6 +200,18 @@ def test_resize_labels_repeats_ids_and_mixes_none():
     assert resize_labels(ids, (2, 2)) is ids
 
 
+def test_resize_labels_looks_at_the_centre_of_each_pixel():
+    labels = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)
+    expected = [[0, 2, 4, 6], [14, 16, 18, 20], [28, 30, 32, 34]]
+    np.testing.assert_array_equal(resize_labels(labels, (3, 4)), expected)
+    batch = np.stack([labels, labels[::-1]])
+    np.testing.assert_array_equal(
+        resize_labels(batch, (3, 4)), [expected, resize_labels(labels[::-1], (3, 4))]
+    )
+    turned = resize_labels(labels[::-1, ::-1], (3, 4))[::-1, ::-1]  # no side is preferred
+    np.testing.assert_array_equal(turned, expected)
+
+
 def test_require_same_size_names_both_files_and_sizes(tmp_path):
     require_same_size(tmp_path / "a.png", (2, 3), tmp_path / "a.jpg", (2, 3))
     with pytest.raises(TinyfaceError, match=r"a\.png: 3x2 pixels.*a\.jpg has 5x4"):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, no_grad
+from tinyface.data.transforms import resize_labels
 from tinyface.models import SegmentationNet, segmentation_loss
-from tinyface.models.segmentation import resize_labels
 
 
 @pytest.fixture
@@ -96,11 +96,13 @@ def test_unlabelled_pixels_do_not_count(net):
     assert segmentation_loss(heads, labels).item() == before
 
 
-def test_resize_labels_takes_the_nearest_pixel_and_copies_none_twice():
-    labels = np.arange(5 * 7).reshape(1, 5, 7)
-    small = resize_labels(labels, (3, 4))
-    np.testing.assert_array_equal(small[0], [[0, 1, 3, 5], [7, 8, 10, 12], [21, 22, 24, 26]])
-    np.testing.assert_array_equal(resize_labels(labels, (5, 7)), labels)
+@pytest.mark.parametrize("size", [(109, 89), (55, 45), (34, 27), (8, 8)])
+def test_the_label_of_a_head_comes_from_the_pixels_it_was_pooled_from(size):
+    """By one pooling, that is: of the coarsest heads' pixels the last few reach over a ragged edge."""
+    rows, cols = np.indices(size)
+    half = tuple(-(-length // 2) for length in size)
+    for labels, index in zip((rows, cols), np.indices(half), strict=True):
+        np.testing.assert_array_equal(resize_labels(labels, half) // 2, index)
 
 
 def test_a_seed_fixes_the_weights_and_width_scales_them():

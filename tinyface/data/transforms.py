@@ -97,10 +97,18 @@ def read_mask(path: Path | str) -> np.ndarray:
 
 
 def resize_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W) uint8 ids to `size` by nearest neighbour, since ids can't be mixed."""
-    if labels.shape == tuple(size):
+    """Label maps (…, H, W) to `size`: each pixel takes the id that lies at its centre, since ids can't be mixed.
+
+    Pixel i of h looks at ⌊(i + ½)·H/h⌋. The top left corner, ⌊i·H/h⌋, would do for doubling a map
+    (`ops.upsample_nearest`), but not for bringing labels to a map behind ceil-mode poolings: from 109 rows to
+    55, row i has rows 2i and 2i + 1 behind it, and the corner lies in row 2i − 1.
+    """
+    if labels.shape[-2:] == tuple(size):
         return labels
-    return np.array(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    rows, cols = (
+        (2 * np.arange(out) + 1) * n // (2 * out) for out, n in zip(size, labels.shape[-2:], strict=True)
+    )
+    return labels[..., rows[:, None], cols]
 
 
 def require_same_size(label_path: Path, label_size: Size, image_path: Path, image_size: Size) -> None:

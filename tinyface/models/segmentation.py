@@ -1,7 +1,7 @@
 """The semantic segmentation network: a face parsed into seven regions (Kalayeh et al. 2017, section 3.2, Table 1)."""
 
 from .. import nn, ops
-from ..ops.upsample_nearest import sources
+from ..data.transforms import resize_labels
 from .encoder import Encoder, norm_act
 
 REGIONS = 7
@@ -81,9 +81,3 @@ def segmentation_loss(heads, labels):
     """
     losses = (ops.softmax_cross_entropy(head, resize_labels(labels, head.shape[2:])) for head in heads)
     return sum(losses, start=next(losses))
-
-
-def resize_labels(labels, size):
-    """Label maps (N, H, W) brought to `size` by taking the nearest pixel."""
-    rows, cols = (sources(out, length) for out, length in zip(size, labels.shape[1:], strict=True))
-    return labels[:, rows[:, None], cols]
