@@ -93,12 +93,9 @@ class TorchSegmentationNet(nn.Module):
 
 def segmentation_loss(heads, labels):
     """Four cross-entropies, added. labels: (N, H, W) int64."""
-    return sum(
-        F.cross_entropy(
-            head, F.interpolate(labels[:, None].double(), size=head.shape[2:])[:, 0].long(), ignore_index=-1
-        )
-        for head in heads
-    )
+    maps = labels[:, None].double()
+    small = (F.interpolate(maps, size=head.shape[2:], mode="nearest-exact")[:, 0].long() for head in heads)
+    return sum(F.cross_entropy(head, map, ignore_index=-1) for head, map in zip(heads, small, strict=True))
 
 
 class TorchAttributeNet(nn.Module):

@@ -86,7 +86,7 @@ def test_pieces_run_in_the_workers(pool):
         out[index] += twice(x[index])
         by[index] = os.getpid()
 
-    assert pool.run(body, 9)
+    assert pool.run(body, 9, 3)
     assert out.tolist() == [2.5 * k for k in range(9)]
     assert set(by) == {os.getpid(), *(member.process.pid for member in pool.members)}
 
@@ -111,7 +111,7 @@ def test_views_keep_their_layout(pool, layout):
     def body(index):
         sums[index] = (view * np.arange(view.shape[1])).sum()
 
-    assert pool.run(body, 3)
+    assert pool.run(body, 3, 3)
     assert (sums == (view * np.arange(view.shape[1])).sum()).all()
 
 
@@ -120,14 +120,14 @@ def test_an_exception_arrives(pool):
         raise ValueError(f"piece {index}")
 
     with pytest.raises(ValueError, match="piece"):
-        pool.run(body, 3)
+        pool.run(body, 3, 3)
     done = arena.empty((3,), np.int64)
     done[...] = 0
 
     def well(index):
         done[index] = 1
 
-    assert pool.run(well, 3) and done.all()  # it goes on afterwards
+    assert pool.run(well, 3, 3) and done.all()  # it goes on afterwards
 
 
 def test_writing_to_an_array_sent_by_value_is_an_error(pool):
@@ -137,7 +137,7 @@ def test_writing_to_an_array_sent_by_value_is_an_error(pool):
         private[index] = 1
 
     with pytest.raises(ValueError, match="read-only"):
-        pool.run(body, 3)
+        pool.run(body, 3, 3)
 
 
 @pytest.mark.parametrize("thing", [np.zeros(100_000), Tensor([1.0]), open, (x for x in "abc")])
@@ -149,7 +149,7 @@ def test_what_cannot_travel_is_left_to_threads(pool, thing):
 
     if thing is open:
         pytest.skip("a builtin travels by name")
-    assert not pool.run(body, 3) and not ran
+    assert not pool.run(body, 3, 3) and not ran
 
 
 def test_a_worker_that_died_is_an_error_in_one_line():
@@ -158,7 +158,7 @@ def test_a_worker_that_died_is_an_error_in_one_line():
     pool.members[0].process.kill()
     pool.members[0].process.wait()
     with pytest.raises(Exception, match=r"worker process has ended.*--resume"):
-        pool.run(_nothing, 2)
+        pool.run(_nothing, 2, 3)
     pool.close()
 
 
@@ -199,7 +199,7 @@ def test_a_training_step_has_the_same_bits_and_leaves_no_work_to_threads(monkeyp
     monkeypatch.setattr(
         workers.Pool,
         "run",
-        lambda self, body, count: run(self, body, count) or left_over.append(body.__qualname__),
+        lambda self, *call: run(self, *call) or left_over.append(call[0].__qualname__),
     )
 
     def train():

@@ -118,7 +118,19 @@ _worker = threading.local()
 _pool = None
 _pool_lock = threading.Lock()
 _processes = None  # a workers.Pool after start_workers
-_threads = int(os.environ.get("TINYFACE_THREADS") or os.cpu_count() or 1)
+
+
+def _threads_at_start():
+    """$TINYFACE_THREADS, else the CPUs that this process may use."""
+    text = os.environ.get("TINYFACE_THREADS", "").strip()
+    if not text:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise SystemExit(f"TINYFACE_THREADS={text}: must be a number of at least 1, or be left out")
+    return int(text)
+
+
+_threads = _threads_at_start()
 
 
 def set_threads(count):
@@ -128,9 +140,6 @@ def set_threads(count):
         raise TinyfaceError(f"threads: must be at least 1, got {count}")
     with _pool_lock:
         _pool, _threads = None, int(count)
-        restart = _processes is not None and len(_processes) != _threads - 1
-    if restart:
-        start_workers()
 
 
 def get_threads():
@@ -157,17 +166,18 @@ def _get_pool():
 def start_workers():
     """Let processes do what threads did: faster, as they don't wait for each other's interpreter lock.
 
-    For long work, as the training commands do; results are the same. They need a moment to start, meanwhile
-    threads go on, and they end with this process. Does nothing where the system can't (other than Linux).
+    One process for each thread but the first. For long work, as the training commands do; results are the same.
+    They need a moment to start, meanwhile threads go on, and they end with this process. Does nothing where the
+    system can't (other than Linux), or where there are enough of them already.
     """
     global _processes
     with _pool_lock:
-        if _processes is not None:
-            _processes.close()
-            _processes = None
-        if _threads > 1 and _shared_memory() is not None:
+        missing = _threads - 1 - (len(_processes) if _processes else 0)
+        if missing > 0 and _shared_memory() is not None:
             from .workers import Pool
 
+            if _processes is not None:
+                _processes.close()
             _processes = Pool(_shared_memory(), _threads - 1)
 
 
@@ -198,7 +208,7 @@ def parallel_for(body, count):
     """
     pool = _get_pool()
     workers = 1 if getattr(_worker, "busy", False) else min(_threads, count)
-    if workers > 1 and _processes is not None and _processes.run(body, count):
+    if workers > 1 and _processes is not None and _processes.run(body, count, workers):
         return
     pieces = iter(range(count))  # next() is atomic, so the threads share one iterator
 

@@ -227,6 +227,7 @@ def begin_with(network, parser):
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
+    backend.start_workers()
     size = tuple(attribute_tasks[0].network.config["size"])
     batches = tasks.batches_in_order(dataset, "attributes", batch_size, size)
     names = distinct(task.network.mode for task in attribute_tasks)
@@ -262,6 +263,7 @@ def evaluate(
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
     """
+    backend.start_workers()
     parsers, readers = find_networks(weights)
     whisper = (lambda text: None) if as_json else say
     result = {}
@@ -315,6 +317,7 @@ def common_size(networks):
 
 def fit(task, options, folder, data, notes, saved, say):
     """Train a task's network in a folder, or go on with it from `saved`."""
+    backend.start_workers()
     network = task.network
     need = task.targets
     notes = {**notes, "data": str(data), "options": dataclasses.asdict(options)}

@@ -12,6 +12,7 @@ Pool      the workers. Each waits at a pipe for a function and the numbers of th
 Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `backend.parallel_for` uses threads.
 """
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -19,7 +20,6 @@ import marshal
 import mmap
 import os
 import pickle
-import signal
 import struct
 import subprocess
 import sys
@@ -181,12 +181,13 @@ class Pool:
         self.arena, self.lock = arena, threading.Lock()
         self.known = {}  # id → code that every worker has been sent; kept, so that no other gets its id
         self.members = [_Member(arena) for _ in range(count)]
+        atexit.register(self.close)
 
     def __len__(self):
         return len(self.members)
 
-    def run(self, body, count):
-        """body(0) … body(count − 1), one in len(self) + 1 here, the rest spread over the workers; True when done.
+    def run(self, body, count, processes):
+        """body(0) … body(count − 1), spread over this process and up to `processes` − 1 workers; True when done.
 
         False, and nothing done, where `body` can't be shipped or the workers are not ready or busy.
         """
@@ -199,7 +200,7 @@ class Pool:
                 shipper.dump(body)
             except (CannotShip, pickle.PicklingError, TypeError, AttributeError):
                 return False
-            shares = min(len(self.members) + 1, count)
+            shares = min(len(self.members) + 1, processes, count)
             busy = self.members[: shares - 1]
             for number, member in enumerate(busy, start=1):
                 member.send(number, shares, count, buffer.getbuffer())
@@ -218,6 +219,7 @@ class Pool:
 
     def close(self):
         """End the workers."""
+        atexit.unregister(self.close)
         for member in self.members:
             member.close()
 
@@ -235,6 +237,7 @@ class _Member:
             pass_fds=(arena.file, task_out, result_in),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the main process
         )
         os.close(task_out)
         os.close(result_in)
@@ -293,7 +296,6 @@ def serve(file, size, tasks, results):
     global _arena
     from . import backend, ops  # noqa: F401 - the modules whose functions will come
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then closes the pipe
     _arena = Arena(file, size)
     backend.be_a_worker()
     os.set_blocking(tasks, False)

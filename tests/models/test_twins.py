@@ -53,7 +53,7 @@ def compare(name, width, size, dtype):
         if name == "segmentation":
             labels = rng.integers(-1, 7, (3, *size))  # -1: not labelled
             loss = segmentation_loss(ours(Tensor(images)), labels)
-            expected = loss_of_twin(theirs(torch.tensor(images)), torch.tensor(labels))
+            expected = twins.segmentation_loss(theirs(torch.tensor(images)), torch.tensor(labels))
         else:
             targets = rng.integers(0, 2, (3, 40)).astype(dtype)
             heads = parser_heads(parser, images, HEADS_NEEDED[name])
@@ -76,17 +76,6 @@ def compare(name, width, size, dtype):
             assert_close(f"{where} {path}", *pair, dtype, zero=unseen(path))
         for (path, ours_), theirs_ in zip(ours.named_buffers(), running_statistics(theirs), strict=True):
             assert_close(f"{where} {path}", ours_, theirs_, dtype)
-
-
-def loss_of_twin(heads, labels):
-    """Four cross-entropies, added; labels (N, H, W) are brought to each head's size at the pixels' centres."""
-    functional = torch.nn.functional
-    maps = labels[:, None].double()
-    small = [functional.interpolate(maps, size=head.shape[2:], mode="nearest-exact")[:, 0] for head in heads]
-    return sum(
-        functional.cross_entropy(head, labels.long(), ignore_index=-1)
-        for head, labels in zip(heads, small, strict=True)
-    )
 
 
 def make_pair(name, width, size, dtype):
