@@ -34,6 +34,7 @@ from .errors import TinyfaceError
 
 ALIGN = 64  # bytes: a cache line, so that no two arrays share one
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
+LENGTH = struct.Struct("=q")  # what goes before a function
 SPIN_SECONDS = (
     2e-3  # how long a worker looks for work before it sleeps: waking up takes longer than most work
 )
@@ -139,6 +140,8 @@ class _Shipper(pickle.Pickler):
             if value.nbytes > LARGEST_COPY:
                 raise CannotShip(f"array of shape {value.shape} in private memory")
             return _read_only, (value.shape, value.dtype.str, value.tobytes())
+        if "__main__" in (kind.__module__, getattr(value, "__module__", None)):
+            raise CannotShip("a worker process has a __main__ of its own")
         if kind is types.FunctionType and "<locals>" in value.__qualname__:
             code = value.__code__
             bytes_of_code = None
@@ -180,7 +183,8 @@ class Pool:
     def __init__(self, arena, count):
         self.arena, self.lock = arena, threading.Lock()
         self.known = {}  # id → code that every worker has been sent; kept, so that no other gets its id
-        self.members = [_Member(arena) for _ in range(count)]
+        self.tickets = Tickets.create()
+        self.members = [_Member(arena, self.tickets) for _ in range(count)]
         atexit.register(self.close)
 
     def __len__(self):
@@ -191,7 +195,8 @@ class Pool:
 
         False, and nothing done, where `body` can't be shipped or the workers are not ready or busy.
         """
-        if not all(member.ready() for member in self.members) or not self.lock.acquire(blocking=False):
+        ready = count <= Tickets.MOST and all(member.ready() for member in self.members)
+        if not ready or not self.lock.acquire(blocking=False):
             return False
         try:
             buffer = io.BytesIO()
@@ -200,16 +205,18 @@ class Pool:
                 shipper.dump(body)
             except (CannotShip, pickle.PicklingError, TypeError, AttributeError):
                 return False
-            shares = min(len(self.members) + 1, processes, count)
-            busy = self.members[: shares - 1]
-            for number, member in enumerate(busy, start=1):
-                member.send(number, shares, count, buffer.getbuffer())
+            busy = self.members[: min(processes, count) - 1]
+            self.tickets.put(count)
+            for member in busy:
+                member.send(buffer.getbuffer())
             if len(busy) == len(self.members):
                 self.known.update(shipper.new)
             try:
-                for index in share_of(0, shares, count):
+                for index in self.tickets:
                     body(index)
             finally:
+                for _ in self.tickets:  # left by an exception
+                    pass
                 failures = [member.wait() for member in busy]
             for failure in filter(None, failures):
                 raise failure
@@ -222,19 +229,21 @@ class Pool:
         atexit.unregister(self.close)
         for member in self.members:
             member.close()
+        self.tickets.close()
 
 
 class _Member:
     """One worker process and the two pipes to it."""
 
-    def __init__(self, arena):
+    def __init__(self, arena, tickets):
         task_out, self.tasks = os.pipe()
         self.results, result_in = os.pipe()
         os.set_blocking(self.results, False)
-        command = f"from tinyface import workers; workers.serve({arena.file}, {arena.size}, {task_out}, {result_in})"
+        pipes = task_out, result_in, tickets.out
+        numbers = ", ".join(map(str, (arena.file, arena.size, *pipes)))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", command],
-            pass_fds=(arena.file, task_out, result_in),
+            [sys.executable, "-c", f"from tinyface import workers; workers.serve({numbers})"],
+            pass_fds=(arena.file, *pipes),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the main process
@@ -250,9 +259,8 @@ class _Member:
                 self.started = os.read(self.results, 1) == b"+"
         return self.started
 
-    def send(self, number, shares, count, function):
-        message = struct.pack("=qqqq", number, shares, count, len(function)) + function
-        view = memoryview(message)
+    def send(self, function):
+        view = memoryview(LENGTH.pack(len(function)) + function)
         try:
             while view:
                 view = view[os.write(self.tasks, view) :]
@@ -283,42 +291,59 @@ class _Member:
         os.close(self.results)
 
 
-def share_of(number, shares, count):
-    """The pieces of one of the processes: to and fro, so that pieces of two sizes in turn don't all fall to one."""
-    for first in range(0, count, shares):
-        index = first + (number if first // shares % 2 == 0 else shares - 1 - number)
-        if index < count:
-            yield index
+class Tickets:
+    """Numbers of pieces, to be drawn by any process: whoever is free takes the next.
+
+    A pipe serves: what one process has read from it no other gets.
+    """
+
+    SIZE, MOST = 2, 1 << 14  # bytes of a number; as many of them as fit into a pipe's buffer
+
+    def __init__(self, out, into=None):
+        self.out, self.into = out, into
+
+    @classmethod
+    def create(cls):
+        out, into = os.pipe()
+        os.set_blocking(out, False)
+        return cls(out, into)
+
+    def put(self, count):
+        """The numbers 0 … count − 1."""
+        os.write(self.into, np.arange(count, dtype=np.uint16).tobytes())
+
+    def __iter__(self):
+        with contextlib.suppress(BlockingIOError):  # none left
+            while True:
+                yield int.from_bytes(os.read(self.out, self.SIZE), sys.byteorder)
+
+    def close(self):
+        os.close(self.out)
+        os.close(self.into)
 
 
-def serve(file, size, tasks, results):
+def serve(file, size, tasks, results, tickets):
     """What a worker process does until the main process closes the pipe or dies."""
     global _arena
     from . import backend, ops  # noqa: F401 - the modules whose functions will come
 
     _arena = Arena(file, size)
+    tickets = Tickets(tickets)
     backend.be_a_worker()
     os.set_blocking(tasks, False)
     os.write(results, b"+")
-    head = struct.Struct("=qqqq")
-    while True:
-        message = _read(tasks, head.size)
-        if message is None:
-            return
-        number, shares, count, length = head.unpack(message)
-        message = _read(tasks, length)
+    while (length := _read(tasks, LENGTH.size)) is not None:
         answer = b"."
         try:
-            body = pickle.loads(message)
-            for index in share_of(number, shares, count):
+            body = pickle.loads(_read(tasks, *LENGTH.unpack(length)))
+            for index in tickets:
                 body(index)
         except BaseException as error:
             try:
                 answer = pickle.dumps(error)
             except Exception:
                 answer = pickle.dumps(RuntimeError(f"in a worker process: {error!r}"))
-        del message
-        body = None
+        body = None  # lets go of the arrays
         os.write(results, answer)
 
 
