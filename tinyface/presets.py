@@ -10,6 +10,7 @@ class Training:
     """How long and how fast to train one kind of network."""
 
     steps: int
+    batch_size: int
     lr: float
     schedule: str = "constant"
     warmup: int = 0
@@ -24,7 +25,6 @@ class Preset:
 
     width: int
     size: tuple
-    batch_size: int
     weight_decay: float
     segmentation: Training
     attributes: Training
@@ -35,43 +35,48 @@ PRESETS = {
     "tiny": Preset(
         width=4,
         size=(55, 45),
-        batch_size=8,
         weight_decay=5e-4,
-        segmentation=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
-        attributes=Training(steps=20, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        segmentation=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        attributes=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
     ),
-    # `make demo`: toy faces in a few minutes.
+    # `make demo`: toy faces in a few minutes. The rates were searched for, see docs/results.md.
     "demo": Preset(
         width=8,
         size=(82, 67),
-        batch_size=16,
-        weight_decay=5e-4,
+        weight_decay=1e-5,
         segmentation=Training(
-            steps=600, lr=0.02, schedule="cosine", warmup=10, val_every=300, save_every=100
+            steps=5000, batch_size=4, lr=0.05, schedule="cosine", warmup=400, val_every=2500, save_every=500
         ),
         attributes=Training(
-            steps=600, lr=0.02, schedule="cosine", warmup=10, val_every=300, save_every=100, init="parser"
+            steps=1000,
+            batch_size=16,
+            lr=0.02,
+            schedule="cosine",
+            warmup=100,
+            val_every=500,
+            save_every=500,
+            init="parser",
         ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(
         width=16,
         size=(109, 89),
-        batch_size=32,
         weight_decay=5e-4,
         segmentation=Training(
-            steps=1200, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
+            steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
         ),
-        attributes=Training(steps=600, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100),
+        attributes=Training(
+            steps=600, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100
+        ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
         width=64,
         size=(218, 178),
-        batch_size=32,
         weight_decay=5e-4,
-        segmentation=Training(steps=75_000, lr=0.001),
-        attributes=Training(steps=40_000, lr=0.001),
+        segmentation=Training(steps=75_000, batch_size=32, lr=0.001),
+        attributes=Training(steps=40_000, batch_size=32, lr=0.001),
     ),
 }
 

@@ -78,7 +78,6 @@ class Options:
         defaults = {
             **training,
             "preset": name,
-            "batch_size": preset.batch_size,
             "weight_decay": preset.weight_decay,
             "optimizer": "adagrad",
             "seed": 0,
