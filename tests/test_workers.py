@@ -56,6 +56,7 @@ def test_free_neighbours_merge():
     order = [1, 3, 2, 0, 4]
     for number in order:
         arrays[number] = None
+        own.merge()
     assert own.free == {0: own.size} and own.ends == {own.size: 0}
 
 

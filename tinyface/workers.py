@@ -56,8 +56,9 @@ class Arena:
         with contextlib.suppress(AttributeError, OSError):
             self.map.madvise(mmap.MADV_HUGEPAGE)
         self.address = np.frombuffer(self.map, np.uint8).__array_interface__["data"][0]
-        self.free = {0: size}  # start → length; neighbours are always merged
+        self.free = {0: size}  # start → length; no two of them are neighbours
         self.ends = {size: 0}  # end → start of the same free parts
+        self.just_freed = {}  # length → starts: a training step asks for the same lengths again and again
         self.lock = threading.RLock()  # a collected array gives its part back at any moment
 
     @classmethod
@@ -88,24 +89,43 @@ class Arena:
 
     def _take(self, length):
         with self.lock:
-            fitting = [(have, start) for start, have in self.free.items() if have >= length]
-            if not fitting:
-                return None
-            have, start = min(fitting)
-            self._remove(start)
-            if have > length:
-                self._add(start + length, have - length)
+            same = self.just_freed.get(length)
+            if same:
+                return same.pop()
+            start = self._smallest_fitting(length, but=max(self.free.values(), default=0))
+            if start is None:  # before the untouched rest, the largest part, is broken into
+                self.merge()
+                start = self._smallest_fitting(length)
+            if start is not None:
+                have = self._remove(start)
+                if have > length:
+                    self._add(start + length, have - length)
             return start
+
+    def _smallest_fitting(self, length, but=None):
+        fitting = [(have, start) for start, have in self.free.items() if have >= length and have != but]
+        return min(fitting)[1] if fitting else None
 
     def _give_back(self, start, length):
         with self.lock:
-            if start + length in self.free:
-                length += self._remove(start + length)
-            if start in self.ends:
-                before = self.ends[start]
-                length += self._remove(before)
-                start = before
-            self._add(start, length)
+            self.just_freed.setdefault(length, []).append(start)
+
+    def merge(self):
+        """Join neighbours among the parts that were freed."""
+        with self.lock:
+            freed, self.just_freed = self.just_freed, {}  # more may come at any moment
+            for length, starts in freed.items():
+                for start in starts:
+                    self._merge(start, length)
+
+    def _merge(self, start, length):
+        if start + length in self.free:
+            length += self._remove(start + length)
+        if start in self.ends:
+            before = self.ends[start]
+            length += self._remove(before)
+            start = before
+        self._add(start, length)
 
     def _add(self, start, length):
         self.free[start], self.ends[start + length] = length, start

@@ -200,7 +200,9 @@ class Rows:
 
     def spread(self, per_channel):
         """(C,) → one number for each column."""
-        return np.tile(per_channel, self.pixels)
+        spread = np.empty((self.pixels, self.channels), per_channel.dtype)
+        spread[...] = per_channel
+        return spread.reshape(-1)
 
     def sum(self, rows):
         """Σ for each channel: in this type down the rows, then in float64; (C,)."""

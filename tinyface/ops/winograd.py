@@ -20,9 +20,9 @@ pixels of a row as one with N·C columns: both halves of each transform are matr
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from .. import backend
+from .im2col import view
 
 TILE, KERNEL = 4, 3
 PATCH = TILE + KERNEL - 1
@@ -236,15 +236,9 @@ class Patches:
         self.patch = backend.scratch("winograd.patch", (self.shape[0], row), dtype)
         half = backend.scratch("winograd.half", (t, PATCH, row), dtype)
         v = backend.scratch("winograd.v", (PATCH, PATCH, t, j, bundle), dtype)
-        size = v.itemsize
-        overlapping_rows = as_strided(
-            self.patch, (t, PATCH, row), (TILE * row * size, row * size, size), writeable=False
-        )
-        overlapping_columns = as_strided(
-            half,
-            (PATCH, t, j, PATCH, bundle),
-            (row * size, PATCH * row * size, TILE * bundle * size, bundle * size, size),
-            writeable=False,
+        overlapping_rows = view(self.patch, 0, (t, PATCH, row), (TILE * row, row, 1))
+        overlapping_columns = view(
+            half, 0, (PATCH, t, j, PATCH, bundle), (row, PATCH * row, TILE * bundle, bundle, 1)
         )
         self.along_rows = overlapping_rows, half
         self.along_columns = overlapping_columns, v.transpose(0, 2, 3, 1, 4)
