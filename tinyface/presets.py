@@ -45,15 +45,15 @@ PRESETS = {
         size=(82, 67),
         weight_decay=1e-5,
         segmentation=Training(
-            steps=5000, batch_size=4, lr=0.05, schedule="cosine", warmup=400, val_every=2500, save_every=500
+            steps=6000, batch_size=4, lr=0.05, schedule="cosine", warmup=400, val_every=2000, save_every=500
         ),
         attributes=Training(
-            steps=1000,
+            steps=700,
             batch_size=16,
             lr=0.02,
             schedule="cosine",
             warmup=100,
-            val_every=500,
+            val_every=350,
             save_every=500,
             init="parser",
         ),
