@@ -1,6 +1,6 @@
 """Train a PyTorch twin on the same batches from the same first weights as a tinyface run, and compare the two.
 
-    python benchmarks/train_twin.py RUN_FOLDER --data PATH [--threads 2] [--out twin.json]
+    python benchmarks/train_twin.py RUN_FOLDER --data PATH [--threads 2] [--out twin.json] [--average-with other.npy]
 
 RUN_FOLDER is what train-seg made, or a network's folder (avg, ssp, ssg) inside what train-attr made. All
 options come from its last.h5. Prints the measures of both on the validation split.
@@ -28,7 +28,12 @@ def main():
     arguments.add_argument("run", type=Path)
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--out", type=Path)
+    arguments.add_argument(
+        "--out", type=Path, help="the measures as JSON; probabilities go beside them as .npy"
+    )
+    arguments.add_argument(
+        "--average-with", type=Path, metavar="TWIN.npy", help="also measure the average with another twin"
+    )
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
 
@@ -96,11 +101,17 @@ def main():
     else:
         frozen = checkpoint.load_network(given.run.parent / runs.PARSER) if parser else None
         ours = tasks.AttributeTask(saved.network, frozen)
-        theirs = ours.summarise(attribute_metrics(np.concatenate(probabilities), np.concatenate(targets)))
+        probabilities, targets = np.concatenate(probabilities), np.concatenate(targets)
+        theirs = ours.summarise(attribute_metrics(probabilities, targets))
         if given.out:
-            np.save(given.out.with_suffix(".npy"), np.concatenate(probabilities))
+            np.save(given.out.with_suffix(".npy"), probabilities)
+        if given.average_with:
+            average = (probabilities + np.load(given.average_with)) / 2
+            averaged = ours.summarise(attribute_metrics(average, targets))
     mine = ours.summarise(tasks.validation(ours, val, 64, size))
     result = {"run": str(given.run), "tinyface": mine, "twin": theirs, "twin_seconds": round(seconds)}
+    if given.average_with:
+        result["average_of_twins"] = averaged
     print(json.dumps(result, indent=1))
     if given.out:
         given.out.write_text(json.dumps(result, indent=1))

@@ -148,7 +148,7 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
     posing = chance()
     uniform = posing.uniform
     pose = parts.Pose(
-        scale=1.02 * unit * uniform(0.92, 1.08),
+        scale=1.12 * unit * uniform(0.92, 1.08),
         angle=np.deg2rad(uniform(-8, 8)),
         yaw=np.deg2rad(uniform(-10, 10)),
         centre=(width / 2 + unit * uniform(-6, 6), 0.435 * height + unit * uniform(-6, 6)),
