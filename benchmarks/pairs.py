@@ -62,11 +62,16 @@ class Data:
 
     def __init__(self, batch, size):
         rng = np.random.default_rng(0)
-        self.images = rng.uniform(-1, 1, (batch, 3, *size)).astype(np.float32)
+        self.images = as_ours(rng.uniform(-1, 1, (batch, 3, *size)).astype(np.float32))
         self.attributes = rng.integers(0, 2, (batch, ATTRIBUTES)).astype(np.float32)
         self.labels = rng.integers(0, REGIONS, (batch, *size)).astype(np.uint8)
         scales = ([math.ceil(length / factor) for length in size] for factor in (8, 4, 2))
-        self.heads = [rng.standard_normal((batch, REGIONS, *scale), np.float32) for scale in scales]
+        self.heads = [as_ours(rng.standard_normal((batch, REGIONS, *scale), np.float32)) for scale in scales]
+
+
+def as_ours(maps):
+    """The same array in the memory order that the loader and the parser hand on."""
+    return backend.as_nchw(backend.as_hwnc(maps))
 
 
 class Ours:

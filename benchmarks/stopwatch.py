@@ -26,6 +26,7 @@ PAUSE_SECONDS = 0.002  # between two sides: OpenMP's threads go on spinning for 
 def use_threads(count):
     """Both sides compute on `count` threads from now on."""
     backend.set_threads(count)
+    backend.start_workers(wait=True)  # as the training commands do
     torch.set_num_threads(count)
 
 

@@ -91,6 +91,7 @@ def bits(name, given):
     hashes = {}
     for threads in BITS_THREADS:
         backend.set_threads(threads)
+        backend.start_workers(wait=True)
         ours = Ours(network, scale.width, Data(scale.batch(network), scale.size))
         ours.prepare("train")
         for _ in range(BITS_STEPS):
@@ -158,7 +159,7 @@ def profile(name, given):
     size = 256 if given.quick else 2048
     for threads in given.threads:
         gflops, gbytes = reach(threads, size)
-        backend.set_threads(threads)
+        use_threads(threads)
         total, spent = op_profile.profile_step(ours, kind, given.rounds)
         rows = [
             {"op": op, "pass": which, "calls": s.calls, "ms": 1000 * s.seconds, "share": s.seconds / total}

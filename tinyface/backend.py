@@ -163,12 +163,12 @@ def _get_pool():
         return _pool
 
 
-def start_workers():
+def start_workers(wait=False):
     """Let processes do what threads did: faster, as they don't wait for each other's interpreter lock.
 
     One process for each thread but the first. For long work, as the training commands do; results are the same.
-    They need a moment to start, meanwhile threads go on, and they end with this process. Does nothing where the
-    system can't (other than Linux), or where there are enough of them already.
+    They need a moment to start, meanwhile threads go on, unless told to `wait`; they end with this process. Does
+    nothing where the system can't (other than Linux), or where there are enough of them already.
     """
     global _processes
     with _pool_lock:
@@ -179,6 +179,16 @@ def start_workers():
             if _processes is not None:
                 _processes.close()
             _processes = Pool(_shared_memory(), _threads - 1)
+        if wait and _processes is not None:
+            _processes.wait()
+
+
+def memory_in_use():
+    """Bytes that this process and its workers hold, shared memory counted once. Linux only."""
+    from .workers import memory_of
+
+    workers = [member.process.pid for member in _processes.members] if _processes else []
+    return memory_of([os.getpid(), *workers], _arena or None)
 
 
 def stop_workers():

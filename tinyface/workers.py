@@ -34,6 +34,8 @@ from .errors import TinyfaceError
 
 ALIGN = 64  # bytes: a cache line, so that no two arrays share one
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
+# With the modules whose functions will come.
+PROGRAM = "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
 LENGTH = struct.Struct("=q")  # what goes before a function
 SPIN_SECONDS = (
     2e-3  # how long a worker looks for work before it sleeps: waking up takes longer than most work
@@ -244,6 +246,14 @@ class Pool:
         finally:
             self.lock.release()
 
+    def wait(self):
+        """Until all of them are ready. Raises TinyfaceError where they can't be."""
+        until = time.monotonic() + 60
+        while not all(member.ready() for member in self.members):
+            if time.monotonic() > until or any(m.process.poll() is not None for m in self.members):
+                raise TinyfaceError("the worker processes did not start; use TINYFACE_THREADS=1")
+            time.sleep(0.005)
+
     def close(self):
         """End the workers."""
         atexit.unregister(self.close)
@@ -262,7 +272,7 @@ class _Member:
         pipes = task_out, result_in, tickets.out
         numbers = ", ".join(map(str, (arena.file, arena.size, *pipes)))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"from tinyface import workers; workers.serve({numbers})"],
+            [sys.executable, "-c", f"{PROGRAM}({numbers})"],
             pass_fds=(arena.file, *pipes),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             stdin=subprocess.DEVNULL,
@@ -345,11 +355,8 @@ class Tickets:
 def serve(file, size, tasks, results, tickets):
     """What a worker process does until the main process closes the pipe or dies."""
     global _arena
-    from . import backend, ops  # noqa: F401 - the modules whose functions will come
-
     _arena = Arena(file, size)
     tickets = Tickets(tickets)
-    backend.be_a_worker()
     os.set_blocking(tasks, False)
     os.write(results, b"+")
     while (length := _read(tasks, LENGTH.size)) is not None:
@@ -365,6 +372,15 @@ def serve(file, size, tasks, results, tickets):
                 answer = pickle.dumps(RuntimeError(f"in a worker process: {error!r}"))
         body = None  # lets go of the arrays
         os.write(results, answer)
+
+
+def memory_of(processes, arena):
+    """Bytes that these processes hold by themselves, and those of the arena that were ever written to."""
+    private = 0
+    for process in processes:
+        with open(f"/proc/{process}/status", encoding="ascii", errors="replace") as file:
+            private += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon:"))
+    return private + (os.fstat(arena.file).st_blocks * 512 if arena else 0)
 
 
 def _read(pipe, length):

@@ -221,7 +221,11 @@ def test_require_same_size_names_both_files_and_sizes(tmp_path):
 def test_to_network_input(pixels):
     images = np.stack([pixels, 255 - pixels])
     got = to_network_input(images)
-    assert got.dtype == np.float32 and got.shape == (2, 3, 12, 8) and got.flags["C_CONTIGUOUS"]
+    assert (
+        got.dtype == np.float32
+        and got.shape == (2, 3, 12, 8)
+        and got.transpose(2, 3, 0, 1).flags["C_CONTIGUOUS"]
+    )
     np.testing.assert_allclose(got, images.transpose(0, 3, 1, 2) / 127.5 - 1, atol=1e-6)
     extremes = to_network_input(np.array([0, 255, 0], dtype=np.uint8).reshape(1, 1, 1, 3))
     assert extremes.ravel().tolist() == [-1, 1, -1]

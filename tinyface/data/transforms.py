@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .. import backend
 from ..errors import TinyfaceError
 
 Size = tuple[int, int]  # (height, width) everywhere in tinyface; only Pillow says (width, height)
@@ -127,10 +128,11 @@ def to_network_input(images: np.ndarray) -> np.ndarray:
     The only such function: training, `evaluate` and `predict` all call it, so they can't disagree.
     """
     n, h, w, channels = images.shape
-    scaled = np.empty((n, channels, h, w), dtype=np.float32)
-    np.divide(images.transpose(0, 3, 1, 2), np.float32(127.5), out=scaled)
+    scaled = backend.empty((h, w, n, channels), np.float32)  # in memory as convolutions want it
+    scaled[...] = images.transpose(1, 2, 0, 3)
+    scaled /= np.float32(127.5)
     scaled -= 1
-    return scaled
+    return backend.as_nchw(scaled)
 
 
 def horizontal_flip(

@@ -34,8 +34,8 @@ class Conv2d(Function):
     def forward(self, x, w, b=None):
         backend.need_cpu(self.op, x)
         check_shapes(self.op, x, w, b, channels_axis=1)
-        self.x, self.w = x, w
-        return convolve(x, w, b, self.stride, self.padding)
+        self.x, self.w = backend.as_nchw(backend.as_hwnc(x)), w  # so that it is turned around once at most
+        return convolve(self.x, w, b, self.stride, self.padding)
 
     def backward(self, g):
         dx = dw = None

@@ -29,7 +29,7 @@ class ConvTranspose2d(Function):
     def forward(self, x, w, b=None):
         backend.need_cpu(self.op, x)
         check_shapes(self.op, x, w, b, channels_axis=0)
-        self.x, self.w = x, w
+        self.x, self.w = x, w = backend.as_nchw(backend.as_hwnc(x)), w
         (n, _, h, width), (_, o, kh, kw) = x.shape, w.shape
         s, p, extra = self.stride, self.padding, self.output_padding
         out_h, out_w = (h - 1) * s - 2 * p + kh + extra, (width - 1) * s - 2 * p + kw + extra
