@@ -84,7 +84,7 @@ class Ours:
         self.network = (
             SegmentationNet(width, size) if name == "segmentation" else AttributeNet(width, name, size)
         )
-        decay = PRESETS["paper"].weight_decay
+        decay = PRESETS["paper"].attributes.weight_decay
         self.optimizer = optim.AdaGrad(self.network.parameters(), LEARNING_RATE, decay)
 
     def outputs(self):
@@ -143,7 +143,7 @@ class Theirs:
         self.optimizer = torch.optim.Adagrad(
             self.twin.parameters(),
             LEARNING_RATE,
-            weight_decay=PRESETS["paper"].weight_decay,
+            weight_decay=PRESETS["paper"].attributes.weight_decay,
             fused=True,  # PyTorch's fastest
         )
 

@@ -12,6 +12,7 @@ class Training:
     steps: int
     batch_size: int
     lr: float
+    weight_decay: float = 5e-4
     schedule: str = "constant"
     warmup: int = 0
     init: str = "random"  # "parser": an attribute network begins with the trained parser's encoder
@@ -25,7 +26,6 @@ class Preset:
 
     width: int
     size: tuple
-    weight_decay: float
     segmentation: Training
     attributes: Training
 
@@ -35,7 +35,6 @@ PRESETS = {
     "tiny": Preset(
         width=4,
         size=(55, 45),
-        weight_decay=5e-4,
         segmentation=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
         attributes=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
     ),
@@ -43,16 +42,23 @@ PRESETS = {
     "demo": Preset(
         width=8,
         size=(82, 67),
-        weight_decay=1e-5,
         segmentation=Training(
-            steps=6000, batch_size=4, lr=0.05, schedule="cosine", warmup=400, val_every=2000, save_every=500
+            steps=3200,
+            batch_size=4,
+            lr=0.05,
+            weight_decay=1e-5,
+            schedule="cosine",
+            warmup=300,
+            val_every=1600,
+            save_every=500,
         ),
         attributes=Training(
-            steps=700,
+            steps=350,
             batch_size=16,
             lr=0.02,
+            weight_decay=1e-5,
             schedule="cosine",
-            warmup=100,
+            warmup=60,
             val_every=350,
             save_every=500,
             init="parser",
@@ -62,19 +68,17 @@ PRESETS = {
     "small": Preset(
         width=16,
         size=(109, 89),
-        weight_decay=5e-4,
         segmentation=Training(
             steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
         ),
         attributes=Training(
-            steps=600, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=200, save_every=100
+            steps=600, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=200
         ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
         width=64,
         size=(218, 178),
-        weight_decay=5e-4,
         segmentation=Training(steps=75_000, batch_size=32, lr=0.001),
         attributes=Training(steps=40_000, batch_size=32, lr=0.001),
     ),

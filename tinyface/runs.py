@@ -78,7 +78,6 @@ class Options:
         defaults = {
             **training,
             "preset": name,
-            "weight_decay": preset.weight_decay,
             "optimizer": "adagrad",
             "seed": 0,
             "data": None,
