@@ -74,8 +74,9 @@ def test_what_is_not_given_comes_from_the_preset(name, kind):
     training = getattr(preset, kind)
     options = settle(kind, preset=name, steps=None, lr=None)
     assert options.preset == name
-    assert options.weight_decay == preset.segmentation.weight_decay
-    for field in ("steps", "batch_size", "lr", "schedule", "warmup", "init", "val_every", "save_every"):
+    for field in (
+        "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "val_every", "save_every"
+    ):  # fmt: skip
         assert getattr(options, field) == getattr(training, field)
     assert (options.optimizer, options.seed, options.data, options.device) == ("adagrad", 0, None, "cpu")
 
