@@ -362,10 +362,11 @@ def test_each_network_and_their_average_are_reported(faces, both):
                 assert balanced == pytest.approx((hits / positives + passes / negatives) / 2)
             else:
                 assert balanced is None
-            if positives:  # the scores have no ties
-                ranked = truth[np.argsort(-probabilities[:, a]), a]
-                precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-                assert ap == pytest.approx(precision[ranked].mean())
+            if positives:  # for each positive: how many of those ranked as high or higher are positive
+                scores = probabilities[:, a]
+                as_high = scores >= scores[truth[:, a], None]
+                precision = (as_high & truth[:, a]).sum(axis=1) / as_high.sum(axis=1)
+                assert ap == pytest.approx(precision.mean())
             else:
                 assert ap is None
         for measure in ("error", "average_precision", "balanced_accuracy"):
