@@ -179,11 +179,29 @@ def test_a_worker_that_died_is_an_error_in_one_line():
     pool.members[0].process.wait()
     with pytest.raises(Exception, match=r"worker process has ended.*--resume"):
         pool.run(_nothing, 2, 3)
+    assert list(pool.tickets) == []
     pool.close()
 
 
 def _nothing(index):
     pass
+
+
+def test_after_an_interruption_nothing_stale_is_taken_for_an_answer(monkeypatch):
+    """Ctrl-C while the workers are heard: they are killed, no ticket is left, and threads take over."""
+    pool = workers.Pool(arena, 2)
+    wait_for(pool)
+    processes = [member.process for member in pool.members]
+
+    def interrupted(member):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers._Member, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(_nothing, 5, 3)
+    assert all(process.poll() is not None for process in processes)
+    assert list(pool.tickets) == [] and not pool.run(_nothing, 5, 3)
+    pool.close()
 
 
 def test_exceptions_can_be_sent():

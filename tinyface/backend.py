@@ -308,19 +308,16 @@ def empty_in_order_of(x):
     return y.transpose(np.argsort(axes)) if axes else y
 
 
-def contiguous(x, dtype=None):
+def contiguous(x):
     """x itself where it is C-contiguous, else a copy, on the CPU from `empty`."""
     if not isinstance(x, np.ndarray):
-        return get_array_module(x).ascontiguousarray(x, dtype)
-    dtype = x.dtype if dtype is None else np.dtype(dtype)
-    if x.flags.c_contiguous and x.dtype == dtype:
-        return x
-    return share(x, dtype)
+        return get_array_module(x).ascontiguousarray(x)
+    return x if x.flags.c_contiguous else share(x)
 
 
-def share(x, dtype=None):
+def share(x):
     """A C-contiguous copy of x in memory from `empty`."""
-    y = empty(x.shape, x.dtype if dtype is None else dtype)
+    y = empty_like(x)
     np.copyto(y, x)
     return y
 

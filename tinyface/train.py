@@ -179,9 +179,8 @@ class Saver:
         remove_drafts(self.path.parent)
 
     def on_step(self, trainer, loss):
-        caught = (
-            self.caught
-        )  # looked at once: a signal from here on must find this step or the next one saved
+        # Looked at once: a signal from here on must find this step or the next one saved.
+        caught = self.caught
         if caught or trainer.step % self.every == 0 or trainer.step == trainer.steps:
             self.save(trainer)
         if caught:

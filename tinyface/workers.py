@@ -37,9 +37,8 @@ LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
 # With the modules whose functions will come.
 PROGRAM = "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
 LENGTH = struct.Struct("=q")  # what goes before a function
-SPIN_SECONDS = (
-    2e-3  # how long a worker looks for work before it sleeps: waking up takes longer than most work
-)
+# How long a worker looks for work before it sleeps: waking up takes longer than most work.
+SPIN_SECONDS = 2e-3
 
 
 class CannotShip(Exception):
@@ -217,7 +216,7 @@ class Pool:
 
         False, and nothing done, where `body` can't be shipped or the workers are not ready or busy.
         """
-        ready = count <= Tickets.MOST and all(member.ready() for member in self.members)
+        ready = self.members and count <= Tickets.MOST and all(member.ready() for member in self.members)
         if not ready or not self.lock.acquire(blocking=False):
             return False
         try:
@@ -228,23 +227,41 @@ class Pool:
             except (CannotShip, pickle.PicklingError, TypeError, AttributeError):
                 return False
             busy = self.members[: min(processes, count) - 1]
-            self.tickets.put(count)
-            for member in busy:
-                member.send(buffer.getbuffer())
-            if len(busy) == len(self.members):
-                self.known.update(shipper.new)
+            in_step = False
             try:
-                for index in self.tickets:
-                    body(index)
+                self.tickets.put(count)
+                for member in busy:
+                    member.send(buffer.getbuffer())
+                if len(busy) == len(self.members):
+                    self.known.update(shipper.new)
+                try:
+                    for index in self.tickets:
+                        body(index)
+                finally:
+                    for _ in self.tickets:  # left by an exception
+                        pass
+                    failures = [member.wait() for member in busy]
+                    in_step = True
             finally:
-                for _ in self.tickets:  # left by an exception
-                    pass
-                failures = [member.wait() for member in busy]
+                if not in_step:
+                    self._abandon()
             for failure in filter(None, failures):
                 raise failure
             return True
         finally:
             self.lock.release()
+
+    def _abandon(self):
+        """Kill the workers: one is gone, or Ctrl-C came while they were being told or heard.
+
+        What is left in the pipes belongs to that work, and must not be taken for an answer to the next.
+        """
+        members, self.members = self.members, []
+        for member in members:
+            member.process.kill()
+            member.close()
+        for _ in self.tickets:
+            pass
 
     def wait(self):
         """Until all of them are ready. Raises TinyfaceError where they can't be."""

@@ -212,12 +212,13 @@ class Rows:
     def mean_and_variance(self):
         """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""
         shift = self.of[0].reshape(-1, self.channels).mean(axis=0)
+        spread = self.spread(shift)
         sums = backend.empty((len(self.pieces), 2, self.channels))
 
         def piece(index):
             some = self.of[self.pieces[index]]
             shifted = backend.scratch("batch_norm", some.shape, some.dtype)
-            np.subtract(some, self.spread(shift), out=shifted)
+            np.subtract(some, spread, out=shifted)
             sums[index, 0] = self.sum(shifted)
             sums[index, 1] = self.sum(np.square(shifted, out=shifted))
 

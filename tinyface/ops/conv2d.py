@@ -140,7 +140,7 @@ def input_gradient(g, w, x_shape, stride, padding):
     lying = backend.as_hwnc(g)
     n, c, h, width = x_shape
     turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    if choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding) == "winograd" and padding < 3:
+    if choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding) == "winograd":
         return backend.as_nchw(winograd.convolve(lying, turned, 2 - padding))
     return backend.as_nchw(im2col.input_gradient(lying, w, (h, width, n, c), stride, padding))
 

@@ -61,7 +61,7 @@ MATRICES = matrices()
 
 def fits(kernel, stride, padding):
     """Whether this file can do a convolution of that kind."""
-    return kernel == (KERNEL, KERNEL) and stride == 1 and padding < KERNEL
+    return kernel == (KERNEL, KERNEL) and stride == 1 and 0 <= padding < KERNEL
 
 
 # ---------------------------------------------------------------- the two products, on arrays
