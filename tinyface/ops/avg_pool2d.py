@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import backend
 from ..core import Function
-from .max_pool2d import as_rows, check_window, combine, every, for_rows, framed, pooled_size, spread
+from .im2col import frame
+from .max_pool2d import as_rows, check_window, combine, every, for_rows, pooled_size, spread
 
 
 class AvgPool2d(Function):
@@ -27,7 +28,7 @@ class AvgPool2d(Function):
         n, c, h, w = self.shape = x.shape
         cells = self._cells(h, out_h)[:, None, None] * self._cells(w, out_w)[:, None]
         self.share = shares = (1 / cells).astype(x.dtype)
-        x = framed(as_rows(x), p, 0)
+        x = frame(as_rows(x), p)
         y = backend.empty((out_h, out_w, n * c), x.dtype)
 
         def piece(rows):

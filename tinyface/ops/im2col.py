@@ -167,18 +167,18 @@ def cut(out_h, pixels, row_bytes):
     return backend.slices(out_h, max(rows, 1))
 
 
-def frame(x, padding):
-    """x (H, W, N, C) with `padding` rows and columns of zeros around it; x itself for 0."""
+def frame(x, padding, value=0):
+    """x (H, W, …) with `padding` rows and columns of `value` around it; x itself for no padding."""
     if not padding:
         return x
-    h, w, n, c = x.shape
-    framed = backend.empty((h + 2 * padding, w + 2 * padding, n, c), x.dtype)
-    framed[:padding] = framed[padding + h :] = 0
+    h, w, *rest = x.shape
+    framed = backend.empty((h + 2 * padding, w + 2 * padding, *rest), x.dtype)
+    framed[:padding] = framed[padding + h :] = value
     rows = backend.slices(h, max((1 << 20) // max(x[0].nbytes, 1), 1))
 
     def piece(index):
         inside = framed[padding + rows[index].start : padding + rows[index].stop]
-        inside[:, :padding] = inside[:, padding + w :] = 0
+        inside[:, :padding] = inside[:, padding + w :] = value
         inside[:, padding : padding + w] = x[rows[index]]
 
     backend.parallel_for(piece, len(rows))

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import backend
 from ..core import Function
+from .im2col import frame
 
 PIECE_BYTES = 3 << 18  # of the larger map; with what goes with it, it stays in a core's cache
 BUFFER = 128  # elements; see for_rows
@@ -37,7 +38,7 @@ class MaxPool2d(Function):
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
         n, c = x.shape[:2]
         self.shape = x.shape
-        x = framed(as_rows(x), p, -np.inf)
+        x = frame(as_rows(x), p, -np.inf)
         y = backend.empty((out_h, out_w, n * c), x.dtype)
         self.winner = winner = backend.empty(y.shape, np.uint8) if self.needs_grad[0] else None
 
@@ -123,13 +124,6 @@ def as_rows(x):
     """x (N, C, H, W) as an array (H, W, N·C): a view where it lies so in memory, else a copy."""
     n, c, h, w = x.shape
     return backend.as_hwnc(x).reshape(h, w, n * c)
-
-
-def framed(x, padding, value):
-    """x (H, W, K) in a frame of `value`; x itself where there is no padding."""
-    if not padding:
-        return x
-    return np.pad(x, ((padding, padding), (padding, padding), (0, 0)), constant_values=value)
 
 
 def every(x, out, kernel, stride):
