@@ -29,6 +29,7 @@ PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
+SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: thrice as fast for thin matrices
 SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
 FEW_SUMS = 1 << 17  # from so many kernels on, partial sums of their gradient cost more than they are worth
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
@@ -76,8 +77,8 @@ def convolve(x, w, padding):
 
     if not grid.few_tiles:
         u = backend.empty((PATCH**2, grid.channels, len(w)), x.dtype)
-        outputs = backend.slices(len(w), SLICE)
-        backend.parallel_for(lambda i: transform_weights(w[outputs[i]], u[..., outputs[i]]), len(outputs))
+        inputs = backend.slices(grid.channels, SLICE)
+        backend.parallel_for(lambda i: transform_weights(w[:, inputs[i]], u[:, inputs[i]]), len(inputs))
 
         def piece(index):
             top, left, t, j = grid.pieces[index]
@@ -168,18 +169,25 @@ def transform_weights(w, u):
     o, c = w.shape[:2]
     kernels = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), u.dtype)
     np.copyto(kernels, w.transpose(2, 3, 1, 0))
-    whole = u.flags.c_contiguous
-    flat = u.reshape(PATCH**2, -1) if whole else backend.scratch("winograd.u", (PATCH**2, c * o), u.dtype)
-    np.matmul(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), out=flat)
-    if not whole:
-        u[...] = flat.reshape(u.shape)
+    for source, out in thin(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), u.reshape(PATCH**2, -1)):
+        np.matmul(MATRICES[u.dtype][3], source, out=out)
 
 
 def transform_weights_back(du):
     """Gᵀ dU G: (36, C, O) → (O, C, 3, 3)."""
     c, o = du.shape[1:]
-    dw = np.matmul(MATRICES[du.dtype][3].T, du.reshape(PATCH**2, -1))
-    return dw.reshape(KERNEL, KERNEL, c, o).transpose(3, 2, 0, 1)
+    dw = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), du.dtype)
+    matrix = MATRICES[du.dtype][3].T
+    for source, out in thin(matrix, du.reshape(PATCH**2, -1), dw.reshape(KERNEL**2, -1)):
+        np.matmul(matrix, source, out=out)
+    return dw.transpose(3, 2, 0, 1)
+
+
+def thin(matrix, source, out):
+    """out = matrix @ source, for a small matrix and long rows, as products that BLAS takes for SMALL: their parts."""
+    longest = SMALL // matrix.size // 16 * 16
+    cuts = backend.slices(source.shape[-1], _even(source.shape[-1], longest))
+    return [(source[..., cut], out[..., cut]) for cut in cuts]
 
 
 def transform_all(grid, maps, make):
@@ -240,8 +248,10 @@ class Patches:
         overlapping_columns = view(
             half, 0, (PATCH, t, j, PATCH, bundle), (row, PATCH * row, TILE * bundle, bundle, 1)
         )
-        self.along_rows = overlapping_rows, half
-        self.along_columns = overlapping_columns, v.transpose(0, 2, 3, 1, 4)
+        self.products = [
+            *thin(self.bt, overlapping_rows, half),
+            *thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4)),
+        ]
         self.matrices = v.reshape(PATCH**2, t * j * grid.images, grid.channels)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
@@ -251,7 +261,7 @@ class Patches:
         x = x.reshape(grid.in_height, -1)
         bundle = x.shape[1] // grid.in_width
         _copy_framed(x, self.patch, TILE * top - grid.padding, (TILE * left - grid.padding) * bundle)
-        for source, out in (self.along_rows, self.along_columns):
+        for source, out in self.products:
             np.matmul(self.bt, source, out=out)
 
 
@@ -294,11 +304,12 @@ class Tiles:
         columns = y.shape[1]
         for tile, half in enumerate(self.half):
             rows = y[TILE * tile : TILE * (tile + 1)]
-            flat = half[:, :columns].reshape(PATCH, -1)
-            if rows.flags.c_contiguous or rows[0].flags.c_contiguous:
-                np.matmul(self.at[: len(rows)], flat, out=rows.reshape(len(rows), -1))
-            else:
-                rows[...] = np.matmul(self.at[: len(rows)], flat).reshape(rows.shape)
+            at, flat = self.at[: len(rows)], half[:, :columns].reshape(PATCH, -1)
+            lines = rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
+            for source, out in thin(at, flat, lines.reshape(len(rows), -1)):
+                np.matmul(at, source, out=out)
+            if lines is not rows:
+                rows[...] = lines
 
 
 class Gradients:
@@ -311,9 +322,11 @@ class Gradients:
         self.tile = backend.scratch("winograd.tile", (TILE * t, TILE * j * bundle), dtype)
         half = backend.scratch("winograd.half", (t, PATCH, TILE * j * bundle), dtype)
         m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
-        self.along_rows = self.tile.reshape(t, TILE, -1), half
         columns = half.reshape(t, PATCH, j, TILE, bundle).transpose(1, 0, 2, 3, 4)
-        self.along_columns = columns, m.transpose(0, 2, 3, 1, 4)
+        self.products = [
+            *thin(self.a, self.tile.reshape(t, TILE, -1), half),
+            *thin(self.a, columns, m.transpose(0, 2, 3, 1, 4)),
+        ]
         self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
 
     def transform(self, g, top, left):
@@ -321,5 +334,5 @@ class Gradients:
         g = g.reshape(self.grid.height, -1)
         bundle = g.shape[1] // self.grid.width
         _copy_framed(g, self.tile, TILE * top, TILE * left * bundle)
-        for source, out in (self.along_rows, self.along_columns):
+        for source, out in self.products:
             np.matmul(self.a, source, out=out)
