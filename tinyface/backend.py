@@ -14,6 +14,8 @@ import numpy as np
 
 from .errors import TinyfaceError
 
+CACHE_LINE = 64  # bytes
+
 # ---------------------------------------------------------------- devices
 
 
@@ -252,8 +254,15 @@ def scratch(name, shape, dtype):
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffers = _worker.__dict__.setdefault("buffers", {})
     if name not in buffers or buffers[name].nbytes < size:
-        buffers[name] = np.empty(size, np.uint8)
+        buffers[name] = aligned(size)
     return buffers[name][:size].view(dtype).reshape(shape)
+
+
+def aligned(size):
+    """`size` bytes that begin at a cache line. Vector instructions that write across lines take twice as long."""
+    buffer = np.empty(size + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
+    return buffer[start : start + size]
 
 
 class per_thread:
@@ -293,7 +302,9 @@ def empty(shape, dtype=np.float64):
     """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     arena = _shared_memory()
-    return np.empty(shape, dtype) if arena is None else arena.empty(shape, dtype)
+    if arena is not None:
+        return arena.empty(shape, dtype)
+    return aligned(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
 
 
 def empty_like(x):
