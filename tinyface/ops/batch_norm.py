@@ -7,7 +7,7 @@
               running ← (1 − momentum)·running + momentum·batch    (with the unbiased variance, as PyTorch does)
     evaluation: μ, σ² are the running statistics, constants for backward.
 
-    with g = ∂L/∂z, which is ∂L/∂y times 1 or slope:
+    with g = ∂L/∂z, which is ∂L/∂y times 1, or slope where z ≤ 0:
     ∂L/∂β = Σ g,   ∂L/∂γ = Σ g·x̂,   ∂L/∂slope = Σ ∂L/∂y·min(z, 0)
     training:   ∂L/∂x = γ/√(σ² + ε) · (g − (∂L/∂β + x̂·∂L/∂γ)/m)
     evaluation: ∂L/∂x = γ/√(σ² + ε) · g
@@ -55,14 +55,17 @@ class BatchNorm(Function):
         else:
             mean, var = self.running_mean, self.running_var
         self.rows, self.gamma, self.beta, self.slope = rows, gamma, beta, slope
-        self.mean, self.rstd = mean.astype(x.dtype), (1 / np.sqrt(var + self.eps)).astype(x.dtype)
-        y = backend.empty_like(rows.of)
-        normalise = self._normaliser()
+        self.mean, self.rstd = mean, 1 / np.sqrt(var + self.eps)
+        scale = gamma * self.rstd
+        scale, shift = rows.spread(scale), rows.spread(beta - mean * scale)  # z = x·scale + shift
         slopes = None if slope is None else rows.spread(slope)
         flat = slope is not None and bool((slope <= 1).all())
+        x, y = rows.of, backend.empty_like(rows.of)
 
         def piece(index):
-            z = normalise(rows.pieces[index], out=y[rows.pieces[index]])
+            some = rows.pieces[index]
+            z = np.multiply(x[some], scale, out=y[some])
+            z += shift
             if slopes is None:
                 return
             other = backend.scratch("batch_norm", z.shape, z.dtype)
@@ -77,77 +80,76 @@ class BatchNorm(Function):
         backend.parallel_for(piece, len(rows.pieces))
         return rows.back(y)
 
-    def _normaliser(self):
-        """A function that makes z of some rows."""
-        x = self.rows.of
-        mean, scale, beta = map(self.rows.spread, (self.mean, self.gamma * self.rstd, self.beta))
-
-        def normalise(some, out):
-            np.subtract(x[some], mean, out=out)
-            out *= scale
-            out += beta
-            return out
-
-        return normalise
-
     def _update_running(self, mean, var):
         unbiased = var * (self.m / (self.m - 1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
             running[...] = (1 - self.momentum) * running + self.momentum * new
 
     def backward(self, g):
-        rows, x = self.rows, self.rows.of
+        rows, x, slope = self.rows, self.rows.of, self.slope
         g = backend.as_hwnc(g).reshape(x.shape)
         dx = backend.empty_like(x)
-        through_prelu = None
-        if self.slope is not None:
-            through_prelu = self._prelu_backward(g, out=dx)
-            g = dx
         mean = rows.spread(self.mean)
-        sums = backend.empty((len(rows.pieces), 3, rows.channels))  # of g, g·(x − μ), ∂L/∂y·min(z, 0)
+        split = None if slope is None else self._split_by_sign()
+        rest = None if slope is None else rows.spread(slope - 1)
+        sums = backend.empty((len(rows.pieces), 4, rows.channels))  # of ∂L/∂y, ∂L/∂y·(x − μ); both where z ≤ 0
 
         def add_up(index):
             some = rows.pieces[index]
-            sums[index, 2] = through_prelu(some) if through_prelu else 0
-            product = backend.scratch("batch_norm", x[some].shape, x.dtype)
-            np.subtract(x[some], mean, out=product)
-            product *= g[some]
-            sums[index, :2] = rows.sum(g[some]), rows.sum(product)
+            centred = backend.scratch("batch_norm", x[some].shape, x.dtype)
+            np.subtract(x[some], mean, out=centred)
+            sums[index, 0], sums[index, 1] = rows.sum(g[some]), rows.dot(g[some], centred)
+            if split:
+                below = split(centred, g[some])
+                sums[index, 2], sums[index, 3] = rows.sum(below), rows.dot(below, centred)
+                below *= rest
+                np.add(g[some], below, out=dx[some])  # ∂L/∂z: ∂L/∂y, times slope where z ≤ 0
 
         backend.parallel_for(add_up, len(rows.pieces))
-        dbeta, dgamma, dslope = sums.sum(axis=0)
-        dgamma *= self.rstd
+        dbeta, dgamma, below, below_centred = sums.sum(axis=0) if split else (*sums[:, :2].sum(axis=0), 0, 0)
+        grads = []
+        if split:
+            dslope = self.gamma * self.rstd * below_centred + self.beta * below
+            dbeta, dgamma = dbeta + (slope - 1) * below, dgamma + (slope - 1) * below_centred
+            grads, g = [dslope], dx
+        dgamma = dgamma * self.rstd
         if self.needs_grad[0]:
             self._input_gradient(g, dbeta, dgamma, out=dx)
-        grads = [total.astype(x.dtype) for total in (dgamma, dbeta, dslope)]
-        return rows.back(dx), *grads[: len(self.needs_grad) - 1]
+        return rows.back(dx), *(total.astype(x.dtype) for total in (dgamma, dbeta, *grads))
 
-    def _prelu_backward(self, g, out):
-        """A function that sets some rows of `out` to ∂L/∂z, given g = ∂L/∂y, and returns their ∂L/∂slope."""
-        rows, normalise = self.rows, self._normaliser()
-        slope, rest = rows.spread(self.slope), rows.spread(1 - self.slope)
+    def _split_by_sign(self):
+        """A function (x − μ, g) → g where z ≤ 0 and 0 elsewhere, of some rows, in scratch memory."""
+        rows, scale = self.rows, self.gamma * self.rstd
+        dtype = rows.of.dtype
+        # z = scale·(x − μ) + β ≤ 0 is x − μ ≤ −β/scale. It turns around where scale < 0: ≥ is the opposite of <.
+        turn = scale < 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limit = np.where(scale == 0, np.where(self.beta > 0, -np.inf, np.inf), -self.beta / scale)
+        limit = limit.astype(dtype)
+        limit = rows.spread(np.where(turn, np.nextafter(limit, dtype.type(-np.inf)), limit))
+        turn = rows.spread(turn) if turn.any() else None
+        integer = f"i{dtype.itemsize}"
 
-        def through_prelu(some):
-            dz, shape = out[some], out[some].shape
-            z = normalise(some, out=backend.scratch("batch_norm", shape, out.dtype))
-            positive = backend.scratch("batch_norm.positive", shape, bool)
-            np.copyto(dz, np.greater(z, 0, out=positive))  # 1 or 0: arithmetic is faster than branches
-            dz *= rest
-            dz += slope
-            dz *= g[some]
-            np.minimum(z, 0, out=z)
-            z *= g[some]
-            return rows.sum(z)
+        def split(centred, g):
+            negative = backend.scratch("batch_norm.negative", g.shape, bool)
+            np.less_equal(centred, limit, out=negative)
+            if turn is not None:
+                np.not_equal(negative, turn, out=negative)
+            # g's bits times 1 or 0, as integers: faster than branches, and anything times 0 is 0, NaN and ∞ too.
+            below = backend.scratch("batch_norm.below", g.shape, dtype)
+            np.copyto(below.view(integer), negative)
+            np.multiply(g.view(integer), below.view(integer), out=below.view(integer))
+            return below
 
-        return through_prelu
+        return split
 
     def _input_gradient(self, g, dbeta, dgamma, out):
         """out = ∂L/∂x of the formula above; `out` may be g itself."""
-        rows, x, scale, training = self.rows, self.rows.of, self.gamma * self.rstd, self.training
+        rows, x, training = self.rows, self.rows.of, self.training
         # ∂L/∂x = scale · (g − x·by_x − constant)
         by_x = dgamma * self.rstd / self.m
-        constant = rows.spread((dbeta / self.m - by_x * self.mean).astype(x.dtype))
-        by_x, scale = rows.spread(by_x.astype(x.dtype)), rows.spread(scale)
+        constant = rows.spread(dbeta / self.m - by_x * self.mean)
+        by_x, scale = rows.spread(by_x), rows.spread(self.gamma * self.rstd)
 
         def piece(index):
             some = rows.pieces[index]
@@ -199,14 +201,20 @@ class Rows:
         self.pieces = backend.slices(len(self.of), max(PIECE_BYTES // (width * maps.itemsize), 1))
 
     def spread(self, per_channel):
-        """(C,) → one number for each column."""
-        spread = np.empty((self.pixels, self.channels), per_channel.dtype)
+        """(C,) → one number for each column, of the maps' type, or a truth value."""
+        dtype = self.of.dtype if per_channel.dtype.kind == "f" else per_channel.dtype
+        spread = np.empty((self.pixels, self.channels), dtype)
         spread[...] = per_channel
         return spread.reshape(-1)
 
     def sum(self, rows):
         """Σ for each channel: in this type down the rows, then in float64; (C,)."""
         down = np.matmul(np.ones(len(rows), rows.dtype), rows)  # BLAS adds faster than np.sum
+        return down.reshape(-1, self.channels).sum(axis=0, dtype=np.float64)
+
+    def dot(self, rows, others):
+        """Σ of products for each channel, as `sum` adds; (C,)."""
+        down = np.einsum("ij,ij->j", rows, others)
         return down.reshape(-1, self.channels).sum(axis=0, dtype=np.float64)
 
     def mean_and_variance(self):
@@ -219,8 +227,7 @@ class Rows:
             some = self.of[self.pieces[index]]
             shifted = backend.scratch("batch_norm", some.shape, some.dtype)
             np.subtract(some, spread, out=shifted)
-            sums[index, 0] = self.sum(shifted)
-            sums[index, 1] = self.sum(np.square(shifted, out=shifted))
+            sums[index, 0], sums[index, 1] = self.sum(shifted), self.dot(shifted, shifted)
 
         backend.parallel_for(piece, len(self.pieces))
         m = self.of.size // self.channels
