@@ -249,6 +249,12 @@ def slices(length, step):
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
+def shares(length, parts):
+    """Slices that cut `length` into `parts` as equal as can be, or into `length` where that is fewer."""
+    parts = min(parts, length)
+    return [slice(i * length // parts, (i + 1) * length // parts) for i in range(parts)]
+
+
 def scratch(name, shape, dtype):
     """An uninitialised array that this thread uses over and over under this name: no page faults, warm cache."""
     size = math.prod(shape) * np.dtype(dtype).itemsize

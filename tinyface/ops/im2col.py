@@ -47,7 +47,7 @@ def weight_gradient(x, g, w_shape, stride, padding):
     """x (H, W, N, C), g (H', W', N, O) → (O, C, kh, kw); pieces are added in a fixed order."""
     o = w_shape[0]
     unfold = unfolding(x, w_shape, stride, padding)
-    shares = backend.slices(len(unfold.pieces), -(-len(unfold.pieces) // PARTIAL_SUMS))
+    shares = backend.shares(len(unfold.pieces), PARTIAL_SUMS)
     parts = backend.empty((len(shares), unfold.length, o), x.dtype)
 
     def share(index):

@@ -19,6 +19,8 @@ Feature maps lie as (H, W, N, C), so Bᵀ meets six rows of the image as one mat
 pixels of a row as one with N·C columns: both halves of each transform are matrix products without a copy.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import backend
@@ -32,6 +34,7 @@ ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of 
 SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: thrice as fast for thin matrices
 SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
 FEW_SUMS = 1 << 17  # from so many kernels on, partial sums of their gradient cost more than they are worth
+START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -114,7 +117,7 @@ def weight_gradient(x, g, padding):
     if grid.few_tiles and c * o >= FEW_SUMS:
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
-    shares = backend.slices(len(grid.pieces), -(-len(grid.pieces) // PARTIAL_SUMS))
+    shares = backend.shares(len(grid.pieces), PARTIAL_SUMS)
     parts = backend.empty((len(shares), PATCH**2, c, o), x.dtype)
 
     def share(index):
@@ -218,14 +221,27 @@ class Grid:
         # kept, the others piece by piece, to be used while they are in the cache.
         self.few_tiles = self.rows * self.columns * self.images < max(self.channels, out_channels)
         wanted = PIECE_BYTES // (4 * PATCH**2 * (self.channels + out_channels))
-        tiles = max(min(max(wanted, ROWS[0]), ROWS[1]) // self.images, 1)
-        j = _even(self.columns, tiles)
-        t = _even(self.rows, max(tiles // j, 1))
+        t, j = _piece(self.rows, self.columns, self.images, max(min(wanted, ROWS[1]), ROWS[0]))
         self.pieces = [
             (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
             for rows in backend.slices(self.rows, t)
             for columns in backend.slices(self.columns, j)
         ]
+
+
+@lru_cache(maxsize=1024)
+def _piece(rows, columns, images, most):
+    """t, j of the pieces of rows × columns tiles that take least time, of no more than `most` tiles · images each."""
+
+    def time(size):
+        t, j = size
+        pieces = -(-rows // t) * -(-columns // j)
+        rounds = -(-pieces // PARTIAL_SUMS)  # by as many threads as can be of use everywhere
+        border = (t + KERNEL / TILE) * (j + KERNEL / TILE) / (t * j)  # each piece reads its neighbours' border
+        return rounds * (t * j * images * (1 + BORDER * border) + START + t)
+
+    sizes = {(_even(rows, t), _even(columns, j)) for t in range(1, rows + 1) for j in range(1, columns + 1)}
+    return min((size for size in sorted(sizes) if size[0] * size[1] * images <= max(most, images)), key=time)
 
 
 def _even(length, step):
