@@ -155,8 +155,8 @@ def test_a_gradient_of_any_memory_order_is_read_right():
 
 
 def test_what_cannot_be_updated_in_place_is_refused():
-    p = SimpleNamespace(data=np.zeros((3, 2)).T, grad=np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="not C-contiguous"):
+    p = SimpleNamespace(data=np.zeros((3, 4))[:, ::2], grad=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="not contiguous"):
         optim.SGD([p]).step()
     p = SimpleNamespace(data=np.zeros((3, 2)), grad=np.zeros((2, 3)))
     with pytest.raises(ValueError, match="its gradient"):

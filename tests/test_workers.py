@@ -37,7 +37,7 @@ def test_arrays_dont_overlap_and_are_aligned():
     for value, array in enumerate(arrays):
         array[...] = value
     for value, array in enumerate(arrays):
-        assert (array == value).all() and array.__array_interface__["data"][0] % backend.CACHE_LINE == 0
+        assert (array == value).all() and array.__array_interface__["data"][0] % workers.ALIGN == 0
 
 
 def test_memory_is_used_again_when_the_last_view_is_gone():

@@ -57,7 +57,7 @@ def to_device(array, device):
     if device == "cpu":
         return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else cupy().asnumpy(array)
     if device == "cuda":
-        return cupy().asarray(array)
+        return cupy().asarray(array, order="C")
     check_device(device)
 
 
@@ -112,6 +112,19 @@ def as_hwnc(x):
 def as_nchw(y):
     """y (H, W, N, C) seen as (N, C, H, W): a view."""
     return y.transpose(-2, -1, *range(y.ndim - 2))
+
+
+def as_hwio(w):
+    """Kernels w (O, C, kh, kw) as a C-contiguous array (kh, kw, C, O): a view where they lie so already, else a copy.
+
+    On the CPU they should: each (C, O) is a matrix that pixels · channels are multiplied with.
+    """
+    return contiguous(w.transpose(2, 3, 1, 0))
+
+
+def as_oihw(w):
+    """w (kh, kw, C, O) seen as (O, C, kh, kw): a view."""
+    return w.transpose(3, 2, 0, 1)
 
 
 # ---------------------------------------------------------------- worker threads

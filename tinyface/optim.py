@@ -57,8 +57,9 @@ class Optimizer:
 
     def _update_parameter(self, index, parameter):
         data, grad = parameter.data, parameter.grad
-        if not data.flags.c_contiguous:  # flattening would copy, and the update would be lost
-            raise ValueError(f"parameter {index} is not C-contiguous, so it cannot be updated in place")
+        order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # in memory
+        if not data.transpose(order).flags.c_contiguous:  # flattening would copy, and the update would be lost
+            raise ValueError(f"parameter {index} is not contiguous, so it cannot be updated in place")
         if grad.shape != data.shape:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
         xp = backend.get_array_module(data)
@@ -67,7 +68,7 @@ class Optimizer:
         state = self.state[index]
         state["step"] += 1
 
-        arrays = [a.reshape(-1) for a in (data, grad, *(state[name] for name in self.slots))]
+        arrays = [a.transpose(order).reshape(-1) for a in (data, grad, *(state[name] for name in self.slots))]
         step, rule = state["step"], self._rule()
 
         def update_slice(piece, buffers):
@@ -219,7 +220,7 @@ class Adam(Optimizer):
 def _zeros_like(data):
     if not isinstance(data, np.ndarray):
         return backend.get_array_module(data).zeros_like(data)
-    zeros = backend.empty_like(data)
+    zeros = backend.empty_in_order_of(data)
     zeros[...] = 0
     return zeros
 

@@ -30,9 +30,9 @@ import weakref
 
 import numpy as np
 
-from .backend import CACHE_LINE
 from .errors import TinyfaceError
 
+ALIGN = 64  # bytes: a cache line, so that no two arrays share one
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
 # With the modules whose functions will come.
 PROGRAM = "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
@@ -79,7 +79,7 @@ class Arena:
         nbytes = dtype.itemsize
         for length in shape:
             nbytes *= length
-        length = -(-max(nbytes, 1) // CACHE_LINE) * CACHE_LINE  # no two arrays share a line
+        length = -(-max(nbytes, 1) // ALIGN) * ALIGN
         start = self._take(length)
         if start is None:
             return np.empty(shape, dtype)

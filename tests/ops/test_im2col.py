@@ -8,14 +8,14 @@ from tinyface.ops import im2col
 
 
 def by_definition(x, kernel, stride, padding):
-    """Every window of x (H, W, N, C) as a row (C·kh·kw), written with loops."""
+    """Every window of x (H, W, N, C) as a row (kh·kw·C), written with loops."""
     (kh, kw), n = kernel, x.shape[2]
     x = np.pad(x, ((padding, padding), (padding, padding), (0, 0), (0, 0)))
     tops = range(0, x.shape[0] - kh + 1, stride)
     lefts = range(0, x.shape[1] - kw + 1, stride)
     return np.array(
         [
-            x[i : i + kh, j : j + kw, image].transpose(2, 0, 1).ravel()
+            x[i : i + kh, j : j + kw, image].ravel()
             for i in tops
             for j in lefts
             for image in range(n)

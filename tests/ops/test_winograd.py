@@ -39,7 +39,6 @@ def test_pieces_make_no_difference(normal, size, o, padding, piece):
         patch.setattr(winograd, "PIECE_BYTES", piece)
         patch.setattr(winograd, "ROWS", (1, 512))
         patch.setattr(winograd, "SLICE", 4)
-        patch.setattr(winograd, "FEW_SUMS", 40)
         y, dw = winograd.convolve(x, w, padding), winograd.weight_gradient(x, g, padding)
     np.testing.assert_allclose(y, im2col.convolve(x, w, 1, padding), rtol=0, atol=1e-11)
     np.testing.assert_allclose(dw, im2col.weight_gradient(x, g, w.shape, 1, padding), rtol=0, atol=1e-11)

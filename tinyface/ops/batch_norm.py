@@ -22,7 +22,7 @@ import numpy as np
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 19  # of each array; backward works on four at a time
+PIECE_BYTES = 1 << 18  # of each array; backward works on six at a time
 SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
 
 

@@ -150,8 +150,8 @@ def weight_gradient(x, g, w_shape, stride, padding):
     algorithm = choose(x.shape, w_shape, stride, padding, backward_to_weights=True)
     x, g = backend.as_hwnc(x), backend.as_hwnc(g)
     if algorithm == "winograd":
-        return winograd.weight_gradient(x, g, padding)
-    return im2col.weight_gradient(x, g, w_shape, stride, padding)
+        return backend.as_oihw(winograd.weight_gradient(x, g, padding))
+    return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
 
 
 def bias_gradient(g):

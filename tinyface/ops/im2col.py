@@ -1,10 +1,10 @@
 """Convolution as one matrix product: im2col, for every kernel, stride and padding.
 
-im2col lays the C·kh·kw numbers that an output pixel sees side by side as a row of a matrix; then, with P pixels,
+im2col lays the kh·kw·C numbers that an output pixel sees side by side as a row of a matrix; then, with P pixels,
 
-    y (P × O)            = columns (P × C·kh·kw) @ wᵀ (C·kh·kw × O)
-    ∂L/∂wᵀ (C·kh·kw × O) = columnsᵀ @ g (P × O)
-    ∂L/∂columns          = g (P × O) @ w,     and col2im adds each of its numbers back to the pixel it came from
+    y (P × O)           = columns (P × kh·kw·C) @ w (kh·kw·C × O)
+    ∂L/∂w (kh·kw·C × O) = columnsᵀ @ g (P × O)
+    ∂L/∂columns         = g (P × O) @ wᵀ,     and col2im adds each of its numbers back to the pixel it came from
 
 The matrix is kh·kw times as large as the image, so it is made a few rows of output at a time, used while it is in
 the cache, and never stored: backward makes it again, which is cheaper than reading it back from memory.
@@ -33,7 +33,7 @@ def convolve(x, w, stride, padding):
     o = len(w)
     unfold = unfolding(x, w.shape, stride, padding)
     y = backend.empty((*unfold.out, x.shape[2], o), x.dtype)
-    matrix = w.reshape(o, -1).T
+    matrix = backend.as_hwio(w).reshape(-1, o)
 
     def piece(index):
         rows = unfold.pieces[index]
@@ -44,8 +44,8 @@ def convolve(x, w, stride, padding):
 
 
 def weight_gradient(x, g, w_shape, stride, padding):
-    """x (H, W, N, C), g (H', W', N, O) → (O, C, kh, kw); pieces are added in a fixed order."""
-    o = w_shape[0]
+    """x (H, W, N, C), g (H', W', N, O) → (kh, kw, C, O); pieces are added in a fixed order."""
+    o, c, kh, kw = w_shape
     unfold = unfolding(x, w_shape, stride, padding)
     shares = backend.shares(len(unfold.pieces), PARTIAL_SUMS)
     parts = backend.empty((len(shares), unfold.length, o), x.dtype)
@@ -62,7 +62,7 @@ def weight_gradient(x, g, w_shape, stride, padding):
     total = parts[0]
     for part in parts[1:]:
         total += part
-    return backend.share(total.T).reshape(w_shape)
+    return total.reshape(kh, kw, c, o)
 
 
 def input_gradient(g, w, x_shape, stride, padding):
@@ -119,11 +119,11 @@ class Unfold:
         self.pieces = cut(self.out[0], per_row, per_row * self.length * x.itemsize)
 
     def columns(self, rows):
-        """What the pixels of some output rows see: (rows · W' · N, C·kh·kw), in scratch memory."""
+        """What the pixels of some output rows see: (rows · W' · N, kh·kw·C), in scratch memory."""
         (_, w, n, c), (kh, kw), s = self.padded.shape, self.kernel, self.stride
         count = rows.stop - rows.start
-        shape = count, self.out[1], n, c, kh, kw
-        steps = w * n * c * s, n * c * s, c, 1, w * n * c, n * c
+        shape = count, self.out[1], n, kh, kw, c
+        steps = w * n * c * s, n * c * s, c, w * n * c, n * c, 1
         windows = view(self.padded, rows.start * s * w * n * c, shape, steps)
         if kh == kw == self.stride == 1:
             return windows.reshape(-1, self.length)
@@ -133,7 +133,7 @@ class Unfold:
 
 
 class UnfoldThin(Unfold):
-    """The same for a few channels (RGB) and stride 1, made the other way round: as (C·kh·kw, pixels).
+    """The same for a few channels (RGB) and stride 1, made the other way round: as (kh·kw·C, pixels).
 
     Each of its rows is then a contiguous stretch of one channel's image. BLAS takes the transpose as it is.
     """
@@ -144,8 +144,8 @@ class UnfoldThin(Unfold):
 
     def columns(self, rows):
         (c, h, w, n), (kh, kw), count = self.planes.shape, self.kernel, rows.stop - rows.start
-        shape = c, kh, kw, count, self.out[1] * n
-        windows = view(self.planes, rows.start * w * n, shape, (h * w * n, w * n, n, w * n, 1))
+        shape = kh, kw, c, count, self.out[1] * n
+        windows = view(self.planes, rows.start * w * n, shape, (w * n, n, h * w * n, w * n, 1))
         columns = backend.scratch("im2col.columns", (self.length, count * shape[4]), self.planes.dtype)
         np.copyto(columns.reshape(shape), windows)
         return columns.T

@@ -32,8 +32,7 @@ POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
 SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: thrice as fast for thin matrices
-SLICE = 32  # kernels that are transformed at once: what they are copied from and to stays in the cache
-FEW_SUMS = 1 << 17  # from so many kernels on, partial sums of their gradient cost more than they are worth
+SLICE = 64  # channels whose kernels are transformed at once, at most, to be used while they are in the cache
 START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
@@ -94,7 +93,7 @@ def convolve(x, w, padding):
         return y
 
     v = transform_all(grid, x, make_patches)
-    outputs = backend.slices(len(w), SLICE)
+    outputs = backend.slices(len(w), _slice(v.shape[1] * v.shape[2]))
 
     def channels(index):
         out = outputs[index]
@@ -109,12 +108,12 @@ def convolve(x, w, padding):
 
 
 def weight_gradient(x, g, padding):
-    """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (O, C, 3, 3)."""
+    """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (3, 3, C, O)."""
     c, o = x.shape[3], g.shape[3]
     grid = Grid(x.shape, padding, o)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
-    if grid.few_tiles and c * o >= FEW_SUMS:
+    if grid.few_tiles:
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
     shares = backend.shares(len(grid.pieces), PARTIAL_SUMS)
@@ -132,7 +131,7 @@ def weight_gradient(x, g, padding):
                 parts[index] += product
 
     backend.parallel_for(share, len(shares))
-    dw = backend.empty((o, c, KERNEL, KERNEL), x.dtype)
+    dw = backend.empty((KERNEL**2, c, o), x.dtype)
     inputs = backend.slices(c, SLICE)
 
     def add_up(index):
@@ -141,27 +140,27 @@ def weight_gradient(x, g, padding):
         du[...] = parts[0, :, some]
         for part in parts[1:]:
             du += part[:, some]
-        dw[:, some] = transform_weights_back(du)
+        transform_weights_back(du, dw[:, some])
 
     backend.parallel_for(add_up, len(inputs))
-    return dw
+    return dw.reshape(KERNEL, KERNEL, c, o)
 
 
 def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
     """The same where there are many channels: each input channel's kernels by themselves, over all tiles."""
     c, o = x.shape[3], g.shape[3]
     v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
-    dw = backend.empty((o, c, KERNEL, KERNEL), x.dtype)
-    inputs = backend.slices(c, SLICE)
+    dw = backend.empty((KERNEL**2, c, o), x.dtype)
+    inputs = backend.slices(c, _slice(m.shape[1] * m.shape[2]))
 
     def channels(index):
         some = inputs[index]
         du = backend.scratch("winograd.u", (PATCH**2, some.stop - some.start, o), x.dtype)
         np.matmul(v[:, :, some].transpose(0, 2, 1), m, out=du)
-        dw[:, some] = transform_weights_back(du)
+        transform_weights_back(du, dw[:, some])
 
     backend.parallel_for(channels, len(inputs))
-    return dw
+    return dw.reshape(KERNEL, KERNEL, c, o)
 
 
 # ---------------------------------------------------------------- the transforms
@@ -169,21 +168,19 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
 
 def transform_weights(w, u):
     """u (36, C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
-    o, c = w.shape[:2]
-    kernels = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), u.dtype)
-    np.copyto(kernels, w.transpose(2, 3, 1, 0))
+    kernels = w.transpose(2, 3, 1, 0)
+    if not (kernels[0, 0].flags.c_contiguous and kernels.strides[1] > 0):
+        kernels = backend.scratch("winograd.kernels", kernels.shape, u.dtype)
+        np.copyto(kernels, w.transpose(2, 3, 1, 0))
     for source, out in thin(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), u.reshape(PATCH**2, -1)):
         np.matmul(MATRICES[u.dtype][3], source, out=out)
 
 
-def transform_weights_back(du):
-    """Gᵀ dU G: (36, C, O) → (O, C, 3, 3)."""
-    c, o = du.shape[1:]
-    dw = backend.scratch("winograd.kernels", (KERNEL, KERNEL, c, o), du.dtype)
+def transform_weights_back(du, dw):
+    """dw (9, C, O) = Gᵀ dU G of dU (36, C, O)."""
     matrix = MATRICES[du.dtype][3].T
     for source, out in thin(matrix, du.reshape(PATCH**2, -1), dw.reshape(KERNEL**2, -1)):
         np.matmul(matrix, source, out=out)
-    return dw.transpose(3, 2, 0, 1)
 
 
 def thin(matrix, source, out):
@@ -242,6 +239,11 @@ def _piece(rows, columns, images, most):
 
     sizes = {(_even(rows, t), _even(columns, j)) for t in range(1, rows + 1) for j in range(1, columns + 1)}
     return min((size for size in sorted(sizes) if size[0] * size[1] * images <= max(most, images)), key=time)
+
+
+def _slice(products):
+    """How many channels to take at once, where each needs so many products in each of the 36 places."""
+    return min(SMALL // products // 32 * 32 or SLICE, SLICE)
 
 
 def _even(length, step):
