@@ -17,6 +17,9 @@ a pass while they are in the cache. Nothing but x is kept: x̂ and z are a few o
 would cost more time than making them again.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from .. import backend
@@ -24,6 +27,7 @@ from ..core import Function
 
 PIECE_BYTES = 1 << 18  # of each array; backward works on six at a time
 SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
+LONGEST_ROW = 1 << 14  # numbers; longer ones leave few rows, and much to keep beside them
 
 
 class BatchNorm(Function):
@@ -191,11 +195,7 @@ class Rows:
 
     def __init__(self, maps):
         self.shape, self.channels = maps.shape, maps.shape[-1]
-        self.pixels = 1  # in a row
-        for length in reversed(maps.shape[:-1]):
-            if self.pixels * self.channels >= SHORTEST_ROW:
-                break
-            self.pixels *= length
+        self.pixels = _pixels_in_a_row(math.prod(maps.shape[:-1]), self.channels)
         width = self.pixels * self.channels
         self.of = maps.reshape(maps.size // width, width)
         self.pieces = backend.slices(len(self.of), max(PIECE_BYTES // (width * maps.itemsize), 1))
@@ -237,3 +237,10 @@ class Rows:
     def back(self, rows):
         """A matrix of that form → (N, C, H, W)."""
         return backend.as_nchw(rows.reshape(self.shape))
+
+
+@lru_cache(maxsize=1024)
+def _pixels_in_a_row(pixels, channels):
+    """A divisor of `pixels`: the smallest that makes a row long enough, or where that is too long, the one below."""
+    divisors = [d for d in range(1, min(pixels, LONGEST_ROW // channels) + 1) if pixels % d == 0]
+    return next((d for d in divisors if d * channels >= SHORTEST_ROW), max(divisors, default=1))
