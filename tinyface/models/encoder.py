@@ -1,6 +1,7 @@
 """The eight convolution layers that both networks of Kalayeh et al. 2017 begin with (Table 1, upper half)."""
 
 from .. import nn, ops
+from ..core import is_grad_enabled
 
 
 class ConvBlock(nn.Module):
@@ -12,7 +13,25 @@ class ConvBlock(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x):
-        return norm_act(self.conv(x), self.norm, self.act)
+        return conv_norm_act(x, self.conv, self.norm, self.act)
+
+
+def conv_norm_act(x, conv, norm, act):
+    """act(norm(conv(x))) of a Conv2d or ConvTranspose2d of stride 1 without bias; in evaluation as one op."""
+    if norm.training or is_grad_enabled():
+        return norm_act(conv(x), norm, act)
+    return ops.conv_norm_prelu(
+        x,
+        conv.weight,
+        norm.gamma,
+        norm.beta,
+        act.slope,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        conv.padding,
+        transposed=isinstance(conv, nn.ConvTranspose2d),
+    )
 
 
 def norm_act(x, norm, act):

@@ -2,7 +2,7 @@
 
 from .. import nn, ops
 from ..data.transforms import resize_labels
-from .encoder import Encoder, norm_act
+from .encoder import Encoder, conv_norm_act
 
 REGIONS = 7
 
@@ -16,7 +16,7 @@ class DeconvBlock(nn.Module):
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x):
-        return norm_act(self.deconv(x), self.norm, self.act)
+        return conv_norm_act(x, self.deconv, self.norm, self.act)
 
 
 class SegmentationNet(nn.Module):

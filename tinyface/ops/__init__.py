@@ -6,6 +6,7 @@ from .avg_pool2d import avg_pool2d
 from .batch_norm import batch_norm, batch_norm_prelu
 from .concat import concat
 from .conv2d import conv2d
+from .conv_norm_prelu import conv_norm_prelu
 from .conv_transpose2d import conv_transpose2d
 from .dropout import dropout
 from .getitem import getitem
@@ -34,6 +35,7 @@ __all__ = [
     "batch_norm_prelu",
     "concat",
     "conv2d",
+    "conv_norm_prelu",
     "conv_transpose2d",
     "dropout",
     "getitem",

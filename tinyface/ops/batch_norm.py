@@ -68,18 +68,7 @@ class BatchNorm(Function):
 
         def piece(index):
             some = rows.pieces[index]
-            z = np.multiply(x[some], scale, out=y[some])
-            z += shift
-            if slopes is None:
-                return
-            other = backend.scratch("batch_norm", z.shape, z.dtype)
-            if flat:  # then slope·z is the larger one exactly where z is negative
-                np.maximum(z, np.multiply(z, slopes, out=other), out=z)
-            else:
-                np.minimum(z, 0, out=other)
-                other *= slopes
-                np.maximum(z, 0, out=z)
-                z += other
+            scale_shift_prelu(x[some], y[some], scale, shift, slopes, flat)
 
         backend.parallel_for(piece, len(rows.pieces))
         return rows.back(y)
@@ -185,6 +174,22 @@ def batch_norm(x, gamma, beta, running_mean, running_var, training, momentum=0.1
 def batch_norm_prelu(x, gamma, beta, slope, running_mean, running_var, training, momentum=0.1, eps=1e-5):
     """prelu(batch_norm(x, …), slope) in the passes of batch_norm; slope: tensor (C,)."""
     return BatchNormPReLU(running_mean, running_var, training, momentum, eps)(x, gamma, beta, slope)
+
+
+def scale_shift_prelu(x, z, scale, shift, slopes, flat):
+    """z = prelu(x·scale + shift, slopes), or without PReLU where slopes is None; z may be x. flat: all slopes ≤ 1."""
+    np.multiply(x, scale, out=z)
+    z += shift
+    if slopes is None:
+        return
+    other = backend.scratch("batch_norm", z.shape, z.dtype)
+    if flat:  # then slope·z is the larger one exactly where z is negative
+        np.maximum(z, np.multiply(z, slopes, out=other), out=z)
+    else:
+        np.minimum(z, 0, out=other)
+        other *= slopes
+        np.maximum(z, 0, out=z)
+        z += other
 
 
 class Rows:

@@ -115,8 +115,8 @@ def force(algorithm):
 # ---------------------------------------------------------------- the three products, on arrays (N, C, H, W)
 
 
-def convolve(x, w, b, stride, padding):
-    """y of the formula above."""
+def convolve(x, w, b, stride, padding, finish=None):
+    """y of the formula above. finish: see conv_norm_prelu.py."""
     out = [
         im2col.output_size(length, k, stride, padding)
         for length, k in zip(x.shape[2:], w.shape[2:], strict=True)
@@ -127,22 +127,22 @@ def convolve(x, w, b, stride, padding):
         )
     lying = backend.as_hwnc(x)
     if choose(x.shape, w.shape, stride, padding) == "winograd":
-        y = winograd.convolve(lying, w, padding)
+        y = winograd.convolve(lying, w, padding, finish)
     else:
-        y = im2col.convolve(lying, w, stride, padding)
+        y = im2col.convolve(lying, w, stride, padding, finish)
     if b is not None:
         y += b
     return backend.as_nchw(y)
 
 
-def input_gradient(g, w, x_shape, stride, padding):
+def input_gradient(g, w, x_shape, stride, padding, finish=None):
     """∂L/∂x. At stride 1 it is itself a convolution, of g with the kernels turned by 180° and C, O exchanged."""
     lying = backend.as_hwnc(g)
     n, c, h, width = x_shape
     turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     if choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding) == "winograd":
-        return backend.as_nchw(winograd.convolve(lying, turned, 2 - padding))
-    return backend.as_nchw(im2col.input_gradient(lying, w, (h, width, n, c), stride, padding))
+        return backend.as_nchw(winograd.convolve(lying, turned, 2 - padding, finish))
+    return backend.as_nchw(im2col.input_gradient(lying, w, (h, width, n, c), stride, padding, finish))
 
 
 def weight_gradient(x, g, w_shape, stride, padding):

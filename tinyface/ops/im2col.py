@@ -28,8 +28,8 @@ def output_size(length, kernel, stride, padding):
 # ---------------------------------------------------------------- the three products, on arrays
 
 
-def convolve(x, w, stride, padding):
-    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O)."""
+def convolve(x, w, stride, padding, finish=None):
+    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O). finish(pixels): what else to do to each piece, in place."""
     o = len(w)
     unfold = unfolding(x, w.shape, stride, padding)
     y = backend.empty((*unfold.out, x.shape[2], o), x.dtype)
@@ -38,6 +38,8 @@ def convolve(x, w, stride, padding):
     def piece(index):
         rows = unfold.pieces[index]
         np.matmul(unfold.columns(rows), matrix, out=y[rows].reshape(-1, o))
+        if finish:
+            finish(y[rows])
 
     backend.parallel_for(piece, len(unfold.pieces))
     return y
@@ -65,8 +67,11 @@ def weight_gradient(x, g, w_shape, stride, padding):
     return total.reshape(kh, kw, c, o)
 
 
-def input_gradient(g, w, x_shape, stride, padding):
-    """g (H', W', N, O), w (O, C, kh, kw) → (H, W, N, C), x_shape. Channels of x are independent: one thread each."""
+def input_gradient(g, w, x_shape, stride, padding, finish=None):
+    """g (H', W', N, O), w (O, C, kh, kw) → (H, W, N, C), x_shape. Channels of x are independent: one thread each.
+
+    finish(pixels, channels): what else to do to each piece of the result, in place.
+    """
     (h, width, n, c), (o, _, kh, kw), (out_h, out_w) = x_shape, w.shape, g.shape[:2]
     dx = backend.empty(x_shape, g.dtype)
     padded_shape = max(h + 2 * padding, kh), max(width + 2 * padding, kw)
@@ -89,7 +94,10 @@ def input_gradient(g, w, x_shape, stride, padding):
                     last = (rows.stop - 1) * stride + u
                     across = slice(v, v + stride * (out_w - 1) + 1, stride)
                     padded[first : last + 1 : stride, across] += columns[:, :, :, u, v]
-        dx[..., some] = padded[padding : padding + h, padding : padding + width]
+        inside = padded[padding : padding + h, padding : padding + width]
+        if finish:
+            finish(inside, some)
+        dx[..., some] = inside
 
     backend.parallel_for(some_channels, len(channels))
     return dx

@@ -70,8 +70,11 @@ def fits(kernel, stride, padding):
 # ---------------------------------------------------------------- the two products, on arrays
 
 
-def convolve(x, w, padding):
-    """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w."""
+def convolve(x, w, padding, finish=None):
+    """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w.
+
+    finish(pixels, channels): what else to do to each piece of the result, in place.
+    """
     grid = Grid(x.shape, padding, len(w))
     y = backend.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
@@ -87,7 +90,7 @@ def convolve(x, w, padding):
             patches, tiles = make_patches(t, j), make_tiles(t, j, len(w))
             patches.transform(x, top, left)
             np.matmul(patches.matrices, u, out=tiles.matrices)
-            tiles.transform_back(y, top, left)
+            tiles.transform_back(y, top, left, finish)
 
         backend.parallel_for(piece, len(grid.pieces))
         return y
@@ -101,7 +104,7 @@ def convolve(x, w, padding):
         u = backend.scratch("winograd.u", (PATCH**2, v.shape[2], out.stop - out.start), x.dtype)
         transform_weights(w[out], u)
         np.matmul(v, u, out=tiles.matrices)
-        tiles.transform_back(y[..., out], 0, 0)
+        tiles.transform_back(y[..., out], 0, 0, finish, out)
 
     backend.parallel_for(channels, len(outputs))
     return y
@@ -314,8 +317,8 @@ class Tiles:
         self.along_columns = m.transpose(0, 2, 3, 1, 4), half.transpose(1, 0, 2, 3, 4)
         self.half = half.reshape(t, PATCH, TILE * j, grid.images, o)
 
-    def transform_back(self, y, top, left):
-        """Write the piece at tile (top, left) of y (H', W', N, O)."""
+    def transform_back(self, y, top, left, finish=None, channels=slice(None)):
+        """Write the piece at tile (top, left) of y (H', W', N, O), which are the result's `channels`, finished."""
         source, out = self.along_columns
         np.matmul(self.at, source, out=out)
         y = y[TILE * top :, TILE * left : TILE * left + self.half.shape[2]]
@@ -326,6 +329,8 @@ class Tiles:
             lines = rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
             for source, out in thin(at, flat, lines.reshape(len(rows), -1)):
                 np.matmul(at, source, out=out)
+            if finish:
+                finish(lines, channels)
             if lines is not rows:
                 rows[...] = lines
 

@@ -1,0 +1,58 @@
+"""Convolution, batch normalisation and PReLU in one op, for networks that are only evaluated.
+
+With the running statistics, batch normalisation is a multiplication and an addition for each channel:
+
+    a = γ / √(σ² + ε),   y = a · (x ∗ w) + (β − μ·a),   then y where y > 0, slope·y elsewhere
+
+They are done to each piece of the convolution's output while it is in the cache. There is no gradient: training
+has other statistics, and backward would need what stands between the three.
+"""
+
+import numpy as np
+
+from .. import backend
+from ..core import Function
+from .conv2d import check_shapes, convolve, input_gradient
+from .batch_norm import scale_shift_prelu
+
+
+class ConvNormPReLU(Function):
+    op = "conv_norm_prelu"
+
+    def __init__(self, running_mean, running_var, eps, padding, transposed):
+        self.running_mean, self.running_var, self.eps = running_mean, running_var, eps
+        self.padding, self.transposed = padding, transposed
+
+    def forward(self, x, w, gamma, beta, slope):
+        backend.need_cpu(self.op, x)
+        check_shapes(self.op, x, w, None, channels_axis=0 if self.transposed else 1)
+        scale = gamma / np.sqrt(self.running_var + self.eps)
+        finish = finisher(x, scale, beta - self.running_mean * scale, slope)
+        if not self.transposed:
+            return convolve(x, w, None, 1, self.padding, finish)
+        (n, _, h, width), (_, o, kh, kw), p = x.shape, w.shape, self.padding
+        return input_gradient(x, w, (n, o, h + kh - 1 - 2 * p, width + kw - 1 - 2 * p), 1, p, finish)
+
+    def backward(self, g):
+        raise RuntimeError("conv_norm_prelu: has no gradient; use conv2d and batch_norm_prelu")
+
+
+def conv_norm_prelu(x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False):
+    """prelu(batch_norm(conv2d(x, w)), slope) in evaluation, at stride 1: x (N, C, H, W), w (O, C, kh, kw).
+
+    transposed: of conv_transpose2d instead, with w (C, O, kh, kw). The others: (O,). Raises RuntimeError where a
+    gradient is asked for.
+    """
+    return ConvNormPReLU(running_mean, running_var, eps, padding, transposed)(x, w, gamma, beta, slope)
+
+
+def finisher(x, scale, shift, slope):
+    """A function that does this to some pixels (…, N, O) in place, or to some channels of them."""
+    over_images = [np.tile(a.astype(x.dtype), (len(x), 1)) for a in (scale, shift, slope)]
+    flat = bool((slope <= 1).all())
+
+    def finish(pixels, channels=slice(None)):
+        z = pixels.reshape(*pixels.shape[:-2], -1)
+        scale_shift_prelu(z, z, *(a[:, channels].reshape(-1) for a in over_images), flat)
+
+    return finish
