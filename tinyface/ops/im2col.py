@@ -16,6 +16,7 @@ from .. import backend
 
 PIECE_BYTES = 1 << 19  # columns of one piece, which stay in a core's L2 cache beside what they are made of
 ROWS = 512  # pixels × images in a piece, at least: with fewer, BLAS spends its time on arranging w
+SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: up to thrice as fast
 FEW_CHANNELS = 4  # up to so many, the columns are laid out the other way round
 PARTIAL_SUMS = 4  # what runs over all pixels is summed in this many parts, whatever the number of threads
 
@@ -37,7 +38,9 @@ def convolve(x, w, stride, padding, finish=None):
 
     def piece(index):
         rows = unfold.pieces[index]
-        np.matmul(unfold.columns(rows), matrix, out=y[rows].reshape(-1, o))
+        columns, out = unfold.columns(rows), y[rows].reshape(-1, o)
+        for cut in small(len(out), matrix.size):
+            np.matmul(columns[cut], matrix, out=out[cut])
         if finish:
             finish(y[rows])
 
@@ -54,11 +57,11 @@ def weight_gradient(x, g, w_shape, stride, padding):
 
     def share(index):
         product = backend.scratch("im2col.product", parts.shape[1:], x.dtype)
-        for position, rows in enumerate(unfold.pieces[shares[index]]):
-            out = product if position else parts[index]
-            np.matmul(unfold.columns(rows).T, g[rows].reshape(-1, o), out=out)
-            if position:
-                parts[index] += product
+        parts[index] = 0
+        for rows in unfold.pieces[shares[index]]:
+            columns, gradients = unfold.columns(rows).T, g[rows].reshape(-1, o)
+            for cut in small(len(gradients), product.size):
+                parts[index] += np.matmul(columns[:, cut], gradients[cut], out=product)
 
     backend.parallel_for(share, len(shares))
     total = parts[0]
@@ -165,6 +168,12 @@ def view(x, start, shape, steps):
     What as_strided gives, at a tenth of its price.
     """
     return np.ndarray(shape, x.dtype, x, start * x.itemsize, [step * x.itemsize for step in steps])
+
+
+def small(length, others):
+    """Slices of `length` that make products of M·N·K = slice · others SMALL, unless they would be too thin for that."""
+    longest = SMALL // others // 16 * 16
+    return backend.slices(length, longest) if longest >= 64 else [slice(0, length)]
 
 
 def cut(out_h, pixels, row_bytes):

@@ -24,15 +24,15 @@ from functools import lru_cache
 import numpy as np
 
 from .. import backend
-from .im2col import view
+from .im2col import SMALL, view
 
 TILE, KERNEL = 4, 3
 PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
-SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: thrice as fast for thin matrices
-SLICE = 64  # channels whose kernels are transformed at once, at most, to be used while they are in the cache
+SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
+KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
 START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
@@ -96,7 +96,7 @@ def convolve(x, w, padding, finish=None):
         return y
 
     v = transform_all(grid, x, make_patches)
-    outputs = backend.slices(len(w), _slice(v.shape[1] * v.shape[2]))
+    outputs = _slices(len(w), *v.shape[1:])
 
     def channels(index):
         out = outputs[index]
@@ -154,7 +154,7 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
     c, o = x.shape[3], g.shape[3]
     v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
     dw = backend.empty((KERNEL**2, c, o), x.dtype)
-    inputs = backend.slices(c, _slice(m.shape[1] * m.shape[2]))
+    inputs = _slices(c, *m.shape[1:])
 
     def channels(index):
         some = inputs[index]
@@ -244,9 +244,11 @@ def _piece(rows, columns, images, most):
     return min((size for size in sorted(sizes) if size[0] * size[1] * images <= max(most, images)), key=time)
 
 
-def _slice(products):
-    """How many channels to take at once, where each needs so many products in each of the 36 places."""
-    return min(SMALL // products // 32 * 32 or SLICE, SLICE)
+def _slices(channels, tiles, others):
+    """Slices of channels whose kernels from or to all `others` are transformed and multiplied with all tiles."""
+    most = min(KERNELS // others, channels // PARTIAL_SUMS)
+    small = SMALL // (tiles * others)
+    return backend.slices(channels, max((min(small, most) if small >= SLICE else most) // SLICE, 1) * SLICE)
 
 
 def _even(length, step):
