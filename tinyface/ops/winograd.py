@@ -31,6 +31,7 @@ PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
+NARROW = 64  # columns; products of fewer are slow again
 SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
 KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
 START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
@@ -89,7 +90,7 @@ def convolve(x, w, padding, finish=None):
             top, left, t, j = grid.pieces[index]
             patches, tiles = make_patches(t, j), make_tiles(t, j, len(w))
             patches.transform(x, top, left)
-            np.matmul(patches.matrices, u, out=tiles.matrices)
+            multiply(patches.matrices, u, out=tiles.matrices)
             tiles.transform_back(y, top, left, finish)
 
         backend.parallel_for(piece, len(grid.pieces))
@@ -103,7 +104,7 @@ def convolve(x, w, padding, finish=None):
         tiles = make_tiles(grid.rows, grid.columns, out.stop - out.start)
         u = backend.scratch("winograd.u", (PATCH**2, v.shape[2], out.stop - out.start), x.dtype)
         transform_weights(w[out], u)
-        np.matmul(v, u, out=tiles.matrices)
+        multiply(v, u, out=tiles.matrices)
         tiles.transform_back(y[..., out], 0, 0, finish, out)
 
     backend.parallel_for(channels, len(outputs))
@@ -129,7 +130,7 @@ def weight_gradient(x, g, padding):
             patches.transform(x, top, left)
             gradients.transform(g, top, left)
             out = product if position else parts[index]
-            np.matmul(patches.transposed, gradients.matrices, out=out)
+            multiply(patches.transposed, gradients.matrices, out=out)
             if position:
                 parts[index] += product
 
@@ -159,11 +160,18 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
     def channels(index):
         some = inputs[index]
         du = backend.scratch("winograd.u", (PATCH**2, some.stop - some.start, o), x.dtype)
-        np.matmul(v[:, :, some].transpose(0, 2, 1), m, out=du)
+        multiply(v[:, :, some].transpose(0, 2, 1), m, out=du)
         transform_weights_back(du, dw[:, some])
 
     backend.parallel_for(channels, len(inputs))
     return dw.reshape(KERNEL, KERNEL, c, o)
+
+
+def multiply(a, b, out):
+    """out = a @ b for stacks of matrices, by slices of b's columns where that makes SMALL products."""
+    width, columns = SMALL // (a.shape[1] * a.shape[2]), b.shape[2]
+    for cut in backend.slices(columns, _even(columns, width) if width >= NARROW else columns):
+        np.matmul(a, b[..., cut], out=out[..., cut])
 
 
 # ---------------------------------------------------------------- the transforms
