@@ -268,50 +268,48 @@ class Patches:
     """V = Bᵀ d B of t × j patches. One thread makes it once and uses it for all its pieces of that size."""
 
     def __init__(self, grid, t, j, dtype):
-        self.grid, self.shape = grid, (TILE * t + 2, TILE * j + 2)
+        self.grid = grid
         bundle = grid.images * grid.channels  # N·C numbers: one pixel of all images
-        row = self.shape[1] * bundle
+        row = (TILE * j + 2) * bundle
         self.bt = MATRICES[np.dtype(dtype)][1]
-        self.patch = backend.scratch("winograd.patch", (self.shape[0], row), dtype)
-        half = backend.scratch("winograd.half", (t, PATCH, row), dtype)
+        self.half = half = backend.scratch("winograd.half", (t, PATCH, row), dtype)
         v = backend.scratch("winograd.v", (PATCH, PATCH, t, j, bundle), dtype)
-        overlapping_rows = view(self.patch, 0, (t, PATCH, row), (TILE * row, row, 1))
         overlapping_columns = view(
             half, 0, (PATCH, t, j, PATCH, bundle), (row, PATCH * row, TILE * bundle, bundle, 1)
         )
-        self.products = [
-            *thin(self.bt, overlapping_rows, half),
-            *thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4)),
-        ]
+        self.along_columns = thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
         self.matrices = v.reshape(PATCH**2, t * j * grid.images, grid.channels)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
     def transform(self, x, top, left):
         """Fill `matrices` from x (H, W, N, C), for the piece at tile (top, left)."""
-        grid = self.grid
-        x = x.reshape(grid.in_height, -1)
-        bundle = x.shape[1] // grid.in_width
-        _copy_framed(x, self.patch, TILE * top - grid.padding, (TILE * left - grid.padding) * bundle)
-        for source, out in self.products:
+        padding = self.grid.padding
+        _along_rows(self.bt, x, TILE * top - padding, TILE * left - padding, self.half)
+        for source, out in self.along_columns:
             np.matmul(self.bt, source, out=out)
 
 
-def _copy_framed(x, patch, top, left):
-    """patch = the part of x (H, W·N·C) that begins at (top, left), with zeros where that lies outside x."""
-    (h, w), (rows, columns) = x.shape, patch.shape
-    first_row, last_row = max(-top, 0), min(h - top, rows)
-    first_column, last_column = max(-left, 0), min(w - left, columns)
-    if first_row > 0:
-        patch[:first_row] = 0
-    if last_row < rows:
-        patch[last_row:] = 0
-    if first_column > 0:
-        patch[:, :first_column] = 0
-    if last_column < columns:
-        patch[:, last_column:] = 0
-    patch[first_row:last_row, first_column:last_column] = x[
-        top + first_row : top + last_row, left + first_column : left + last_column
-    ]
+def _along_rows(matrix, x, top, left, out):
+    """out (t, 6, …) = the matrix times the rows of x (H, W, N, C) from `top` + 4·tile on, each from pixel `left` on.
+
+    Outside of x there are zeros.
+    """
+    h, w, bundle = len(x), x[0].size, x[0, 0].size
+    (t, _, columns), rows, left = out.shape, matrix.shape[1], left * bundle
+    first, last = max(-left, 0), min(w - left, columns)
+    out[..., :first] = out[..., last:] = 0
+    out = out[..., first:last]
+    height = TILE * (t - 1) + rows
+    if top < 0 or top + height > h:
+        framed = backend.scratch("winograd.framed", (height, last - first), x.dtype)
+        inside = slice(max(-top, 0), min(h - top, height))
+        framed[: inside.start] = framed[inside.stop :] = 0
+        framed[inside] = x.reshape(h, w)[top + inside.start : top + inside.stop, left + first : left + last]
+        x, w, start = framed, last - first, 0
+    else:
+        start = top * w + left + first
+    for source, to in thin(matrix, view(x, start, (t, rows, last - first), (TILE * w, w, 1)), out):
+        np.matmul(matrix, source, out=to)
 
 
 class Tiles:
@@ -352,20 +350,14 @@ class Gradients:
         self.grid = grid
         bundle = grid.images * o
         self.a = MATRICES[np.dtype(dtype)][2]
-        self.tile = backend.scratch("winograd.tile", (TILE * t, TILE * j * bundle), dtype)
-        half = backend.scratch("winograd.half", (t, PATCH, TILE * j * bundle), dtype)
+        self.half = half = backend.scratch("winograd.half", (t, PATCH, TILE * j * bundle), dtype)
         m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
         columns = half.reshape(t, PATCH, j, TILE, bundle).transpose(1, 0, 2, 3, 4)
-        self.products = [
-            *thin(self.a, self.tile.reshape(t, TILE, -1), half),
-            *thin(self.a, columns, m.transpose(0, 2, 3, 1, 4)),
-        ]
+        self.along_columns = thin(self.a, columns, m.transpose(0, 2, 3, 1, 4))
         self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
 
     def transform(self, g, top, left):
         """Fill `matrices` from g (H', W', N, O), for the piece at tile (top, left)."""
-        g = g.reshape(self.grid.height, -1)
-        bundle = g.shape[1] // self.grid.width
-        _copy_framed(g, self.tile, TILE * top, TILE * left * bundle)
-        for source, out in self.products:
+        _along_rows(self.a, g, TILE * top, TILE * left, self.half)
+        for source, out in self.along_columns:
             np.matmul(self.a, source, out=out)
