@@ -31,7 +31,7 @@ PATCH = TILE + KERNEL - 1
 POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
 ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
-NARROW = 64  # columns; products of fewer are slow again
+NARROW, DEEP = 64, 256  # products of fewer columns, or of fewer rows of the second matrix, are slow again
 SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
 KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
 START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
@@ -168,8 +168,15 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
 
 
 def multiply(a, b, out):
-    """out = a @ b for stacks of matrices, by slices of b's columns where that makes SMALL products."""
-    width, columns = SMALL // (a.shape[1] * a.shape[2]), b.shape[2]
+    """out = a @ b for stacks of matrices, by slices of b's columns or of its rows where that makes SMALL products."""
+    (rows, depth), columns = a.shape[1:], b.shape[2]
+    width, height = SMALL // (rows * depth), SMALL // (rows * columns) // DEEP * DEEP
+    if width < columns and height:
+        first, *others = backend.slices(depth, height)
+        np.matmul(a[:, :, first], b[:, first], out=out)
+        for cut in others:
+            out += np.matmul(a[:, :, cut], b[:, cut], out=backend.scratch("winograd.more", out.shape, out.dtype))
+        return
     for cut in backend.slices(columns, _even(columns, width) if width >= NARROW else columns):
         np.matmul(a, b[..., cut], out=out[..., cut])
 
