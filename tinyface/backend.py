@@ -92,6 +92,23 @@ def load_kernels(source, dtype=np.float32):
     return _kernels[source, real]
 
 
+def on_gpu(x):
+    """Whether an array lies on a GPU."""
+    return not isinstance(x, np.ndarray)
+
+
+def launch(kernel, threads, *arguments, block=256):
+    """Run a kernel on so many threads in a row, rounded up to whole blocks. Its arguments: arrays, NumPy scalars.
+
+    Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
+    takes.
+    """
+    if any(isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments):
+        raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
+    if threads:
+        kernel((-(-threads // block),), (block,), arguments)
+
+
 # ---------------------------------------------------------------- memory layout of feature maps
 
 # On the CPU feature maps of shape (N, C, H, W) lie in memory as (H, W, N, C): rows of the image first, the
