@@ -244,6 +244,33 @@ def test_slices(length, step, expected):
 # ---------------------------------------------------------------- scratch memory
 
 
+@pytest.mark.parametrize("length, parts", [(7, 4), (8, 4), (3, 4), (0, 4), (165, 4)])
+def test_shares(length, parts):
+    shares = backend.shares(length, parts)
+    assert [i for share in shares for i in range(length)[share]] == list(range(length))
+    sizes = [share.stop - share.start for share in shares]
+    assert len(sizes) == min(parts, length) and (not sizes or max(sizes) - min(sizes) <= 1)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 100_000])
+def test_aligned(size):
+    array = backend.aligned(size)
+    assert array.nbytes == size and (not size or array.ctypes.data % backend.CACHE_LINE == 0)
+    for nbytes in (1, 1000):  # scratch memory and arrays for results begin there too
+        assert backend.scratch(f"aligned{nbytes}", (nbytes,), np.uint8).ctypes.data % backend.CACHE_LINE == 0
+        assert backend.empty((nbytes,), np.uint8).ctypes.data % backend.CACHE_LINE == 0
+
+
+def test_kernels_lie_as_matrices(normal):
+    w = normal((5, 4, 3, 2))
+    lying = backend.as_hwio(w)
+    assert lying.shape == (3, 2, 4, 5) and lying.flags.c_contiguous
+    np.testing.assert_array_equal(backend.as_oihw(lying), w)
+    assert backend.as_hwio(backend.as_oihw(lying)) is not w and np.shares_memory(
+        backend.as_hwio(backend.as_oihw(lying)), lying
+    )
+
+
 def test_scratch_is_used_over_and_over():
     first = backend.scratch("test.reuse", (4, 5), np.float64)
     assert first.shape == (4, 5) and first.dtype == np.float64 and first.flags.c_contiguous

@@ -120,3 +120,24 @@ def test_shapes_that_dont_fit(put, normal):
     good = [put(normal(3)) for _ in range(5)]
     with pytest.raises(ValueError, match=r"batch_norm_prelu: x of shape \(2, 3, 4\) needs .* slope .*\(4,\)"):
         ops.batch_norm_prelu(put(normal((2, 3, 4))), *good[:2], put(normal(4)), *good[3:], True)
+
+
+@train_and_eval
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gammas_of_every_sign(put, normal, training, dtype):
+    """Where gamma is 0, z is beta everywhere; where it is negative, z ≤ 0 lies above a limit instead of below."""
+    gamma, beta, slope = np.array([0, 0, 0, -1, 1, -1e-6]), np.array([1, -1, 0, 0.5, -0.5, 0.1]), np.full(6, 0.25)
+    x = normal((3, 6, 4, 5)).astype(dtype)
+    g = put(normal(x.shape, 1).astype(dtype))
+
+    def gradients(fn):
+        inputs = [Tensor(put(a.astype(dtype)), requires_grad=True) for a in (x, gamma, beta, slope)]
+        fn(*inputs, *(put(a) for a in (np.zeros(6, dtype), np.ones(6, dtype)))).backward(g)
+        return [Tensor(t.grad).numpy() for t in inputs]
+
+    def in_two(x, gamma, beta, slope, *running):
+        return ops.prelu(ops.batch_norm(x, gamma, beta, *running, training), slope)
+
+    fused = gradients(lambda *a: ops.batch_norm_prelu(*a, training))
+    for got, wanted in zip(fused, gradients(in_two), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=(2e-5 if dtype == np.float32 else 1e-11) * 60)
