@@ -14,11 +14,10 @@ with stride s, padding p, and g = ∂L/∂y. Two ways to compute the sums, chose
 
 import contextlib
 
-import numpy as np
-
 from .. import backend
 from ..core import Function
 from . import im2col, winograd
+from .batch_norm import Rows
 
 FEWEST_TILES = 24  # tiles × images below which U of many channels costs more than Winograd's products save
 _forced = None
@@ -131,7 +130,7 @@ def convolve(x, w, b, stride, padding, finish=None):
     else:
         y = im2col.convolve(lying, w, stride, padding, finish)
     if b is not None:
-        y += b
+        add_bias(y, b)
     return backend.as_nchw(y)
 
 
@@ -154,7 +153,24 @@ def weight_gradient(x, g, w_shape, stride, padding):
     return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
 
 
+def add_bias(y, b):
+    """y (H, W, N, O) += b, in place."""
+    rows = Rows(y)
+    matrix, pieces, row = rows.of, rows.pieces, rows.spread(b)
+
+    def piece(index):
+        matrix[pieces[index]] += row
+
+    backend.parallel_for(piece, len(pieces))
+
+
 def bias_gradient(g):
-    """∂L/∂b: Σ over images and pixels of g (N, O, H, W), rows of the image first."""
-    rows = backend.as_hwnc(g).sum(axis=1)
-    return rows.sum(axis=(0, 1), dtype=np.float64).astype(g.dtype)
+    """∂L/∂b: Σ over images and pixels of g (N, O, H, W), pieces of it first."""
+    rows = Rows(backend.as_hwnc(g))
+    sums = backend.empty((len(rows.pieces), rows.channels))
+
+    def piece(index):
+        sums[index] = rows.sum(rows.of[rows.pieces[index]])
+
+    backend.parallel_for(piece, len(rows.pieces))
+    return sums.sum(axis=0).astype(g.dtype)

@@ -12,7 +12,7 @@ this does backward, and the other way round.
 
 from .. import backend
 from ..core import Function
-from .conv2d import bias_gradient, check_options, check_shapes, convolve, input_gradient, weight_gradient
+from .conv2d import add_bias, bias_gradient, check_options, check_shapes, convolve, input_gradient, weight_gradient
 
 
 class ConvTranspose2d(Function):
@@ -37,8 +37,7 @@ class ConvTranspose2d(Function):
             raise ValueError(f"conv_transpose2d: padding {p} leaves nothing of x of shape {x.shape}")
         y = input_gradient(x, w, (n, o, out_h, out_w), s, p)
         if b is not None:
-            lying = backend.as_hwnc(y)
-            lying += b
+            add_bias(backend.as_hwnc(y), b)
         return y
 
     def backward(self, g):
