@@ -77,7 +77,7 @@ def test_the_cut(monkeypatch, tiles, smallest, workspace):
     assert part % winograd_gpu.ALIGNED == 0 and parts * part <= most + parts * winograd_gpu.ALIGNED
     assert (parts == 1) or smallest
     slices = len(range(0, tiles, parts * part))
-    assert slices <= -(-tiles // min(most, tiles)) * 2
+    assert slices <= 2 * -(-tiles // most) - (tiles <= most)
 
 
 def test_any_strides(normal):

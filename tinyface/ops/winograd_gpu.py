@@ -112,8 +112,8 @@ class Grid:
         channels: of both maps together; smallest: fewest tiles of a part, None for a single part.
         """
         tiles = max(self.tiles, 1)
-        most = min(max(WORKSPACE // (PLANES * channels * itemsize), 1), tiles)
-        part = min(smallest or most, most)
+        most = max(WORKSPACE // (PLANES * channels * itemsize), 1)
+        part = min(smallest or tiles, most, tiles)
         slices = -(-tiles // (most // part * part))
         parts = -(-tiles // (slices * part))
         part = -(-tiles // (slices * parts))
@@ -142,8 +142,8 @@ def multiply(a, b, out, transposed=(False, False), add=False):
     transposed: whether to take each a, each b transposed. cupy.matmul would copy such a stack first. cuBLAS means
     columns where C means rows, so it sees transposes: outᵀ = bᵀ @ aᵀ.
     """
-    from cupy.cuda import cublas, device, runtime
-
+    cuda = backend.cupy().cuda
+    cublas, runtime = cuda.cublas, cuda.runtime
     kind, compute = {
         4: (runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
         8: (runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
@@ -152,7 +152,7 @@ def multiply(a, b, out, transposed=(False, False), add=False):
     depth = a.shape[1] if transposed[0] else a.shape[2]
     alpha, beta = np.ones((), out.dtype), np.full((), add, out.dtype)
     cublas.gemmStridedBatchedEx(
-        device.get_cublas_handle(),
+        cuda.device.get_cublas_handle(),
         *(cublas.CUBLAS_OP_T if turn else cublas.CUBLAS_OP_N for turn in reversed(transposed)),
         *(columns, rows, depth, alpha.ctypes.data),
         *(b.data.ptr, kind, b.shape[2], b[0].size, a.data.ptr, kind, a.shape[2], a[0].size),
