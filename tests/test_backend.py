@@ -125,6 +125,38 @@ def test_a_compile_error_names_the_file_and_its_true_line(tmp_path):
         backend.load_kernels(source).compile()
 
 
+@pytest.fixture
+def tf32_off():
+    yield
+    backend.set_tf32(False)
+
+
+@pytest.mark.parametrize("capability, allowed", [("70", False), ("75", False), ("80", True), ("120", True)])
+def test_tf32_needs_tensor_cores_that_know_it(monkeypatch, tf32_off, capability, allowed):
+    device = SimpleNamespace(compute_capability=capability)
+    fake = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device))
+    monkeypatch.setattr(backend, "cupy", lambda: fake)
+    assert not backend.tf32()
+    if allowed:
+        backend.set_tf32(True)
+    else:
+        has = f"--tf32: needs a GPU of compute capability 8.0 or later; this one has 7.{capability[1]}"
+        with pytest.raises(TinyfaceError, match=has):
+            backend.set_tf32(True)
+    assert backend.tf32() is allowed
+    backend.set_tf32(False)
+    assert not backend.tf32()
+
+
+@pytest.mark.gpu
+def test_tf32_on_this_gpu(tf32_off):
+    capability = backend.cupy().cuda.Device().compute_capability
+    if int(capability) < 80:
+        pytest.skip(f"compute capability {capability}")
+    backend.set_tf32(True)
+    assert backend.tf32()
+
+
 # ---------------------------------------------------------------- worker threads
 
 

@@ -103,10 +103,36 @@ def launch(kernel, threads, *arguments, block=256):
     Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
     takes.
     """
-    if any(isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments):
+    if any(
+        isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments
+    ):
         raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
     if threads:
         kernel((-(-threads // block),), (block,), arguments)
+
+
+_tf32 = False
+
+
+def set_tf32(on):
+    """Whether convolutions on a GPU may round their factors to TF32, for its tensor cores. Off at the start.
+
+    Raises TinyfaceError where the GPU has no such units. ops/conv_tf32.py says what is rounded.
+    """
+    global _tf32
+    if on:
+        capability = cupy().cuda.Device().compute_capability  # "75" is 7.5
+        if int(capability) < 80:
+            raise TinyfaceError(
+                "--tf32: needs a GPU of compute capability 8.0 or later; "
+                f"this one has {capability[:-1]}.{capability[-1]}"
+            )
+    _tf32 = bool(on)
+
+
+def tf32():
+    """Whether convolutions on a GPU use TF32."""
+    return _tf32
 
 
 # ---------------------------------------------------------------- memory layout of feature maps
