@@ -26,8 +26,10 @@ def pytest_configure(config):
         raise pytest.UsageError(missing_gpu())
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
+        if item.get_closest_marker("cpu") and config.getoption("--device") == "cuda":
+            item.add_marker(pytest.mark.skip(reason="of the CPU's own ways"))
         if item.get_closest_marker("gpu") and missing_gpu():
             item.add_marker(pytest.mark.skip(reason=missing_gpu()))
 

@@ -85,6 +85,7 @@ def small_pieces(monkeypatch, limit):
     monkeypatch.setattr(winograd, "ROWS", (1, 512))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1), (3, 0, 0)])
 def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, output_padding):
     def run(limit):
@@ -99,6 +100,7 @@ def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, ou
         np.testing.assert_allclose(cut, whole, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1)])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, stride, padding, output_padding):
     small_pieces(monkeypatch, 20_000)
