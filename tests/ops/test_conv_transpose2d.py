@@ -75,7 +75,8 @@ def test_is_the_transpose_of_conv2d(put, normal, geometry):
     y = ops.conv_transpose2d(x, w, stride=stride, padding=padding, output_padding=output_padding)
     z = put(normal(y.shape, 2))
     back = ops.conv2d(z, w, stride=stride, padding=padding)
-    np.testing.assert_allclose((y.data * z).sum(), (x * back.data).sum(), rtol=1e-10, atol=1e-10)
+    one, other = ((a * b).sum().item() for a, b in ((y.data, z), (x, back.data)))
+    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
 def small_pieces(monkeypatch, limit):
