@@ -89,7 +89,9 @@ def settled(x):
 
 
 def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
-    """On the CPU: "winograd" or "im2col", for x (N, C, H, W) and w (O, C, kh, kw). docs/performance.md has the measurements.
+    """On the CPU: "winograd" or "im2col", for x (N, C, H, W) and w (O, C, kh, kw).
+
+    docs/performance.md has the measurements.
 
     Winograd pays where it is possible and there is something to save: not on RGB, and not where the maps are
     so small that the transformed kernels, four times the size of w, are used for a few tiles only. The weight

@@ -9,6 +9,7 @@ products are, for each image,
     y (O × P) = w (O × K) @ columns (K × P),   ∂L/∂columns = wᵀ @ g (O × P),   ∂L/∂w = Σ over images of g @ columnsᵀ
 """
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .. import backend
 
 DIRECT, IM2COL = (Path(__file__).with_name(name) for name in ("conv2d.cu", "im2col.cu"))
 COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one at least
+PIXELS = 1024  # of a block, as in im2col.cu
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every GPU
 TAPS = 9
 NO_BIAS = np.intp(0)
@@ -32,7 +34,7 @@ def choose(w_shape, stride, forced=None):
     """
     if w_shape[2:] != (3, 3) or stride != 1:
         return "im2col"
-    return forced or "direct"
+    return "im2col" if forced == "im2col" else "direct"
 
 
 # ---------------------------------------------------------------- the products, on arrays
@@ -45,7 +47,7 @@ def convolve(x, w, b, stride, padding, out, forced=None):
         return direct(x, w, b, padding, (len(x), len(w), *out))
     xp = backend.cupy()
     y = xp.empty((len(x), len(w), *out), x.dtype)
-    matrix, flat = w.reshape(len(w), -1), y.reshape(*y.shape[:2], -1)
+    matrix, flat = w.reshape(len(w), w[0].size), planes(y)
     for images in pieces(x, w.shape, out, stride, padding):
         multiply(matrix, im2col(x[images], w.shape, out, stride, padding), flat[images])
     if b is not None:
@@ -63,17 +65,15 @@ def input_gradient(g, w, b, x_shape, stride, padding, forced=None):
         return direct(g, w, b, 2 - padding, x_shape, turned=True)
     xp = backend.cupy()
     dx = xp.empty(x_shape, g.dtype)
-    matrix, flat, out = w.reshape(len(w), -1), g.reshape(*g.shape[:2], -1), g.shape[2:]
+    matrix, flat, out = w.reshape(len(w), w[0].size), planes(g), g.shape[2:]
     for images in pieces(dx, w.shape, out, stride, padding):
         some = dx[images]
         if needs_no_columns(w.shape, stride, padding):
-            multiply(matrix, flat[images], some.reshape(*some.shape[:2], -1), a_transposed=True)
+            multiply(matrix, flat[images], planes(some), a_transposed=True)
             continue
         columns = xp.empty((len(some), matrix.shape[1], flat.shape[2]), g.dtype)
         multiply(matrix, flat[images], columns, a_transposed=True)
-        kernel = backend.load_kernels(IM2COL, g.dtype).get_function("col2im")
-        geometry = (*some.shape, *w.shape[2:], stride, padding, *out)
-        backend.launch(kernel, some.size, columns, some, *map(np.int32, geometry))
+        launch_planes("col2im", columns, some, x_shape[2:], w.shape, stride, padding, out)
     if b is not None:
         dx += b[:, None, None]
     return dx
@@ -85,7 +85,7 @@ def weight_gradient(x, g, w_shape, stride, padding, forced=None):
     if choose(w_shape, stride, forced) == "direct":
         return direct_weight_gradient(x, g, w_shape, padding)
     xp = backend.cupy()
-    out, flat = g.shape[2:], g.reshape(*g.shape[:2], -1)
+    out, flat = g.shape[2:], planes(g)
     of_images = xp.empty((len(x), w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)
     for images in pieces(x, w_shape, out, stride, padding):
         columns = im2col(x[images], w_shape, out, stride, padding)
@@ -100,7 +100,8 @@ def bias_gradient(g):
     kernels = backend.load_kernels(DIRECT, g.dtype)
     count = min(-(-4 * multiprocessors() // max(o, 1)), -(-n * h * w // block)) or 1
     shares, db = xp.empty((count, o), np.float64), xp.empty(o, g.dtype)
-    kernels.get_function("bias_shares")((count, o), (block,), (g, shares, np.int32(n), np.int32(o), np.int64(h * w)))
+    sizes = np.int32(n), np.int32(o), np.int64(h * w)
+    kernels.get_function("bias_shares")((count, o), (block,), (g, shares, *sizes))
     backend.launch(kernels.get_function("add_bias_shares"), o, shares, db, np.int32(o), np.int32(count))
     return db
 
@@ -142,12 +143,25 @@ def multiply(a, b, out, a_transposed=False, b_transposed=False):
 def im2col(x, w_shape, out, stride, padding):
     """x (N, C, H, W) → (N, C·kh·kw, H'·W'); x itself where they are the same numbers."""
     if needs_no_columns(w_shape, stride, padding):
-        return x.reshape(*x.shape[:2], -1)
+        return planes(x)
     columns = backend.cupy().empty((len(x), x.shape[1] * w_shape[2] * w_shape[3], out[0] * out[1]), x.dtype)
-    kernel = backend.load_kernels(IM2COL, x.dtype).get_function("im2col")
-    geometry = (*x.shape, *w_shape[2:], stride, padding, *out)
-    backend.launch(kernel, columns.size, x, columns, *map(np.int32, geometry))
+    launch_planes("im2col", x, columns, x.shape[2:], w_shape, stride, padding, out)
     return columns
+
+
+def planes(x):
+    """x (N, C, H, W) as (N, C, H·W)."""
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+
+
+def launch_planes(name, source, result, size, w_shape, stride, padding, out):
+    """Run a kernel of im2col.cu; result: (N, rows, pixels …), one plane of pixels for each row."""
+    rows, pixels = result.shape[0] * result.shape[1], math.prod(result.shape[2:])
+    stretches = -(-pixels // PIXELS)
+    geometry = (*size, *w_shape[2:], stride, padding, *out, stretches)
+    kernel = backend.load_kernels(IM2COL, result.dtype).get_function(name)
+    block = min(-(-max(pixels, 1) // 32) * 32, 256)
+    backend.launch(kernel, rows * stretches * block, source, result, *map(np.int32, geometry), block=block)
 
 
 def needs_no_columns(w_shape, stride, padding):
@@ -280,7 +294,8 @@ def add_shares(shares, w_shape):
     dw = backend.cupy().empty(w_shape, shares.dtype)
     taps = shares.shape[1] if shares.ndim == 4 else 1
     kernel = backend.load_kernels(DIRECT, dw.dtype).get_function("add_shares")
-    backend.launch(kernel, dw.size, shares, dw, np.int64(dw.size // taps), np.int32(taps), np.int32(len(shares)))
+    sizes = np.int64(dw.size // taps), np.int32(taps), np.int32(len(shares))
+    backend.launch(kernel, dw.size, shares, dw, *sizes)
     return dw
 
 
