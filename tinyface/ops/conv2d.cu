@@ -245,21 +245,27 @@ extern "C" __global__ void add_shares(const real* __restrict__ shares, real* __r
     dw[q % pairs * taps + q / pairs] = real(total);
 }
 
-// shares (gridDim.x, o): block (share, channel) adds up its share of the pixels of all images. blockDim.x is 256.
+// shares (gridDim.x, o): block (share, channel) adds up its share of the stretches of PIXELS pixels, `stretches` of
+// which make a channel of an image. blockDim.x is 256.
+constexpr int PIXELS = 1024;
+
 extern "C" __global__ void bias_shares(const real* __restrict__ g, double* __restrict__ shares, int n, int o,
-                                       long long area) {
+                                       long long area, int stretches) {
     __shared__ double sums[256];
-    const long long pixels = n * area, channel = blockIdx.y;
-    const long long start = pixels * blockIdx.x / gridDim.x, stop = pixels * (blockIdx.x + 1) / gridDim.x;
+    const long long all = (long long)n * stretches;
+    const long long start = all * blockIdx.x / gridDim.x, stop = all * (blockIdx.x + 1) / gridDim.x;
     double total = 0;
-    for (long long q = start + threadIdx.x; q < stop; q += blockDim.x)
-        total += g[(q / area * o + channel) * area + q % area];
+    for (long long s = start; s < stop; ++s) {
+        const long long plane = s / stretches * o + blockIdx.y, from = s % stretches * PIXELS;
+        const long long to = min(from + PIXELS, area);
+        for (long long q = from + threadIdx.x; q < to; q += blockDim.x) total += g[plane * area + q];
+    }
     sums[threadIdx.x] = total;
     for (int half = blockDim.x / 2; half; half /= 2) {
         __syncthreads();
         if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
-    if (threadIdx.x == 0) shares[blockIdx.x * (long long)o + channel] = sums[0];
+    if (threadIdx.x == 0) shares[blockIdx.x * (long long)o + blockIdx.y] = sums[0];
 }
 
 extern "C" __global__ void add_bias_shares(const double* __restrict__ shares, real* __restrict__ db, int o,

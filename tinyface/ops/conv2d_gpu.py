@@ -19,7 +19,7 @@ from .. import backend
 
 DIRECT, IM2COL = (Path(__file__).with_name(name) for name in ("conv2d.cu", "im2col.cu"))
 COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one at least
-PIXELS = 1024  # of a block, as in im2col.cu
+PIXELS = 1024  # of a stretch, as in both
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every GPU
 TAPS = 9
 NO_BIAS = np.intp(0)
@@ -95,13 +95,14 @@ def weight_gradient(x, g, w_shape, stride, padding, forced=None):
 
 def bias_gradient(g):
     """∂L/∂b[o] = Σ_{n,i,j} g[n,o,i,j], in float64."""
-    xp, g, block = backend.cupy(), backend.contiguous(g), 256
+    xp, g = backend.cupy(), backend.contiguous(g)
     n, o, h, w = g.shape
     kernels = backend.load_kernels(DIRECT, g.dtype)
-    count = min(-(-4 * multiprocessors() // max(o, 1)), -(-n * h * w // block)) or 1
+    stretches = -(-h * w // PIXELS)
+    count = max(min(-(-4 * multiprocessors() // max(o, 1)), n * stretches), 1)
     shares, db = xp.empty((count, o), np.float64), xp.empty(o, g.dtype)
-    sizes = np.int32(n), np.int32(o), np.int64(h * w)
-    kernels.get_function("bias_shares")((count, o), (block,), (g, shares, *sizes))
+    sizes = np.int32(n), np.int32(o), np.int64(h * w), np.int32(stretches)
+    kernels.get_function("bias_shares")((count, o), (256,), (g, shares, *sizes))
     backend.launch(kernels.get_function("add_bias_shares"), o, shares, db, np.int32(o), np.int32(count))
     return db
 
