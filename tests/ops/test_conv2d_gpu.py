@@ -57,14 +57,17 @@ def test_blocks_of_every_size(monkeypatch, normal, cut, multiprocessors):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kernel, stride, padding", [(1, 1, 0), (3, 2, 1), (5, 1, 2), (2, 3, 0), (1, 2, 1)])
+@pytest.mark.parametrize(
+    "kernel, stride, padding",
+    [((1, 1), 1, 0), ((3, 2), 2, 1), ((2, 5), 1, 2), ((2, 2), 3, 0), ((1, 1), 2, 1)],
+)
 @pytest.mark.parametrize("columns", [1, 20_000, 1 << 28])
 def test_pieces_of_images(monkeypatch, normal, kernel, stride, padding, columns):
     monkeypatch.setattr(conv2d_gpu, "COLUMNS_BYTES", columns)
-    arrays = normal((5, 3, 37, 31)), normal((4, 3, kernel, kernel), 1), normal(4, 2)
+    arrays = normal((5, 3, 37, 31)), normal((4, 3, *kernel), 1), normal(4, 2)
     check(lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays)
-    check(lambda *xs: ops.conv_transpose2d(*xs, stride=stride, padding=padding), arrays[0][:, :, :12, :11],
-          arrays[1].transpose(1, 0, 2, 3), arrays[2])  # fmt: skip
+    x, w, b = arrays[0][:, :, :12, :11], arrays[1].transpose(1, 0, 2, 3), arrays[2]
+    check(lambda *xs: ops.conv_transpose2d(*xs, stride=stride, padding=padding), x, w, b)
 
 
 @pytest.mark.gpu

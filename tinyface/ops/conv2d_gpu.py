@@ -115,8 +115,8 @@ def multiply(a, b, out, a_transposed=False, b_transposed=False):
 
     (cupy.matmul would make lists of pointers where one matrix meets many.)
     """
-    from cupy.cuda import cublas, device, runtime
-
+    cuda = backend.cupy().cuda
+    cublas, runtime = cuda.cublas, cuda.runtime
     if not out.size:
         return
     n, rows, columns = out.shape
@@ -128,7 +128,7 @@ def multiply(a, b, out, a_transposed=False, b_transposed=False):
     one, zero = np.ones(1, out.dtype), np.zeros(1, out.dtype)
     # cuBLAS counts columns first, for it our matrices are transposed: outᵀ = bᵀ @ aᵀ.
     cublas.gemmStridedBatchedEx(
-        device.get_cublas_handle(),
+        cuda.device.get_cublas_handle(),
         cublas.CUBLAS_OP_T if b_transposed else cublas.CUBLAS_OP_N,
         cublas.CUBLAS_OP_T if a_transposed else cublas.CUBLAS_OP_N,
         *(columns, rows, depth),
