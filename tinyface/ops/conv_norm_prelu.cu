@@ -15,8 +15,13 @@ extern "C" __global__ void norm_prelu(real* __restrict__ y, const real* __restri
                                       int channels, long long area, int stretches) {
     const long long plane = blockIdx.x / stretches;
     const int channel = int(plane % channels);
-    const real scale = gamma[channel] / sqrt(var[channel] + eps), shift = beta[channel] - mean[channel] * scale;
-    const real below = slope[channel];
+    __shared__ real of_channel[3];  // made once for the block
+    if (threadIdx.x == 0) {
+        const real scale = gamma[channel] / sqrt(var[channel] + eps);
+        of_channel[0] = scale, of_channel[1] = beta[channel] - mean[channel] * scale, of_channel[2] = slope[channel];
+    }
+    __syncthreads();
+    const real scale = of_channel[0], shift = of_channel[1], below = of_channel[2];
     const long long start = blockIdx.x % stretches * (long long)PIXELS;
     const long long stop = min(start + PIXELS, area);
     for (long long q = start + threadIdx.x; q < stop; q += blockDim.x) {
