@@ -35,6 +35,24 @@ def test_equals_the_three_ops(put, normal, transposed, size, o, padding, algorit
     assert y.dtype == wanted.dtype
 
 
+def test_by_hand(put):
+    """The image doubled by the convolution is 2, -4; the first channel halves it, the second one turns its sign."""
+    x, w = put(np.array([[[[1.0, -2.0]]]])), put(np.full((2, 1, 1, 1), 2.0))
+    others = [[2.0, -1.0], [0.5, 1.0], [0.1, 3.0], [1.0, 0.0], [15.9, 0.9]]  # γ, β, slope, μ, σ²
+    y = ops.conv_norm_prelu(x, w, *(put(np.array(a)) for a in others), eps=0.1)
+    np.testing.assert_allclose(y.numpy(), [[[[1.0, -0.2]], [[-3.0, 5.0]]]], rtol=1e-13)
+
+
+def test_planes_of_every_size(put, normal):
+    """Against NumPy, with fewer pixels than a block takes, and with more."""
+    for size in ((1, 1), (3, 7), (33, 32), (50, 70)):
+        x, w, *others = arrays(normal, (2, 3, *size), 4, False)
+        y = ops.conv_norm_prelu(*map(put, (x, w, *others)), eps=0.1, padding=1).numpy()
+        gamma, beta, slope, mean, variance = (a[:, None, None] for a in others)
+        z = gamma * (ops.conv2d(x, w, padding=1).numpy() - mean) / np.sqrt(variance + 0.1) + beta
+        np.testing.assert_allclose(y, np.where(z > 0, z, slope * z), rtol=0, atol=1e-11)
+
+
 def test_types_are_kept(put, normal):
     inputs = [put(a.astype(np.float32)) for a in arrays(normal, (2, 3, 5, 4), 4, False)]
     assert ops.conv_norm_prelu(*inputs, padding=1).dtype == np.float32
@@ -49,7 +67,7 @@ def test_there_is_no_gradient(put, normal):
 
 def test_shapes_are_checked(put, normal):
     x, w, *others = map(put, arrays(normal, (1, 2, 4, 4), 3, False))
-    with pytest.raises(ValueError, match="conv_norm_prelu: x of shape .* has 2 channels"):
+    with pytest.raises(ValueError, match=r"conv_norm_prelu: x of shape .* has 2 channels"):
         ops.conv_norm_prelu(x, w[:, :1], *others)
 
 
