@@ -42,6 +42,7 @@ def test_manners(check_manners, normal, n, c, r, h, w):
     check_manners(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(ops.region_gate, normal((5, 8, 13, 11)), masks_for((5, 7, 13, 11), normal))
@@ -89,6 +90,7 @@ def test_shapes_that_dont_fit(put, normal, x, masks):
         ops.region_gate(put(normal(x)), put(normal(masks)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_memory_layout(put, normal, n, c, r, h, w):
     """All maps lie as (H, W, N, C), whether the inputs do or not, and are the same."""

@@ -80,6 +80,7 @@ def test_shapes_that_dont_fit(put, normal, x, masks):
         ops.region_pool(put(normal(x)), put(normal(masks)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_memory_layout(put, normal, n, c, r, h, w):
     """All maps lie as (H, W, N, C), whether the inputs do or not, and are the same."""

@@ -52,11 +52,13 @@ def test_maps(check_gradients, check_manners, normal):
         check_manners(ops.softmax, normal(shape))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(ops.softmax, normal((3, 7, 13, 11)))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), if what comes in does."""

@@ -55,6 +55,7 @@ def test_manners(check_manners, put, normal, shape):
     check_manners(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 20000)
     shape = (7, 7, 13, 11)
@@ -123,6 +124,7 @@ def test_labels_that_are_no_class(put, normal, label):
         ops.softmax_cross_entropy(put(normal((2, 3))), put(np.array([0, label])))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """The gradient lies as (H, W, N, C), whether x does or not, and is the same."""
