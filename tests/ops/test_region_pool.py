@@ -14,16 +14,26 @@ def masks_for(shape, normal):
     return np.abs(normal(shape, 1)) + 0.1
 
 
+def in_torch(torch):
+    return lambda x, m: torch.einsum("nrhw,nchw->nrc", m, x) / (m.sum((2, 3))[:, :, None] + 1e-12)
+
+
 @pytest.mark.reference
 @given(
     n=st.integers(1, 3), c=st.integers(1, 4), r=st.integers(1, 7), h=st.integers(1, 6), w=st.integers(1, 6)
 )
 def test_equals_pytorch(compare_with_torch, torch, normal, n, c, r, h, w):
-    def theirs(x, m):
-        return torch.einsum("nrhw,nchw->nrc", m, x) / (m.sum((2, 3))[:, :, None] + 1e-12)
-
     compare_with_torch(
-        ops.region_pool, theirs, normal((n, c, h, w)), masks_for((n, r, h, w), normal), scale=1
+        ops.region_pool, in_torch(torch), normal((n, c, h, w)), masks_for((n, r, h, w), normal), scale=1
+    )
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("c, r, h, w", [(33, 9, 5, 7), (37, 7, 15, 20), (70, 17, 3, 3)])
+def test_more_than_a_block_takes(compare_with_torch, torch, normal, c, r, h, w):
+    """Of channels, regions and pixels; the last of each not full."""
+    compare_with_torch(
+        ops.region_pool, in_torch(torch), normal((2, c, h, w)), masks_for((2, r, h, w), normal), scale=1
     )
 
 
@@ -56,6 +66,15 @@ def test_an_empty_region_gives_zero(put, normal, dtype):
     assert not y.numpy()[0, 1].any()
     y.backward(np.ones((1, 2, 4)))
     np.testing.assert_allclose(x.grad.tolist(), np.full((1, 4, 3, 3), 1 / 9), rtol=1e-6)
+
+
+@pytest.mark.parametrize("c, r, p", [(0, 2, 3), (2, 0, 3), (2, 2, 0)])
+def test_nothing_to_pool(put, c, r, p):
+    x, m = (Tensor(put(np.ones((2, k, 1, p))), requires_grad=True) for k in (c, r))
+    y = ops.region_pool(x, m)
+    y.backward(np.ones((2, r, c)))
+    assert not (p == 0 and y.numpy().any()) and not (r == 0 and backend.to_device(x.grad, "cpu").any())
+    assert not (c == 0 and backend.to_device(m.grad, "cpu").any())
 
 
 def test_scale_of_a_mask_does_not_matter(put, normal):
