@@ -68,13 +68,9 @@ def test_an_empty_region_gives_zero(put, normal, dtype):
     np.testing.assert_allclose(x.grad.tolist(), np.full((1, 4, 3, 3), 1 / 9), rtol=1e-6)
 
 
-@pytest.mark.parametrize("c, r, p", [(0, 2, 3), (2, 0, 3), (2, 2, 0)])
-def test_nothing_to_pool(put, c, r, p):
-    x, m = (Tensor(put(np.ones((2, k, 1, p))), requires_grad=True) for k in (c, r))
-    y = ops.region_pool(x, m)
-    y.backward(np.ones((2, r, c)))
-    assert not (p == 0 and y.numpy().any()) and not (r == 0 and backend.to_device(x.grad, "cpu").any())
-    assert not (c == 0 and backend.to_device(m.grad, "cpu").any())
+def test_maps_without_pixels(put):
+    y = ops.region_pool(put(np.ones((2, 3, 1, 0))), put(np.ones((2, 2, 1, 0))))
+    np.testing.assert_array_equal(y.numpy(), np.zeros((2, 2, 3)))
 
 
 def test_scale_of_a_mask_does_not_matter(put, normal):
