@@ -8,10 +8,11 @@ from tinyface import Tensor, backend, no_grad
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import gradcheck
 
-hypothesis.settings.register_profile(
-    "tinyface", derandomize=True, database=None, deadline=None, max_examples=50, print_blob=False
-)
-hypothesis.settings.load_profile("tinyface")
+# On cuda an example costs some twenty launches, each in a shape of its own; ten examples find what fifty do.
+for name, examples in (("cpu", 50), ("cuda", 10)):
+    hypothesis.settings.register_profile(
+        name, derandomize=True, database=None, deadline=None, max_examples=examples, print_blob=False
+    )
 
 
 # ---------------------------------------------------------------- devices
@@ -24,6 +25,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--device") == "cuda" and missing_gpu():
         raise pytest.UsageError(missing_gpu())
+    hypothesis.settings.load_profile(config.getoption("--device"))
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,14 +5,20 @@ import numpy as np
 import pytest
 
 from tinyface import optim
+from tinyface.backend import device_of, to_device
 from tinyface.errors import TinyfaceError
 
 SHAPES = [(), (1,), (3, 5), (300, 257)]  # the last spans several slices of CHUNK_BYTES in both precisions
 
 
-def make_parameters(dtype, shapes=SHAPES, seed=0):
-    rng = np.random.default_rng(seed)
-    return [SimpleNamespace(data=rng.standard_normal(s).astype(dtype).reshape(s), grad=None) for s in shapes]
+@pytest.fixture
+def make_parameters(put):
+    def make(dtype, shapes=SHAPES, seed=0):
+        rng = np.random.default_rng(seed)
+        arrays = [rng.standard_normal(s).astype(dtype).reshape(s) for s in shapes]
+        return [SimpleNamespace(data=put(a), grad=None) for a in arrays]
+
+    return make
 
 
 def make_gradients(dtype, steps, shapes=SHAPES, seed=1):
@@ -23,12 +29,17 @@ def make_gradients(dtype, steps, shapes=SHAPES, seed=1):
 def run(optimizer, gradients):
     for grads in gradients:
         for parameter, grad in zip(optimizer.parameters, grads, strict=True):
-            parameter.grad = grad
+            parameter.grad = None if grad is None else to_device(grad, device_of(parameter.data))
         optimizer.step()
 
 
-def one_value(value, grad):
-    return SimpleNamespace(data=np.array([value]), grad=np.array([grad]))
+def values(parameters):
+    return [to_device(p.data, "cpu") for p in parameters]
+
+
+@pytest.fixture
+def one_value(put):
+    return lambda value, grad: SimpleNamespace(data=put(np.array([value])), grad=put(np.array([grad])))
 
 
 OPTIMIZERS = {
@@ -47,11 +58,11 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.reference
 @every_optimizer
 @both_dtypes
-def test_twenty_steps_equal_pytorch(name, dtype):
+def test_twenty_steps_equal_pytorch(name, dtype, make_parameters):
     torch = pytest.importorskip("torch")
     ours, theirs, options = OPTIMIZERS[name]
     parameters = make_parameters(dtype)
-    tensors = [torch.tensor(p.data.copy(), requires_grad=True) for p in parameters]
+    tensors = [torch.tensor(a.copy(), requires_grad=True) for a in values(parameters)]
     gradients = make_gradients(dtype, 20)
 
     run(ours(parameters, **options), gradients)
@@ -62,50 +73,50 @@ def test_twenty_steps_equal_pytorch(name, dtype):
         reference.step()
 
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-13}
-    for parameter, tensor in zip(parameters, tensors, strict=True):
-        np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), **tolerance)
+    for ours, tensor in zip(values(parameters), tensors, strict=True):
+        np.testing.assert_allclose(ours, tensor.detach().numpy(), **tolerance)
 
 
-def test_adagrad_by_hand():
+def test_adagrad_by_hand(one_value):
     p = one_value(2.0, 2.9)
     optimizer = optim.AdaGrad([p], lr=0.5, weight_decay=0.05)
     optimizer.step()  # g = 2.9 + 0.05 * 2 = 3, sum = 9, 2 - 0.5 * 3 / 3
-    np.testing.assert_allclose(p.data, [1.5], rtol=1e-9)
-    p.grad = np.array([4 - 0.05 * 1.5])
+    np.testing.assert_allclose(values([p])[0], [1.5], rtol=1e-9)
+    p.grad[:] = 4 - 0.05 * 1.5
     optimizer.step()  # g = 4, sum = 9 + 16, 1.5 - 0.5 * 4 / 5
-    np.testing.assert_allclose(p.data, [1.1], rtol=1e-9)
+    np.testing.assert_allclose(values([p])[0], [1.1], rtol=1e-9)
     np.testing.assert_allclose(optimizer.state_dict()["0"]["sum"], [25.0])
 
 
-def test_adagrad_with_zero_gradient_does_not_divide_by_zero():
+def test_adagrad_with_zero_gradient_does_not_divide_by_zero(one_value):
     p = one_value(2.0, 0.0)
     optim.AdaGrad([p], lr=0.5).step()
-    assert p.data[0] == 2.0
+    assert values([p])[0] == 2.0
 
 
-def test_sgd_by_hand():
+def test_sgd_by_hand(one_value):
     p = one_value(1.0, 2.0)
     optimizer = optim.SGD([p], lr=0.1, momentum=0.5)
     optimizer.step()  # v = 2, 1 - 0.2
     optimizer.step()  # v = 0.5 * 2 + 2 = 3, 0.8 - 0.3
-    np.testing.assert_allclose(p.data, [0.5])
+    np.testing.assert_allclose(values([p])[0], [0.5])
 
 
-def test_nesterov_by_hand():
+def test_nesterov_by_hand(one_value):
     p = one_value(1.0, 2.0)
     optim.SGD([p], lr=0.1, momentum=0.5, nesterov=True).step()  # v = 2, 1 - 0.1 * (2 + 0.5 * 2)
-    np.testing.assert_allclose(p.data, [0.7])
+    np.testing.assert_allclose(values([p])[0], [0.7])
 
 
-def test_adams_first_step_is_lr_times_the_sign():
+def test_adams_first_step_is_lr_times_the_sign(one_value):
     p = one_value(1.0, -3e-3)
     optim.Adam([p], lr=0.1, eps=1e-12).step()
-    np.testing.assert_allclose(p.data, [1.1])
+    np.testing.assert_allclose(values([p])[0], [1.1])
 
 
 @every_optimizer
 @both_dtypes
-def test_updates_in_place_and_keeps_dtype(name, dtype):
+def test_updates_in_place_and_keeps_dtype(name, dtype, make_parameters):
     kind, _, options = OPTIMIZERS[name]
     parameters = make_parameters(dtype)
     before = [p.data for p in parameters]
@@ -120,8 +131,9 @@ def test_updates_in_place_and_keeps_dtype(name, dtype):
         assert all(np.array_equal(g, c) for g, c in zip(grads, copied, strict=True))
 
 
+@pytest.mark.cpu
 @every_optimizer
-def test_slices_do_not_change_a_bit(name, monkeypatch):
+def test_slices_do_not_change_a_bit(name, monkeypatch, make_parameters):
     kind, _, options = OPTIMIZERS[name]
     sliced, whole = make_parameters(np.float32), make_parameters(np.float32)
     run(kind(sliced, **options), make_gradients(np.float32, 3))
@@ -131,44 +143,130 @@ def test_slices_do_not_change_a_bit(name, monkeypatch):
 
 
 @every_optimizer
-def test_a_parameter_without_gradient_is_left_alone(name):
+def test_a_parameter_without_gradient_is_left_alone(name, make_parameters):
     kind, _, options = OPTIMIZERS[name]
     parameters = make_parameters(np.float32, [(3,), (3,)])
-    before = parameters[0].data.copy()
+    before = values(parameters)[0].copy()
     optimizer = kind(parameters, **options)
-    parameters[1].grad = np.ones(3, np.float32)
-    optimizer.step()
-    assert np.array_equal(parameters[0].data, before)
+    run(optimizer, [[None, np.ones(3, np.float32)]])
+    assert np.array_equal(values(parameters)[0], before)
     assert list(optimizer.state_dict()) == ["1"]
 
 
-def test_zero_grad():
+def test_zero_grad(one_value):
     p = one_value(1.0, 2.0)
     optim.SGD([p]).zero_grad()
     assert p.grad is None
 
 
-def test_a_gradient_of_any_memory_order_is_read_right():
-    p = SimpleNamespace(data=np.zeros((2, 3)), grad=np.arange(6.0).reshape(3, 2).T)
+def test_a_gradient_of_any_memory_order_is_read_right(put):
+    p = SimpleNamespace(data=put(np.zeros((2, 3))), grad=put(np.arange(6.0).reshape(3, 2)).T)
     optim.SGD([p], lr=1.0).step()
-    np.testing.assert_array_equal(p.data, -np.arange(6.0).reshape(3, 2).T)
+    np.testing.assert_array_equal(values([p])[0], -np.arange(6.0).reshape(3, 2).T)
 
 
-def test_what_cannot_be_updated_in_place_is_refused():
-    p = SimpleNamespace(data=np.zeros((3, 4))[:, ::2], grad=np.zeros((3, 2)))
+def test_a_parameter_of_any_memory_order_is_updated_right(put):
+    p = SimpleNamespace(data=put(np.zeros((3, 2))).T, grad=put(np.arange(6.0).reshape(2, 3)))
+    optimizer = optim.SGD([p], lr=1.0, momentum=0.5)
+    optimizer.step()
+    optimizer.step()
+    np.testing.assert_array_equal(values([p])[0], -2.5 * np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(optimizer.state_dict()["0"]["momentum"], 1.5 * np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 230])
+def test_many_parameters(count, make_parameters):
+    """A GPU updates a hundred of them, and up to 4096 elements of each, at a time."""
+    shapes = [(4095 + k % 3,) if k % 50 == 0 else (k % 5,) for k in range(count)]
+    gradients = make_gradients(np.float64, 2, shapes)
+    gradients[0][3] = gradients[1][count - 1] = None
+    parameters, first = make_parameters(np.float64, shapes), make_parameters(np.float64, shapes)
+    run(optim.Adam(parameters, lr=0.1), gradients)
+    for p, q, *grads in zip(parameters, first, *gradients, strict=True):
+        run(optim.Adam([q], lr=0.1), [[g] for g in grads])
+        np.testing.assert_array_equal(*values([p, q]))
+
+
+def test_both_types_at_once(make_parameters):
+    single, double = (make_parameters(dtype, [(5,)]) for dtype in (np.float32, np.float64))
+    run(optim.SGD([*single, *double], lr=1), [[np.ones(5, np.float32), np.ones(5)]])
+    expected = [make_parameters(dtype, [(5,)])[0].data - 1 for dtype in (np.float32, np.float64)]
+    for p, wanted in zip([*single, *double], expected, strict=True):
+        assert p.data.dtype == wanted.dtype
+        np.testing.assert_allclose(values([p])[0], to_device(wanted, "cpu"), rtol=1e-6)
+
+
+def test_a_rule_of_ones_own(make_parameters):
+    """Without a kernel of its own a GPU runs `update`."""
+
+    class Signs(optim.Optimizer):
+        slots = ("steps",)
+
+        def update(self, step, w, g, scratch, steps):
+            steps += 1
+            w -= self.lr * g / abs(g)
+
+    shapes = [(3, 5), (40000,)]
+    parameters, gradients = make_parameters(np.float64, shapes), make_gradients(np.float64, 3, shapes)
+    before = [a.copy() for a in values(parameters)]
+    optimizer = Signs(parameters, lr=0.1)
+    run(optimizer, gradients)
+    for a, b, *grads in zip(values(parameters), before, *gradients, strict=True):
+        np.testing.assert_allclose(a, b - 0.1 * sum(map(np.sign, grads)))
+    assert (optimizer.state_dict()["1"]["steps"] == 3).all()
+
+
+@pytest.mark.gpu
+@every_optimizer
+@pytest.mark.parametrize("there, here", [("cuda", "cpu"), ("cpu", "cuda")])
+def test_state_goes_on_on_another_device(name, there, here):
+    kind, _, options = OPTIMIZERS[name]
+    shapes = [(3, 5), (4, 3, 2, 2), (5000,)]
+    gradients = make_gradients(np.float64, 6, shapes)
+
+    def on(device, arrays):
+        return [SimpleNamespace(data=to_device(a.copy(), device), grad=None) for a in arrays]
+
+    start = make_gradients(np.float64, 1, shapes, seed=0)[0]
+    straight, first = on("cpu", start), on(there, start)
+    run(kind(straight, **options), gradients)
+    interrupted = kind(first, **options)
+    run(interrupted, gradients[:3])
+    second = on(here, values(first))
+    resumed = kind(second, **options)
+    resumed.load_state_dict(interrupted.state_dict())
+    run(resumed, gradients[3:])
+    for a, b in zip(values(straight), values(second), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.gpu
+@every_optimizer
+def test_one_launch_for_all_parameters_on_a_gpu(name, monkeypatch):
+    kind, _, options = OPTIMIZERS[name]
+    launches = []
+    monkeypatch.setattr(optim.backend, "launch", lambda kernel, *_, **__: launches.append(kernel.name))
+    arrays = make_gradients(np.float32, 1, SHAPES)[0]
+    parameters = [SimpleNamespace(data=to_device(a, "cuda"), grad=None) for a in arrays]
+    run(kind(parameters, **options), [arrays])
+    assert launches == [kind.kernel]
+
+
+def test_what_cannot_be_updated_in_place_is_refused(put):
+    p = SimpleNamespace(data=put(np.zeros((3, 4)))[:, ::2], grad=put(np.zeros((3, 2))))
     with pytest.raises(ValueError, match="not contiguous"):
         optim.SGD([p]).step()
-    p = SimpleNamespace(data=np.zeros((3, 2)), grad=np.zeros((2, 3)))
+    p = SimpleNamespace(data=put(np.zeros((3, 2))), grad=put(np.zeros((2, 3))))
     with pytest.raises(ValueError, match="its gradient"):
         optim.SGD([p]).step()
 
 
-def test_an_empty_parameter_is_fine():
-    optim.AdaGrad([SimpleNamespace(data=np.zeros((0, 3)), grad=np.zeros((0, 3)))]).step()
+def test_an_empty_parameter_is_fine(put):
+    optim.AdaGrad([SimpleNamespace(data=put(np.zeros((0, 3))), grad=put(np.zeros((0, 3))))]).step()
 
 
 @every_optimizer
-def test_state_dict_continues_bit_by_bit(name):
+def test_state_dict_continues_bit_by_bit(name, make_parameters):
     kind, _, options = OPTIMIZERS[name]
     gradients = make_gradients(np.float32, 6)
     straight = make_parameters(np.float32)
@@ -183,10 +281,10 @@ def test_state_dict_continues_bit_by_bit(name):
     resumed = kind(second, **options)
     resumed.load_state_dict(state)
     run(resumed, gradients[3:])
-    assert all(np.array_equal(a.data, b.data) for a, b in zip(straight, second, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(values(straight), values(second), strict=True))
 
 
-def test_foreign_state_is_refused():
+def test_foreign_state_is_refused(make_parameters):
     parameters = make_parameters(np.float32, [(3,), (2,)])
     adagrad, adam = optim.AdaGrad(parameters), optim.Adam(parameters)
     run(adagrad, make_gradients(np.float32, 1, [(3,), (2,)]))

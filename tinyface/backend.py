@@ -383,9 +383,9 @@ def empty_in_order_of(x):
 
 def contiguous(x):
     """x itself where it is C-contiguous, else a copy, on the CPU from `empty`."""
-    if not isinstance(x, np.ndarray):
-        return get_array_module(x).ascontiguousarray(x)
-    return x if x.flags.c_contiguous else share(x)
+    if x.flags.c_contiguous:
+        return x
+    return share(x) if isinstance(x, np.ndarray) else cupy().ascontiguousarray(x)
 
 
 def share(x):

@@ -5,11 +5,13 @@ left alone. The arithmetic is PyTorch's: weight decay is added to the gradient, 
 
 A rule written as plain NumPy expressions would stream six full-size temporaries through memory. Here every
 parameter is walked in slices that fit into the cache, so that memory is read and written once per step; the
-threads share the slices. Each element's arithmetic is its own, so the bits don't depend on the cut.
+threads share the slices. Each element's arithmetic is its own, so the bits don't depend on the cut. On a GPU one
+kernel launch updates all parameters (optim.cu).
 """
 
 import copy
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +19,18 @@ from . import backend
 from .errors import TinyfaceError
 
 CHUNK_BYTES = 256 * 1024  # per array: an AdaGrad slice touches five, which fit into a core's own cache
+
+# As in optim.cu: parameters of one launch, elements and threads of a block, the addresses that come with a launch.
+TENSORS, CHUNK, BLOCK = 100, 4096, 256
+TABLE = np.dtype(
+    [
+        ("w", np.uint64, TENSORS),
+        ("g", np.uint64, TENSORS),
+        ("slots", np.uint64, (2, TENSORS)),
+        ("size", np.int32, TENSORS),
+        ("blocks", np.int32, TENSORS),
+    ]
+)
 
 
 class Optimizer:
@@ -29,6 +43,7 @@ class Optimizer:
     """
 
     slots = ()  # names of the arrays kept per parameter, each of the parameter's shape, zero at the start
+    kernel = None  # in optim.cu, the same as `update`; None: on a GPU too it is `update` that does it
 
     def __init__(self, parameters, lr, weight_decay=0.0):
         self.parameters = list(parameters)
@@ -43,9 +58,21 @@ class Optimizer:
 
     def step(self):
         """Update every parameter that has a gradient."""
+        launches = {}  # what a launch has in common -> the arrays of each of its parameters
         for index, parameter in enumerate(self.parameters):
-            if parameter.grad is not None:
-                self._update_parameter(index, parameter)
+            if parameter.grad is None:
+                continue
+            step, arrays = self._flat_arrays(index, parameter)
+            if not backend.on_gpu(parameter.data):
+                self._update_in_slices(step, arrays)
+            elif self.kernel is None:
+                self._update_slice(step, arrays, backend.cupy().empty((2, arrays[0].size), arrays[0].dtype))
+            else:
+                key = arrays[0].dtype, self.constants(step)
+                launches.setdefault(key, []).append(arrays)
+        for (dtype, constants), parameters in launches.items():
+            for piece in backend.slices(len(parameters), TENSORS):
+                self._launch(parameters[piece], dtype, constants)
 
     def update(self, step, w, g, scratch, *slots):
         """The rule, for one slice: change `w` and the `slots` in place.
@@ -55,39 +82,56 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def _update_parameter(self, index, parameter):
+    def constants(self, step):
+        """The numbers that the kernel takes behind the table, for this parameter's `step`-th update."""
+        raise NotImplementedError
+
+    def _flat_arrays(self, index, parameter):
+        """Count the update. → the count, and data, gradient and slots as flat arrays in the same order."""
         data, grad = parameter.data, parameter.grad
         order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # in memory
         if not data.transpose(order).flags.c_contiguous:  # flattening would copy, and the update would be lost
             raise ValueError(f"parameter {index} is not contiguous, so it cannot be updated in place")
         if grad.shape != data.shape:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
-        xp = backend.get_array_module(data)
         if index not in self.state:
             self.state[index] = {"step": 0} | {name: _zeros_like(data) for name in self.slots}
         state = self.state[index]
         state["step"] += 1
 
-        arrays = [a.transpose(order).reshape(-1) for a in (data, grad, *(state[name] for name in self.slots))]
-        step, rule = state["step"], self._rule()
+        arrays = data, grad, *(state[name] for name in self.slots)
+        return state["step"], [a.transpose(order).reshape(-1) for a in arrays]
 
-        def update_slice(piece, buffers):
-            w, gradient, *slots = (a[piece] for a in arrays)
-            g, scratch = buffers
-            np.multiply(w, rule.weight_decay, out=g)
-            g += gradient
-            rule.update(step, w, g, scratch, *slots)
-
-        if xp is not np:  # a GPU has no use for slices: each would be a kernel launch of its own
-            update_slice(slice(None), xp.empty((2, data.size), data.dtype))
-            return
+    def _update_in_slices(self, step, arrays):
+        data, rule = arrays[0], self._rule()
         pieces = backend.slices(data.size, CHUNK_BYTES // data.itemsize)
 
         def work(i):
             shape = (2, pieces[i].stop - pieces[i].start)
-            update_slice(pieces[i], backend.scratch("optim", shape, data.dtype))
+            buffers = backend.scratch("optim", shape, data.dtype)
+            rule._update_slice(step, [a[pieces[i]] for a in arrays], buffers)
 
         backend.parallel_for(work, len(pieces))
+
+    def _update_slice(self, step, arrays, buffers):
+        w, gradient, *slots = arrays
+        g, scratch = buffers
+        backend.get_array_module(w).multiply(w, self.weight_decay, out=g)
+        g += gradient
+        self.update(step, w, g, scratch, *slots)
+
+    def _launch(self, parameters, dtype, constants):
+        """Update up to TENSORS parameters, each given as data, gradient and slots, all flat."""
+        table, blocks = np.zeros((), TABLE), 0
+        for k, (w, g, *slots) in enumerate(parameters):
+            table["w"][k], table["g"][k] = w.data.ptr, g.data.ptr
+            for j, slot in enumerate(slots):
+                table["slots"][j, k] = slot.data.ptr
+            blocks += -(-w.size // CHUNK)
+            table["size"][k], table["blocks"][k] = w.size, blocks
+        kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), dtype).get_function(self.kernel)
+        numbers = (c if isinstance(c, np.bool_) else dtype.type(c) for c in constants)
+        backend.launch(kernel, blocks * BLOCK, table[()], np.int32(len(parameters)), *numbers, block=BLOCK)
 
     def _rule(self):
         """This optimizer without parameters and state: its hyperparameters and `update`."""
@@ -144,16 +188,19 @@ class AdaGrad(Optimizer):
     """s ← s + g², w ← w − lr · g / (√s + ε)   (Duchi, Hazan, Singer 2011; the optimizer of Kalayeh et al.)"""
 
     slots = ("sum",)
+    kernel = "adagrad"
 
     def __init__(self, parameters, lr=1e-3, weight_decay=0.0, eps=1e-10):
         super().__init__(parameters, lr, weight_decay)
         self.eps = float(eps)
 
+    def constants(self, step):
+        return self.lr, self.weight_decay, self.eps
+
     def update(self, step, w, g, scratch, sum):
-        xp = backend.get_array_module(w)
-        xp.multiply(g, g, out=scratch)
+        np.multiply(g, g, out=scratch)
         sum += scratch
-        xp.sqrt(sum, out=scratch)
+        np.sqrt(sum, out=scratch)
         scratch += self.eps
         g /= scratch
         g *= self.lr
@@ -163,6 +210,8 @@ class AdaGrad(Optimizer):
 class SGD(Optimizer):
     """v ← μv + g, w ← w − lr · v; with `nesterov`, w ← w − lr · (g + μv). Momentum μ in [0, 1)."""
 
+    kernel = "sgd"
+
     def __init__(self, parameters, lr=1e-2, weight_decay=0.0, momentum=0.0, nesterov=False):
         super().__init__(parameters, lr, weight_decay)
         self.momentum = _checked("--momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
@@ -171,13 +220,15 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.slots = ("momentum",) if momentum else ()
 
+    def constants(self, step):
+        return self.lr, self.weight_decay, self.momentum, np.bool_(self.nesterov)
+
     def update(self, step, w, g, scratch, velocity=None):
-        xp = backend.get_array_module(w)
         if velocity is not None:
             velocity *= self.momentum
             velocity += g
             if self.nesterov:
-                xp.multiply(velocity, self.momentum, out=scratch)
+                np.multiply(velocity, self.momentum, out=scratch)
                 g += scratch
             else:
                 g[...] = velocity
@@ -192,27 +243,32 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    kernel = "adam"
 
     def __init__(self, parameters, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999), eps=1e-8):
         super().__init__(parameters, lr, weight_decay)
         self.betas = tuple(_checked("--betas", beta, 0 <= beta < 1, "in [0, 1)") for beta in betas)
         self.eps = float(eps)
 
+    def constants(self, step):
+        beta1, beta2 = self.betas
+        rate, root = self.lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+        return rate, self.weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps
+
     def update(self, step, w, g, scratch, mean, square):
-        xp = backend.get_array_module(w)
         beta1, beta2 = self.betas
         mean *= beta1
-        xp.multiply(g, 1 - beta1, out=scratch)
+        np.multiply(g, 1 - beta1, out=scratch)
         mean += scratch
         square *= beta2
         g *= g
         g *= 1 - beta2
         square += g
 
-        xp.sqrt(square, out=scratch)
+        np.sqrt(square, out=scratch)
         scratch /= math.sqrt(1 - beta2**step)
         scratch += self.eps
-        xp.divide(mean, scratch, out=g)
+        np.divide(mean, scratch, out=g)
         g *= self.lr / (1 - beta1**step)
         w -= g
 

@@ -53,6 +53,7 @@ def test_shapes_that_differ_elsewhere(put, normal, other):
         ops.concat([put(normal((2, 3))), put(normal(other))])
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 3, 3), (3, 2, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Of maps that lie as (H, W, N, C), the result does too."""

@@ -53,6 +53,7 @@ def test_other_indices_are_refused(put, normal, index):
         Tensor(put(normal((3, 4))))[index]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 3, 3), (3, 2, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Of maps that lie as (H, W, N, C), the gradient does too."""

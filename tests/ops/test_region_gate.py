@@ -18,18 +18,26 @@ def masks_for(shape, normal):
     return np.abs(normal(shape, 1)) + 0.1
 
 
+def theirs(x, m):
+    m = m / (m.sum((2, 3), keepdim=True) + 1e-12)
+    return (m[:, :, None] * x[:, None]).flatten(1, 2)
+
+
 @pytest.mark.reference
 @given(
     n=st.integers(1, 3), c=st.integers(1, 4), r=st.integers(1, 7), h=st.integers(1, 6), w=st.integers(1, 6)
 )
 def test_equals_pytorch(compare_with_torch, normal, n, c, r, h, w):
-    def theirs(x, m):
-        m = m / (m.sum((2, 3), keepdim=True) + 1e-12)
-        return (m[:, :, None] * x[:, None]).flatten(1, 2)
-
     compare_with_torch(
         ops.region_gate, theirs, normal((n, c, h, w)), masks_for((n, r, h, w), normal), scale=1
     )
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("c, r, h, w", [(33, 9, 5, 7), (37, 7, 15, 20), (70, 17, 3, 3)])
+def test_more_than_a_block_takes(compare_with_torch, normal, c, r, h, w):
+    """Of channels, regions and pixels; the last of each not full."""
+    compare_with_torch(ops.region_gate, theirs, normal((2, c, h, w)), masks_for((2, r, h, w), normal))
 
 
 @every_case
@@ -42,6 +50,7 @@ def test_manners(check_manners, normal, n, c, r, h, w):
     check_manners(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(ops.region_gate, normal((5, 8, 13, 11)), masks_for((5, 7, 13, 11), normal))
@@ -89,6 +98,7 @@ def test_shapes_that_dont_fit(put, normal, x, masks):
         ops.region_gate(put(normal(x)), put(normal(masks)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_memory_layout(put, normal, n, c, r, h, w):
     """All maps lie as (H, W, N, C), whether the inputs do or not, and are the same."""

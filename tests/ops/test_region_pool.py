@@ -14,16 +14,26 @@ def masks_for(shape, normal):
     return np.abs(normal(shape, 1)) + 0.1
 
 
+def in_torch(torch):
+    return lambda x, m: torch.einsum("nrhw,nchw->nrc", m, x) / (m.sum((2, 3))[:, :, None] + 1e-12)
+
+
 @pytest.mark.reference
 @given(
     n=st.integers(1, 3), c=st.integers(1, 4), r=st.integers(1, 7), h=st.integers(1, 6), w=st.integers(1, 6)
 )
 def test_equals_pytorch(compare_with_torch, torch, normal, n, c, r, h, w):
-    def theirs(x, m):
-        return torch.einsum("nrhw,nchw->nrc", m, x) / (m.sum((2, 3))[:, :, None] + 1e-12)
-
     compare_with_torch(
-        ops.region_pool, theirs, normal((n, c, h, w)), masks_for((n, r, h, w), normal), scale=1
+        ops.region_pool, in_torch(torch), normal((n, c, h, w)), masks_for((n, r, h, w), normal), scale=1
+    )
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("c, r, h, w", [(33, 9, 5, 7), (37, 7, 15, 20), (70, 17, 3, 3)])
+def test_more_than_a_block_takes(compare_with_torch, torch, normal, c, r, h, w):
+    """Of channels, regions and pixels; the last of each not full."""
+    compare_with_torch(
+        ops.region_pool, in_torch(torch), normal((2, c, h, w)), masks_for((2, r, h, w), normal), scale=1
     )
 
 
@@ -58,6 +68,11 @@ def test_an_empty_region_gives_zero(put, normal, dtype):
     np.testing.assert_allclose(x.grad.tolist(), np.full((1, 4, 3, 3), 1 / 9), rtol=1e-6)
 
 
+def test_maps_without_pixels(put):
+    y = ops.region_pool(put(np.ones((2, 3, 1, 0))), put(np.ones((2, 2, 1, 0))))
+    np.testing.assert_array_equal(y.numpy(), np.zeros((2, 2, 3)))
+
+
 def test_scale_of_a_mask_does_not_matter(put, normal):
     x, masks = put(normal((2, 3, 4, 4))), masks_for((2, 2, 4, 4), normal)
     a, b = ops.region_pool(x, put(masks)), ops.region_pool(x, put(100 * masks))
@@ -80,6 +95,7 @@ def test_shapes_that_dont_fit(put, normal, x, masks):
         ops.region_pool(put(normal(x)), put(normal(masks)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_memory_layout(put, normal, n, c, r, h, w):
     """All maps lie as (H, W, N, C), whether the inputs do or not, and are the same."""

@@ -12,6 +12,11 @@ def test_equals_pytorch(compare_with_torch, normal, shape, scale):
     compare_with_torch(ops.sigmoid, lambda x: x.sigmoid(), normal(shape) * scale)
 
 
+@pytest.mark.reference
+def test_more_elements_than_a_block_has_threads(compare_with_torch, normal):
+    compare_with_torch(ops.sigmoid, lambda x: x.sigmoid(), normal((7, 111)))
+
+
 def test_gradients(check_gradients, normal):
     check_gradients(ops.sigmoid, normal((3, 4)) * 3)
 

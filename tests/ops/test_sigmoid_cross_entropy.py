@@ -1,9 +1,13 @@
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
+
+sigmoid_cross_entropy_module = importlib.import_module("tinyface.ops.sigmoid_cross_entropy")
 
 
 def targets_for(shape, soft=False):
@@ -31,6 +35,23 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, soft, wei
         return ops.sigmoid_cross_entropy(x, put(targets), put(weight) if weighted else None)
 
     compare_with_torch(ours, theirs, scale * normal(shape))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("weight", [(40,), (7, 40), (1, 40), (70, 1), ()])
+def test_many_equal_pytorch(compare_with_torch, torch, put, normal, monkeypatch, weight):
+    """More elements than three of a GPU's blocks have threads; weights of every shape that broadcasts."""
+    monkeypatch.setattr(sigmoid_cross_entropy_module, "MOST_BLOCKS", 3)
+    shape = (3, 7, 40) if weight == (7, 40) else (70, 40)
+    targets, weight = targets_for(shape, soft=True), np.abs(normal(weight, 4)) + 0.1
+
+    def theirs(x):
+        t, w = torch.tensor(targets, dtype=x.dtype), torch.tensor(weight, dtype=x.dtype)
+        return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=w)
+
+    compare_with_torch(
+        lambda x: ops.sigmoid_cross_entropy(x, put(targets), put(weight)), theirs, normal(shape), scale=0.1
+    )
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.5, 1.0, 4.0])], ids=["plain", "weighted"])

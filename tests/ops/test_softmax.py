@@ -27,6 +27,24 @@ def test_manners(check_manners, normal, axis):
     check_manners(lambda x: ops.softmax(x, axis), normal((2, 3, 4)))
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("classes", [16, 17, 40])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_many_classes(compare_with_torch, normal, classes, axis):
+    """A GPU keeps 16 in registers."""
+    shape = (3, classes, 5) if axis == 1 else (3, 5, classes)
+    compare_with_torch(lambda x: ops.softmax(x, axis), lambda x: x.softmax(axis), 3 * normal(shape), scale=1)
+
+
+@pytest.mark.reference
+def test_more_positions_than_a_block_has_threads(compare_with_torch, normal):
+    compare_with_torch(ops.softmax, lambda x: x.softmax(1), normal((3, 7, 13, 11)), scale=1)
+
+
+def test_of_nothing(put):
+    assert ops.softmax(put(np.empty((0, 3, 2)))).shape == (0, 3, 2)
+
+
 def test_sums_to_one_along_the_channels(put, normal):
     y = ops.softmax(put(normal((2, 7, 3, 4)))).numpy()
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-14)
@@ -52,11 +70,13 @@ def test_maps(check_gradients, check_manners, normal):
         check_manners(ops.softmax, normal(shape))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     check_threads(ops.softmax, normal((3, 7, 13, 11)))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), if what comes in does."""

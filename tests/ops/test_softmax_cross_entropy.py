@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tinyface import Tensor, backend, ops
 
 max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+softmax_cross_entropy_module = importlib.import_module("tinyface.ops.softmax_cross_entropy")
 
 SHAPES = [(4, 3), (2, 3, 2, 3), (1, 1, 2, 2), (2, 4, 3)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -43,6 +44,20 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, ignore, s
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("shape", [(3, 16, 5), (3, 17, 5), (7, 40), (5, 7, 23, 19)])
+def test_many_equal_pytorch(compare_with_torch, torch, put, normal, monkeypatch, shape):
+    """A GPU keeps 16 classes in registers, and adds up so many positions in each block."""
+    monkeypatch.setattr(softmax_cross_entropy_module, "MOST_BLOCKS", 3)
+    labels = labels_for(shape)
+    compare_with_torch(
+        lambda x: ops.softmax_cross_entropy(x, put(labels)),
+        lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(labels), ignore_index=-1),
+        3 * normal(shape),
+        scale=1,
+    )
+
+
 @every_shape
 def test_gradients(check_gradients, put, normal, shape):
     labels = put(labels_for(shape))
@@ -55,6 +70,7 @@ def test_manners(check_manners, put, normal, shape):
     check_manners(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 20000)
     shape = (7, 7, 13, 11)
@@ -95,12 +111,29 @@ def test_far_out(put, dtype):
     assert x.grad.tolist() == [[0, 0], [0.5, -0.5]]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("dtype", [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)])
 def test_any_integer_type_of_labels(put, normal, dtype):
-    labels = np.array([[0, 2], [1, 1]])
-    x = put(normal((2, 3, 2)))
-    loss = ops.softmax_cross_entropy(x, put(labels.astype(dtype))).item()
-    assert loss == ops.softmax_cross_entropy(x, put(labels)).item()
+    labels = np.array([[0, 130], [1, -1]])
+    if dtype == "int8":
+        labels[0, 1] = 127
+    if dtype.startswith("u"):
+        labels[1, 1] = 255
+    x, ignore = put(normal((2, 140, 2))), int(labels[1, 1])
+    loss = ops.softmax_cross_entropy(x, put(labels.astype(dtype)), ignore).item()
+    assert loss == ops.softmax_cross_entropy(x, put(labels), ignore).item()
+
+
+def test_labels_in_any_memory_layout(put, normal):
+    labels, x = labels_for((2, 4, 3)), put(normal((2, 4, 3)))
+    loss = ops.softmax_cross_entropy(x, put(labels)).item()
+    assert loss == ops.softmax_cross_entropy(x, put(labels[::-1])[::-1]).item()
+
+
+def test_of_nothing(put):
+    x = Tensor(put(np.empty((0, 3, 2))), requires_grad=True)
+    loss = ops.softmax_cross_entropy(x, put(np.empty((0, 2), int)))
+    loss.backward()
+    assert loss.item() == 0 and x.grad.shape == (0, 3, 2)
 
 
 def test_labels_of_another_shape(put, normal):
@@ -116,6 +149,7 @@ def test_labels_that_are_not_integers(put, normal):
         ops.softmax_cross_entropy(put(normal((2, 3))), put(np.zeros(2)))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("label", [3, -2])
 def test_labels_that_are_no_class(put, normal, label):
     message = f"softmax_cross_entropy: label {label} is neither 0…2 nor ignore=-1"
@@ -123,6 +157,17 @@ def test_labels_that_are_no_class(put, normal, label):
         ops.softmax_cross_entropy(put(normal((2, 3))), put(np.array([0, label])))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("label", [3, -2, 17, 2**40])
+@pytest.mark.parametrize("classes", [3, 17])
+def test_labels_that_are_no_class_on_a_gpu(normal, label, classes):
+    """An error would have to wait for the device; the loss is NaN instead, unless the label is a class after all."""
+    x, labels = (backend.to_device(a, "cuda") for a in (normal((2, classes)), np.array([0, label])))
+    loss = ops.softmax_cross_entropy(x, labels).item()
+    assert np.isnan(loss) == (not 0 <= label < classes)
+
+
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 7, 3, 3), (3, 1, 2, 2), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """The gradient lies as (H, W, N, C), whether x does or not, and is the same."""

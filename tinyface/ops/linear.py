@@ -14,16 +14,19 @@ class Linear(Function):
             raise ValueError(f"linear: x of shape {x.shape} does not fit w of shape {w.shape} (out, in)")
         if b is not None and b.shape != w.shape[:1]:
             raise ValueError(f"linear: bias must have shape {w.shape[:1]}, got {b.shape}")
-        self.x, self.w = x, w
-        y = x @ w.T
+        self.shape, self.w = x.shape, w
+        self.x = x.reshape(-1, x.shape[-1])  # one product of two matrices, whatever x's other axes
+        y = self.x @ w.T
         if b is not None:
             y += b
-        return y
+        return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, g):
-        rows, x_rows = g.reshape(-1, g.shape[-1]), self.x.reshape(-1, self.x.shape[-1])
-        grads = g @ self.w, rows.T @ x_rows, rows.sum(axis=0)
-        return grads[: len(self.needs_grad)]
+        g = g.reshape(-1, g.shape[-1])
+        needs_x, needs_w, *needs_b = self.needs_grad
+        dx = (g @ self.w).reshape(self.shape) if needs_x else None
+        dw = g.T @ self.x if needs_w else None
+        return dx, dw, *(g.sum(axis=0) if needed else None for needed in needs_b)
 
 
 def linear(x, w, b=None):

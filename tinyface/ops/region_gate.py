@@ -8,6 +8,8 @@
 so that the max pooling which follows never mixes activations of different regions.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from .. import backend
@@ -16,12 +18,16 @@ from .max_pool2d import for_rows
 from .region_pool import EPSILON, check_masks
 
 
+BLOCK, CHANNELS = 256, 8  # as in the .cu file
+
+
 class RegionGate(Function):
     op = "region_gate"
 
     def forward(self, x, masks):
-        backend.need_cpu(self.op, x)
         check_masks(self.op, x, masks)
+        if backend.on_gpu(x):
+            return self.forward_gpu(x, masks)
         n, c, h, w = self.shape = x.shape
         r = masks.shape[1]
         self.x = backend.as_hwnc(x).reshape(h * w, n, c)
@@ -37,7 +43,40 @@ class RegionGate(Function):
         for_rows(piece, h * w, y[0].nbytes)
         return backend.as_nchw(y.reshape(h, w, n, r * c))
 
+    def forward_gpu(self, x, masks):
+        self.x, self.m = backend.contiguous(x), backend.contiguous(masks)
+        n, c, h, w = x.shape
+        r = masks.shape[1]
+        self.sizes = np.int32(c), np.int32(r), np.int32(h * w)
+        self.total = backend.cupy().empty((n, r), x.dtype)
+        y = backend.cupy().empty((n, r * c, h, w), x.dtype)
+        self.run("mask_totals", (n * r,), (self.m, self.total, self.sizes[2], x.dtype.type(EPSILON)))
+        grid = -(-h * w // BLOCK), -(-c // CHANNELS), n
+        self.run("region_gate", grid, (self.x, self.m, self.total, y, *self.sizes))
+        return y
+
+    def backward_gpu(self, g):
+        dx, dm = (
+            backend.cupy().empty_like(a) if needed else None
+            for a, needed in zip((self.x, self.m), self.needs_grad, strict=True)
+        )
+        n, r, h, w = self.m.shape
+        null = np.intp(0)
+        results = null if dx is None else dx, null if dm is None else dm
+        arguments = backend.contiguous(g), self.x, self.m, self.total, *results, *self.sizes
+        self.run("region_gate_backward", (-(-h * w // 32), n), arguments)
+        if dm is not None:
+            self.run("region_gate_dm", (n * r,), (dm, self.m, self.total, self.sizes[2]))
+        return dx, dm
+
+    def run(self, name, grid, arguments):
+        if all(grid):
+            kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), self.x.dtype).get_function(name)
+            kernel(grid, (BLOCK,), arguments)
+
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self.backward_gpu(g)
         x, m = self.x, self.m
         n, c, h, w = self.shape
         g = backend.as_hwnc(g).reshape(*m.shape, c)

@@ -5,6 +5,9 @@
 The maximum is subtracted first: y does not change, and nothing overflows.
 """
 
+import math
+from pathlib import Path
+
 import numpy as np
 
 from .. import backend
@@ -19,17 +22,32 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x):
-        if isinstance(x, np.ndarray) and x.ndim == 4 and self.axis == 1:
+        if backend.on_gpu(x):
+            self.y = self.run("softmax", x)
+        elif x.ndim == 4 and self.axis == 1:
             self.y = softmax_of_maps(x)
         else:
-            xp = backend.get_array_module(x)
             self.y = x - x.max(axis=self.axis, keepdims=True)
-            xp.exp(self.y, out=self.y)
+            np.exp(self.y, out=self.y)
             self.y /= self.y.sum(axis=self.axis, keepdims=True)
         return self.y
 
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self.run("softmax_backward", g, self.y)
         return self.y * (g - (g * self.y).sum(axis=self.axis, keepdims=True))
+
+    def run(self, name, *arrays):
+        """A kernel of softmax.cu on arrays of one shape, seen as (outer, classes, inner); → another such array."""
+        arrays = [backend.contiguous(a) for a in arrays]
+        result = backend.cupy().empty_like(arrays[0])
+        shape, axis = result.shape, range(result.ndim)[self.axis]
+        inner = math.prod(shape[axis + 1 :])
+        positions = math.prod(shape[:axis]) * inner if result.size else 0
+        kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), result.dtype).get_function(name)
+        sizes = np.int32(shape[axis]), np.int64(inner), np.int64(positions)
+        backend.launch(kernel, positions, *arrays, result, *sizes)
+        return result
 
 
 def softmax(x, axis=1):

@@ -3,9 +3,13 @@
     L = −(1/M) Σ_{positions with label t ≠ ignore} log softmax(x)_t
     ∂L/∂x_k = (softmax(x)_k − [k = t]) / M,      0 where the label is `ignore`
 
-M counts the positions that are not ignored; with none, loss and gradient are 0. Value and gradient are made
-in one pass over each piece, while it is in the cache.
+M counts the positions that are not ignored; with none, loss and gradient are 0. On the CPU value and gradient are
+made in one pass over each piece, while it is in the cache. On a GPU nothing waits for the device, so a label that is
+no class raises no error there: it makes the loss NaN.
 """
+
+import math
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +17,8 @@ from .. import backend
 from ..core import Function
 from .max_pool2d import for_rows
 from .softmax import class_planes
+
+BLOCK, MOST_BLOCKS = 256, 1024  # of the kernels that sum; BLOCK as in the .cu file
 
 
 class SoftmaxCrossEntropy(Function):
@@ -22,7 +28,6 @@ class SoftmaxCrossEntropy(Function):
         self.labels, self.ignore = labels, ignore
 
     def forward(self, x):
-        backend.need_cpu(self.op, x)
         labels, classes = self.labels, x.shape[1]
         if labels.shape != x.shape[:1] + x.shape[2:]:
             raise ValueError(
@@ -31,6 +36,8 @@ class SoftmaxCrossEntropy(Function):
             )
         if labels.dtype.kind not in "iu":
             raise TypeError(f"softmax_cross_entropy: labels must be integers, got {labels.dtype}")
+        if backend.on_gpu(x):
+            return self.forward_gpu(x)
         counted = labels != self.ignore
         wrong = counted & ((labels < 0) | (labels >= classes))
         if wrong.any():
@@ -69,7 +76,33 @@ class SoftmaxCrossEntropy(Function):
         self.gradient = gradient
         return np.asarray(losses.sum() / m, dtype=x.dtype)
 
+    def forward_gpu(self, x):
+        cupy = backend.cupy()
+        labels = backend.contiguous(cupy.asarray(self.labels))
+        label_type = labels.dtype.itemsize * (-1 if labels.dtype.kind == "i" else 1)
+        classes, pixels = x.shape[1], math.prod(x.shape[2:])
+        self.x, self.positions = backend.contiguous(x), labels.size
+        numbers = np.int64(self.ignore), np.int32(classes), np.int64(pixels), np.int64(labels.size)
+        self.arguments = self.x, labels, np.int32(label_type), *numbers
+        blocks = min(max(-(-labels.size // BLOCK), 1), MOST_BLOCKS)
+        losses, counts = cupy.empty(blocks, np.float64), cupy.empty(blocks, np.int64)
+        mean, self.share = cupy.empty((), x.dtype), cupy.empty((), x.dtype)
+        backend.launch(self.kernel(self.op), blocks * BLOCK, *self.arguments, losses, counts, block=BLOCK)
+        backend.launch(self.kernel("finish"), BLOCK, losses, counts, np.int32(blocks), mean, self.share, block=BLOCK)
+        return mean
+
+    def backward_gpu(self, g):
+        dx = backend.cupy().empty_like(self.x)
+        kernel = self.kernel("softmax_cross_entropy_backward")
+        backend.launch(kernel, self.positions, *self.arguments, g, self.share, dx, block=BLOCK)
+        return dx
+
+    def kernel(self, name):
+        return backend.load_kernels(Path(__file__).with_suffix(".cu"), self.x.dtype).get_function(name)
+
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self.backward_gpu(g)
         dx = np.multiply(self.gradient, g, out=self.gradient)
         return np.moveaxis(dx, (-2, -1), (0, 1))
 
@@ -77,6 +110,6 @@ class SoftmaxCrossEntropy(Function):
 def softmax_cross_entropy(x, labels, ignore=-1):
     """Mean cross-entropy of logits x (N, C, …) against integer labels (N, …), an array; → scalar.
 
-    Raises ValueError for a label that is neither a class nor `ignore`.
+    Raises ValueError for a label that is neither a class nor `ignore`; on a GPU the loss is NaN then.
     """
     return SoftmaxCrossEntropy(labels, ignore)(x)
