@@ -47,7 +47,7 @@ def gradcheck(fn, *inputs, eps=1e-6, rtol=1e-5, atol=1e-7, samples=None, seed=0)
             chosen = sorted(rng.choice(x.size, samples, replace=False))
         for flat in chosen:
             index = tuple(int(k) for k in np.unravel_index(flat, x.shape))
-            before = x[index]
+            before = float(x[index])  # a view on a GPU, which would change with x
             x[index] = before + eps
             above = projected()
             x[index] = before - eps
