@@ -33,6 +33,7 @@ def test_other_than_four_axes(put, normal):
         ops.global_avg_pool2d(put(normal((2, 3, 4))))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """The gradient lies as (H, W, N, C)."""

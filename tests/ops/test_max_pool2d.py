@@ -67,6 +67,7 @@ def test_manners(check_manners, shape, kernel, stride, padding, ceil_mode):
     check_manners(lambda x: ops.max_pool2d(x, kernel, stride, padding, ceil_mode), distinct(shape))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
@@ -74,6 +75,7 @@ def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mo
     check_threads(lambda x: ops.max_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)).round(1))
 
 
+@pytest.mark.cpu
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
     results = []
@@ -178,6 +180,7 @@ def test_the_largest_kernel(put):
     assert x.grad[0, 0, 14, 14] == 3 and x.grad.sum() == 3
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""
@@ -199,6 +202,7 @@ def test_gradient_that_is_not_finite_reaches_the_winner_alone(put):
     np.testing.assert_array_equal(x.grad, [[[[0, np.inf, 0, np.nan], [0, 0, 0, 0]]]])
 
 
+@pytest.mark.cpu
 def test_numpys_buffer_is_as_before(put, normal, threads):
     threads(1)
     before = np.setbufsize(4096)

@@ -36,6 +36,7 @@ def test_manners(check_manners, normal, x, slope):
     check_manners(ops.prelu, normal(x), normal(slope, 1))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("slopes", [1, 17])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, slopes):
     monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", 10_000)
