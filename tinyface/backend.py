@@ -103,10 +103,27 @@ def launch(kernel, threads, *arguments, block=256):
     Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
     takes.
     """
-    if any(isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments):
-        raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
+    _check_arguments(kernel, arguments)
     if threads:
         kernel((-(-threads // block),), (block,), arguments)
+
+
+def launch_rows(kernel, rows, width, *arguments, block=256):
+    """Like `launch`, with a thread for each cell of `rows` rows of `width`.
+
+    A block is as wide as a row, rounded up to a power of two: row blockIdx.x·blockDim.y + threadIdx.y, column
+    blockIdx.y·blockDim.x + threadIdx.x. So the columns cost no division, and short rows waste few threads.
+    """
+    _check_arguments(kernel, arguments)
+    if rows and width:
+        columns = min(1 << (width - 1).bit_length(), block)
+        lines = block // columns
+        kernel((-(-rows // lines), -(-width // columns)), (columns, lines), arguments)
+
+
+def _check_arguments(kernel, arguments):
+    if any(isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments):
+        raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
 
 
 # ---------------------------------------------------------------- memory layout of feature maps
@@ -357,9 +374,9 @@ def empty_in_order_of(x):
 
 def contiguous(x):
     """x itself where it is C-contiguous, else a copy, on the CPU from `empty`."""
-    if not isinstance(x, np.ndarray):
-        return get_array_module(x).ascontiguousarray(x)
-    return x if x.flags.c_contiguous else share(x)
+    if x.flags.c_contiguous:
+        return x
+    return share(x) if isinstance(x, np.ndarray) else get_array_module(x).ascontiguousarray(x)
 
 
 def share(x):

@@ -41,6 +41,17 @@ def test_equals_pytorch(compare_with_torch, torch, normal, data):
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("options", [(2, 2, 0, True), (3, 2, 1, False), (2, 3, 0, False)])
+@pytest.mark.parametrize("shape", [(2, 3, 45, 61), (1, 2, 3, 601), (3, 20, 7, 6)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, options):
+    compare_with_torch(
+        lambda x: ops.avg_pool2d(x, *options),
+        lambda x: torch.nn.functional.avg_pool2d(x, *options, count_include_pad=False),
+        normal(shape),
+    )
+
+
 @every_case
 def test_gradients(check_gradients, normal, shape, kernel, stride, padding, ceil_mode):
     check_gradients(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))

@@ -162,7 +162,8 @@ def test_running_statistics_of_another_type(put, normal):
     x, running = put(normal((2, 3, 4))), [put(np.ones(3, np.float32)) for _ in range(2)]
     y = ops.batch_norm(x, put(np.ones(3)), put(np.zeros(3)), *running, True, momentum=1)
     assert y.dtype == np.float64 and all(a.dtype == np.float32 for a in running)
-    np.testing.assert_allclose(backend.to_device(running[0], "cpu"), normal((2, 3, 4)).mean((0, 2)), rtol=1e-6)
+    mean = backend.to_device(running[0], "cpu")
+    np.testing.assert_allclose(mean, normal((2, 3, 4)).mean((0, 2)), rtol=1e-6)
 
 
 def test_the_same_bits_every_time(put, normal):

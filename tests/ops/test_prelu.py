@@ -22,6 +22,14 @@ def test_equals_pytorch(compare_with_torch, torch, normal, shape, shared, zeros)
     compare_with_torch(ops.prelu, torch.nn.functional.prelu, x.round() if zeros else x, slope)
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("slopes", ["one", "each"])
+@pytest.mark.parametrize("shape", [(3, 2, 37, 61), (2, 1, 290, 250), (5000, 2), (61, 3, 6, 7)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, slopes):
+    slope = normal(1 if slopes == "one" else shape[1], 1)
+    compare_with_torch(ops.prelu, torch.nn.functional.prelu, normal(shape), slope)
+
+
 @every_case
 def test_gradients(check_gradients, normal, x, slope):
     check_gradients(ops.prelu, normal(x), normal(slope, 1))

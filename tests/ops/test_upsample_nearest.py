@@ -48,6 +48,17 @@ def test_doubling_equals_pytorchs_interpolate(compare_with_torch, torch, normal,
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("length", [(23, 31), (3, 301), (45, 2)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, length):
+    size = 2 * length[0] - 1, 2 * length[1]
+    compare_with_torch(
+        lambda x: ops.upsample_nearest(x, size),
+        lambda x: torch.nn.functional.interpolate(x, (size[0] + 1, size[1]), mode="nearest")[:, :, : size[0]],
+        normal((2, 3, *length)),
+    )
+
+
 @every_case
 def test_gradients(check_gradients, normal, shape, size):
     check_gradients(lambda x: ops.upsample_nearest(x, size), normal(shape))

@@ -193,7 +193,8 @@ class BatchNorm(Function):
     def _backward_gpu(self, g):
         x, c = self.x, self.x.shape[1]
         xp, g, eps = backend.get_array_module(x), backend.contiguous(g), x.dtype.type(self.eps)
-        sums, grads, through = xp.empty((c, self.shares, 3)), xp.empty((3, c), x.dtype), xp.empty((2, c), x.dtype)
+        sums = xp.empty((c, self.shares, 3))
+        grads, through = xp.empty((3, c), x.dtype), xp.empty((2, c), x.dtype)
         self._launch("gradient_sums", x, g, *self.channel, sums, *self.sizes, eps)
         sizes = self.sizes[2], np.int32(self.shares)
         options = np.float64(self.eps), np.bool_(self.training)
