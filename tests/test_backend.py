@@ -124,7 +124,9 @@ WHERE = """extern "C" __global__ void where(int* y, int rows, int width) {
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("rows, width", [(1, 1), (5, 3), (300, 1), (2, 256), (3, 257), (2, 700), (0, 4), (4, 0)])
+@pytest.mark.parametrize(
+    "rows, width", [(1, 1), (5, 3), (300, 1), (2, 256), (3, 257), (2, 700), (0, 4), (4, 0)]
+)
 def test_a_thread_for_each_cell_of_rows(tmp_path, rows, width):
     source = tmp_path / "where.cu"
     source.write_text(WHERE)

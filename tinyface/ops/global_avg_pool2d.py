@@ -35,7 +35,8 @@ class GlobalAvgPool2d(Function):
         result = backend.get_array_module(source).empty(shape, source.dtype)
         kernel = backend.load_kernels(KERNELS, source.dtype).get_function(name)
         sizes = np.int32(n * c), np.int32(h * w)
-        backend.launch(kernel, 32 * n * c, backend.contiguous(source), result, *sizes)  # a warp for each plane
+        warps = n * c  # one for each plane
+        backend.launch(kernel, 32 * warps, backend.contiguous(source), result, *sizes)
         return result
 
 
