@@ -42,22 +42,23 @@ struct Walk {
     }
 };
 
-// What a channel's values are computed with. The same bits in every kernel: backward must see forward's signs.
+// What the values of the block's channel are computed with.
 struct Channel {
-    real mean, rstd, scale, beta, slope;
+    real mean, scale, beta, slope;
 
-    __device__ Channel(const real* gamma, const real* betas, const real* slopes, const real* means, const real* vars,
-                       real eps) {
-        const int c = blockIdx.x;
-        mean = means[c];
-        rstd = 1 / sqrt(vars[c] + eps);
-        scale = gamma[c] * rstd;
-        beta = betas[c];
-        slope = slopes ? slopes[c] : 1;
-    }
-
+    // The same bits in every kernel: backward must see forward's signs.
     __device__ real z(real centred) const { return fma(centred, scale, beta); }
 };
+
+// One thread makes it for the block.
+__device__ Channel channel_of(const real* gamma, const real* beta, const real* slope, const real* mean,
+                              const real* var, real eps) {
+    __shared__ Channel channel;
+    const int c = blockIdx.x;
+    if (threadIdx.x == 0) channel = {mean[c], gamma[c] / sqrt(var[c] + eps), beta[c], slope ? slope[c] : 1};
+    __syncthreads();
+    return channel;
+}
 
 // The sum over all threads of the block; thread 0 gets it.
 __device__ double block_sum(double value) {
@@ -126,7 +127,7 @@ extern "C" __global__ void finish_statistics(const real* __restrict__ x, const d
 extern "C" __global__ void normalise(const real* __restrict__ x, const real* gamma, const real* beta,
                                      const real* slope, const real* mean, const real* var, real* __restrict__ y,
                                      int C, int P, int m, int share, real eps) {
-    const Channel channel(gamma, beta, slope, mean, var, eps);
+    const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
 #pragma unroll 4
     for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
         const real z = channel.z(x[walk.at] - channel.mean);
@@ -140,7 +141,7 @@ extern "C" __global__ void normalise(const real* __restrict__ x, const real* gam
 extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real* __restrict__ g, const real* gamma,
                                          const real* beta, const real* slope, const real* mean, const real* var,
                                          double* __restrict__ sums, int C, int P, int m, int share, real eps) {
-    const Channel channel(gamma, beta, slope, mean, var, eps);
+    const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     real sum = 0, by_centred = 0, by_slope = 0;
 #pragma unroll 4
     for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
@@ -155,10 +156,12 @@ extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real*
         for (int i = 0; i < 3; i++) sums[3 * ((long long)blockIdx.x * gridDim.y + blockIdx.y) + i] = totals[i];
 }
 
-// grads (3, C): ∂L/∂γ, ∂L/∂β, ∂L/∂slope. through (2, C): what the batch's own mean and variance take from ∂L/∂x,
-// as a constant and as a factor of x − μ; both are 0 where the statistics are the running ones.
+// ∂L/∂γ, ∂L/∂β and, unless that is a null pointer, ∂L/∂slope of each channel. through (2, C): what the batch's own
+// mean and variance take from ∂L/∂x, as a constant and as a factor of x − μ; both are 0 where the statistics are the
+// running ones.
 extern "C" __global__ void finish_gradients(const double* __restrict__ sums, const real* __restrict__ var,
-                                            real* __restrict__ grads, real* __restrict__ through, int m, int shares,
+                                            real* __restrict__ dgamma, real* __restrict__ dbeta,
+                                            real* __restrict__ dslope, real* __restrict__ through, int m, int shares,
                                             double eps, bool training) {
     const int c = blockIdx.x, C = gridDim.x;
     double total[3] = {0, 0, 0};
@@ -167,9 +170,9 @@ extern "C" __global__ void finish_gradients(const double* __restrict__ sums, con
     for (int k = 0; k < 3; k++) total[k] = block_sum(total[k]);
     if (threadIdx.x == 0) {
         const double rstd = 1 / sqrt(var[c] + eps);
-        grads[c] = total[1] * rstd;
-        grads[C + c] = total[0];
-        grads[2 * C + c] = total[2];
+        dgamma[c] = total[1] * rstd;
+        dbeta[c] = total[0];
+        if (dslope) dslope[c] = total[2];
         through[c] = training ? total[0] / m : 0;
         through[C + c] = training ? total[1] * rstd * rstd / m : 0;
     }
@@ -179,7 +182,7 @@ extern "C" __global__ void input_gradient(const real* __restrict__ x, const real
                                           const real* beta, const real* slope, const real* mean, const real* var,
                                           const real* through, real* __restrict__ dx, int C, int P, int m, int share,
                                           real eps) {
-    const Channel channel(gamma, beta, slope, mean, var, eps);
+    const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     const real constant = through[blockIdx.x], by_centred = through[C + blockIdx.x];
 #pragma unroll 4
     for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {

@@ -194,16 +194,19 @@ class BatchNorm(Function):
         x, c = self.x, self.x.shape[1]
         xp, g, eps = backend.get_array_module(x), backend.contiguous(g), x.dtype.type(self.eps)
         sums = xp.empty((c, self.shares, 3))
-        grads, through = xp.empty((3, c), x.dtype), xp.empty((2, c), x.dtype)
+        grads = [xp.empty(c, x.dtype) for _ in self.needs_grad[1:]]
+        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, np.uintp(0))
+        through = xp.empty((2, c), x.dtype)
         self._launch("gradient_sums", x, g, *self.channel, sums, *self.sizes, eps)
         sizes = self.sizes[2], np.int32(self.shares)
         options = np.float64(self.eps), np.bool_(self.training)
-        self._finish("finish_gradients", sums, self.channel[-1], grads, through, *sizes, *options)
+        var = self.channel[-1]
+        self._finish("finish_gradients", sums, var, dgamma, dbeta, dslope, through, *sizes, *options)
         dx = None
         if self.needs_grad[0]:
             dx = xp.empty_like(x)
             self._launch("input_gradient", x, g, *self.channel, through, dx, *self.sizes, eps)
-        return dx, *grads[: len(self.needs_grad) - 1]
+        return dx, *grads
 
     def _launch(self, name, *arguments):
         """A kernel of batch_norm.cu on all values: blocks for each channel and share."""
