@@ -117,6 +117,26 @@ def test_a_kernel_computes_in_both_precisions(tmp_path, dtype):
     np.testing.assert_array_equal(backend.to_device(y, "cpu"), 2 * backend.to_device(x, "cpu"))
 
 
+WHERE = """extern "C" __global__ void where(int* y, int rows, int width) {
+    const int row = blockIdx.x * blockDim.y + threadIdx.y, column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row < rows && column < width) y[row * width + column] += 1000 * row + column;
+}"""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "rows, width", [(1, 1), (5, 3), (300, 1), (2, 256), (3, 257), (2, 700), (0, 4), (4, 0)]
+)
+def test_a_thread_for_each_cell_of_rows(tmp_path, rows, width):
+    source = tmp_path / "where.cu"
+    source.write_text(WHERE)
+    y = backend.to_device(np.zeros((rows, width), np.int32), "cuda")
+    kernel = backend.load_kernels(source).get_function("where")
+    backend.launch_rows(kernel, rows, width, y, np.int32(rows), np.int32(width))
+    expected = 1000 * np.arange(rows)[:, None] + np.arange(width)
+    np.testing.assert_array_equal(backend.to_device(y, "cpu"), expected)
+
+
 @pytest.mark.gpu
 def test_a_compile_error_names_the_file_and_its_true_line(tmp_path):
     source = tmp_path / "broken.cu"

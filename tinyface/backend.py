@@ -103,12 +103,29 @@ def launch(kernel, threads, *arguments, block=256):
     Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
     takes.
     """
+    _check_arguments(kernel, arguments)
+    if threads:
+        kernel((-(-threads // block),), (block,), arguments)
+
+
+def launch_rows(kernel, rows, width, *arguments, block=256):
+    """Like `launch`, with a thread for each cell of `rows` rows of `width`.
+
+    A block is as wide as a row, rounded up to a power of two: row blockIdx.x·blockDim.y + threadIdx.y, column
+    blockIdx.y·blockDim.x + threadIdx.x. So the columns cost no division, and short rows waste few threads.
+    """
+    _check_arguments(kernel, arguments)
+    if rows and width:
+        columns = min(1 << (width - 1).bit_length(), block)
+        lines = block // columns
+        kernel((-(-rows // lines), -(-width // columns)), (columns, lines), arguments)
+
+
+def _check_arguments(kernel, arguments):
     if any(
         isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments
     ):
         raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
-    if threads:
-        kernel((-(-threads // block),), (block,), arguments)
 
 
 _tf32 = False

@@ -113,7 +113,11 @@ def _max_pool2d(rng):
 
 def _batch_norm(rng):
     x, gamma, beta = rng.standard_normal((3, 3, 3, 5)) * 2 + 1, rng.standard_normal(3), rng.standard_normal(3)
-    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, *_statistics(x), training=True), [x, gamma, beta]
+    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, *_statistics(x), training=True), [
+        x,
+        gamma,
+        beta,
+    ]
 
 
 def _batch_norm_prelu(rng):

@@ -290,7 +290,9 @@ def evaluate(
         data_path = find_data(data, "attributes", whisper)
         dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
         whisper(f"split {dataset.split}: {len(dataset)} faces")
-        parser = load_parser(parser_file(seg_weights), device) if seg_weights else parser_for(parsers, readers)
+        parser = (
+            load_parser(parser_file(seg_weights), device) if seg_weights else parser_for(parsers, readers)
+        )
         if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
             parser = load_parser(find_parser(None, size, whisper), device)
         attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]

@@ -31,7 +31,9 @@ def test_equals_the_three_ops(put, normal, transposed, size, o, padding, algorit
         conv = ops.conv_transpose2d if transposed else ops.conv2d
         wanted = conv(x, w, padding=padding)
     wanted = ops.batch_norm_prelu(wanted, gamma, beta, slope, mean, variance, training=False, eps=0.1)
-    np.testing.assert_allclose(y.numpy(), wanted.numpy(), rtol=0, atol=1e-11 * max(abs(wanted.numpy()).max(), 1))
+    np.testing.assert_allclose(
+        y.numpy(), wanted.numpy(), rtol=0, atol=1e-11 * max(abs(wanted.numpy()).max(), 1)
+    )
     assert y.dtype == wanted.dtype
 
 
@@ -90,7 +92,9 @@ def test_networks_evaluate_alike_with_and_without_history(network, normal):
     with_history = net(x)
     with no_grad():
         without = net(x)
-    pairs = zip(with_history, without, strict=True) if isinstance(without, list) else [(with_history, without)]
+    pairs = (
+        zip(with_history, without, strict=True) if isinstance(without, list) else [(with_history, without)]
+    )
     for a, b in pairs:
         assert a.creator is not None and b.creator is None
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-5 * abs(a.numpy()).max())

@@ -59,7 +59,9 @@ def test_slices_of_a_product_make_no_difference(normal, rows, depth, columns, sm
     np.testing.assert_allclose(out, a @ b, rtol=0, atol=1e-12)
 
 
-@given(rows=st.integers(1, 30), columns=st.integers(1, 30), images=st.integers(1, 40), most=st.integers(1, 300))
+@given(
+    rows=st.integers(1, 30), columns=st.integers(1, 30), images=st.integers(1, 40), most=st.integers(1, 300)
+)
 def test_pieces_are_shared_evenly_where_they_can_be(rows, columns, images, most):
     t, j = winograd._piece(rows, columns, images, most)
     assert 1 <= t <= rows and 1 <= j <= columns

@@ -46,7 +46,9 @@ class ConvNormPReLU(Function):
         raise RuntimeError("conv_norm_prelu: has no gradient; use conv2d and batch_norm_prelu")
 
 
-def conv_norm_prelu(x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False):
+def conv_norm_prelu(
+    x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False
+):
     """prelu(batch_norm(conv2d(x, w)), slope) in evaluation, at stride 1: x (N, C, H, W), w (O, C, kh, kw).
 
     transposed: of conv_transpose2d instead, with w (C, O, kh, kw). The others: (O,). Raises RuntimeError where a
