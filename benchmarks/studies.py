@@ -80,9 +80,9 @@ def scaling(name, given):
     for index, (batch, size, area) in enumerate(points):
         sides = build("train", network, scale.width, size, batch)
         timed = times({side: (nothing, it.train) for side, it in sides.items()}, given)
-        for time in timed:
-            del time["rounds"]
-            time["ours"], time["torch"] = time["ours"] / batch, time["torch"] / batch
+        for row in timed:
+            del row["rounds"]
+            row["ours"], row["torch"] = row["ours"] / batch, row["torch"] / batch
         by = "batch" if index < len(batches) else "area"
         yield {"name": name, "by": by, "batch": batch, "size": size, "area": area, "times": timed}
 

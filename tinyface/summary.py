@@ -12,7 +12,7 @@ import numpy as np
 
 from . import nn
 from .checkpoint import load_network
-from .core import Function, Parameter, Tensor, no_grad
+from .core import Function, Parameter, Tensor
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import find_checkpoints
@@ -118,7 +118,7 @@ def _trace(network, size):
         arguments.append([Tensor(np.zeros((1, regions, *scale), dtype)) for scale in scales])
     calls, training = [], network.training
     try:
-        with _listening(network, calls), no_grad():
+        with _listening(network, calls):  # with history: without it, several layers would be one op
             network.eval()(*arguments)
     finally:
         network.train(training)
