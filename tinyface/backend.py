@@ -103,7 +103,9 @@ def launch(kernel, threads, *arguments, block=256):
     Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
     takes.
     """
-    if any(isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments):
+    if any(
+        isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments
+    ):
         raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
     if threads:
         kernel((-(-threads // block),), (block,), arguments)

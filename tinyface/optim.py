@@ -90,7 +90,7 @@ class Optimizer:
         """Count the update. → the count, and data, gradient and slots as flat arrays in the same order."""
         data, grad = parameter.data, parameter.grad
         order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # in memory
-        if not data.transpose(order).flags.c_contiguous:  # flattening would copy, and the update would be lost
+        if not data.transpose(order).flags.c_contiguous:  # or flattening would copy, and the update be lost
             raise ValueError(f"parameter {index} is not contiguous, so it cannot be updated in place")
         if grad.shape != data.shape:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")

@@ -17,7 +17,6 @@ from ..core import Function
 from .max_pool2d import for_rows
 from .region_pool import EPSILON, check_masks
 
-
 BLOCK, CHANNELS = 256, 8  # as in the .cu file
 
 

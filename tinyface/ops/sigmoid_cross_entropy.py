@@ -53,7 +53,9 @@ class SigmoidCrossEntropy(Function):
         blocks = min(max(-(-x.size // BLOCK), 1), MOST_BLOCKS)
         losses, mean = cupy.empty(blocks, np.float64), cupy.empty((), x.dtype)
         backend.launch(self.kernel(self.op), blocks * BLOCK, *self.arguments, losses, block=BLOCK)
-        backend.launch(self.kernel("finish"), BLOCK, losses, np.int32(blocks), np.int64(x.size), mean, block=BLOCK)
+        backend.launch(
+            self.kernel("finish"), BLOCK, losses, np.int32(blocks), np.int64(x.size), mean, block=BLOCK
+        )
         return mean
 
     def backward_gpu(self, g):

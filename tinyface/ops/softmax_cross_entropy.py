@@ -88,7 +88,9 @@ class SoftmaxCrossEntropy(Function):
         losses, counts = cupy.empty(blocks, np.float64), cupy.empty(blocks, np.int64)
         mean, self.share = cupy.empty((), x.dtype), cupy.empty((), x.dtype)
         backend.launch(self.kernel(self.op), blocks * BLOCK, *self.arguments, losses, counts, block=BLOCK)
-        backend.launch(self.kernel("finish"), BLOCK, losses, counts, np.int32(blocks), mean, self.share, block=BLOCK)
+        backend.launch(
+            self.kernel("finish"), BLOCK, losses, counts, np.int32(blocks), mean, self.share, block=BLOCK
+        )
         return mean
 
     def backward_gpu(self, g):
