@@ -135,6 +135,7 @@ POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
 # The names that presets.py, optim.py and runs.py know, written out so that --help needs none of them.
 PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
+DEVICES = click.Choice(("cpu", "cuda"))
 OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
 
 
@@ -201,7 +202,7 @@ def training_options(function):
         option("--resume", is_flag=True, section=RUN,
                help="Go on from the last checkpoint in --out (or of the newest run), to the very weights "
                     "that the run would have reached without a break."),
-        option("--device", type=click.Choice(("cpu", "cuda")), section=RUN,
+        option("--device", type=DEVICES, section=RUN,
                help="Where to compute.  [default: cpu]"),
         option("--log-every", type=COUNT, metavar="STEPS", section=RUN,
                help="How often a line goes to log.jsonl.  [default: 10]"),
@@ -292,7 +293,8 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
 )
 @option("--batch-size", type=COUNT, metavar="N", default=64, show_default=True, help="Images at a time.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(weights, data, split, seg_weights, batch_size, as_json):
+@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     """Measure networks on faces of a data set.
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
@@ -305,7 +307,7 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json):
     """
     from tinyface import runs
 
-    runs.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, click.echo)
+    runs.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
 
 
 @command("predict", USING)
@@ -328,7 +330,8 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json):
 )
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--all", "everything", is_flag=True, help="Print all 40 attributes, not only those of 50 % and more.")
-def predict(images, paths, out, as_json, everything):
+@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+def predict(images, paths, out, as_json, everything, device):
     """Read the attributes off photos, and parse the faces in them.
 
     Photos may have any size; the face should fill most of it, as in CelebA. For each, the attributes are
@@ -340,12 +343,13 @@ def predict(images, paths, out, as_json, everything):
       python cli.py predict photos/ --weights runs/attr-small
       python cli.py predict *.jpg --json --out faces > faces.json
     """
-    from tinyface import files, predict
+    from tinyface import backend, files, predict
     from tinyface.errors import TinyfaceError
     from tinyface.visualize import save_png
 
+    backend.check_device(device)
     photos = predict.find_photos(images)
-    reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS])
+    reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS], device)
     out = files.make_folder(out)
     code, records = 0, []
     for path, stem in zip(photos, predict.distinct(path.stem for path in photos), strict=True):
@@ -436,20 +440,23 @@ def summary(weights, preset):
 
 @command("gradcheck", LOOKING)
 @click.argument("op", required=False)
-def gradcheck(op):
+@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+def gradcheck(op, device):
     """Hold the gradients of every operation, or of OP, against differences.
 
     Each is tried in float64 on a small, awkward input: odd sizes, ties, kinks. The exit code is 1 if a
     gradient is wrong.
     """
+    from tinyface import backend
     from tinyface.gradcheck import EXAMPLES, GradcheckError, check_example
 
+    backend.check_device(device)
     if op is not None and op not in EXAMPLES:
         raise click.UsageError(f"OP: {op} is no operation; there are {', '.join(EXAMPLES)}")
     code = 0
     for name in [op] if op else EXAMPLES:
         try:
-            click.echo(f"{name:<24}ok, {check_example(name)} elements")
+            click.echo(f"{name:<24}ok, {check_example(name, device=device)} elements")
         except GradcheckError as error:
             click.echo(f"{name:<24}WRONG, {error}")
             code = 1

@@ -5,6 +5,8 @@ Each yields a dictionary per line of its table, in milliseconds, images per seco
 
 import hashlib
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import op_profile
@@ -126,7 +128,7 @@ def loader(name, given):
             cache: _loader_rate(dataset, targets, batch, scale.size, limit, batches, given.rounds)
             for cache, limit in (("off", 0), ("on", GIB))
         }
-    eaten = [row for network in eaters for row in _eaten(network, scale, given)]
+        eaten = [row for network in eaters for row in _eaten(network, scale, given, dataset, targets)]
     yield {"name": name, "size": scale.size, "batch": batch, "made": rates, "eaten": eaten}
 
 
@@ -141,13 +143,45 @@ def _loader_rate(dataset, targets, batch, size, cache_bytes, batches, rounds):
         return batches * batch / min(alternate({"loader": (nothing, epoch)}, rounds)["loader"])
 
 
-def _eaten(network, scale, given):
+def _eaten(network, scale, given, dataset, targets):
+    """Images per second that training takes away, alone; and what one worker makes, decoding, while it trains."""
     batch = scale.batch(network)
     ours = Ours(network, scale.width, Data(batch, scale.size))
     for threads in given.threads:
         use_threads(threads)
         best = min(alternate({"ours": (nothing, ours.train)}, given.rounds)["ours"])
-        yield {"network": network, "threads": threads, "images_per_second": batch / best}
+        with TrainLoader(dataset, targets, batch, scale.size, seed=0, ahead=1, cache_bytes=0) as images:
+            steps = 2 if given.quick else 8
+            made, seconds = _beside(images, ours, steps)
+        yield {
+            "network": network,
+            "threads": threads,
+            "images_per_second": batch / best,
+            "beside": steps * batch / seconds,
+            "made_beside": made * batch / seconds,
+        }
+
+
+def _beside(images, ours, steps):
+    """(batches, seconds): how many batches somebody could take from the loader while so many steps ran."""
+    done, made = threading.Event(), 0
+
+    def take():
+        nonlocal made
+        while not done.is_set():
+            next(images)
+            made += 1
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    begin = time.perf_counter()
+    for _ in range(steps):
+        ours.train()
+    seconds = time.perf_counter() - begin
+    finished = made
+    done.set()
+    taker.join()
+    return finished, seconds
 
 
 def profile(name, given):

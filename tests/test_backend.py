@@ -141,12 +141,64 @@ def test_a_kernel_computes_in_both_precisions(tmp_path, dtype):
     np.testing.assert_array_equal(backend.to_device(y, "cpu"), 2 * backend.to_device(x, "cpu"))
 
 
+WHERE = """extern "C" __global__ void where(int* y, int rows, int width) {
+    const int row = blockIdx.x * blockDim.y + threadIdx.y, column = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row < rows && column < width) y[row * width + column] += 1000 * row + column;
+}"""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "rows, width", [(1, 1), (5, 3), (300, 1), (2, 256), (3, 257), (2, 700), (0, 4), (4, 0)]
+)
+def test_a_thread_for_each_cell_of_rows(tmp_path, rows, width):
+    source = tmp_path / "where.cu"
+    source.write_text(WHERE)
+    y = backend.to_device(np.zeros((rows, width), np.int32), "cuda")
+    kernel = backend.load_kernels(source).get_function("where")
+    backend.launch_rows(kernel, rows, width, y, np.int32(rows), np.int32(width))
+    expected = 1000 * np.arange(rows)[:, None] + np.arange(width)
+    np.testing.assert_array_equal(backend.to_device(y, "cpu"), expected)
+
+
 @pytest.mark.gpu
 def test_a_compile_error_names_the_file_and_its_true_line(tmp_path):
     source = tmp_path / "broken.cu"
     source.write_text(DOUBLE + "\nthis is no CUDA\n")  # on line 6
     with pytest.raises(backend.cupy().cuda.compiler.CompileException, match=r"broken\.cu\(6\)"):
         backend.load_kernels(source).compile()
+
+
+@pytest.fixture
+def tf32_off():
+    yield
+    backend.set_tf32(False)
+
+
+@pytest.mark.parametrize("capability, allowed", [("70", False), ("75", False), ("80", True), ("120", True)])
+def test_tf32_needs_tensor_cores_that_know_it(monkeypatch, tf32_off, capability, allowed):
+    device = SimpleNamespace(compute_capability=capability)
+    fake = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device))
+    monkeypatch.setattr(backend, "cupy", lambda: fake)
+    assert not backend.tf32()
+    if allowed:
+        backend.set_tf32(True)
+    else:
+        has = f"--tf32: needs a GPU of compute capability 8.0 or later; this one has 7.{capability[1]}"
+        with pytest.raises(TinyfaceError, match=has):
+            backend.set_tf32(True)
+    assert backend.tf32() is allowed
+    backend.set_tf32(False)
+    assert not backend.tf32()
+
+
+@pytest.mark.gpu
+def test_tf32_on_this_gpu(tf32_off):
+    capability = backend.cupy().cuda.Device().compute_capability
+    if int(capability) < 80:
+        pytest.skip(f"compute capability {capability}")
+    backend.set_tf32(True)
+    assert backend.tf32()
 
 
 # ---------------------------------------------------------------- worker threads
@@ -266,6 +318,33 @@ def test_slices(length, step, expected):
 
 
 # ---------------------------------------------------------------- scratch memory
+
+
+@pytest.mark.parametrize("length, parts", [(7, 4), (8, 4), (3, 4), (0, 4), (165, 4)])
+def test_shares(length, parts):
+    shares = backend.shares(length, parts)
+    assert [i for share in shares for i in range(length)[share]] == list(range(length))
+    sizes = [share.stop - share.start for share in shares]
+    assert len(sizes) == min(parts, length) and (not sizes or max(sizes) - min(sizes) <= 1)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 100_000])
+def test_aligned(size):
+    array = backend.aligned(size)
+    assert array.nbytes == size and (not size or array.ctypes.data % backend.CACHE_LINE == 0)
+    for nbytes in (1, 1000):  # scratch memory and arrays for results begin there too
+        assert backend.scratch(f"aligned{nbytes}", (nbytes,), np.uint8).ctypes.data % backend.CACHE_LINE == 0
+        assert backend.empty((nbytes,), np.uint8).ctypes.data % backend.CACHE_LINE == 0
+
+
+def test_kernels_lie_as_matrices(normal):
+    w = normal((5, 4, 3, 2))
+    lying = backend.as_hwio(w)
+    assert lying.shape == (3, 2, 4, 5) and lying.flags.c_contiguous
+    np.testing.assert_array_equal(backend.as_oihw(lying), w)
+    assert backend.as_hwio(backend.as_oihw(lying)) is not w and np.shares_memory(
+        backend.as_hwio(backend.as_oihw(lying)), lying
+    )
 
 
 def test_scratch_is_used_over_and_over():

@@ -239,7 +239,7 @@ def test_gradcheck_of_all_ops_and_of_one():
 
 
 def test_gradcheck_of_a_wrong_gradient(monkeypatch):
-    def wrong(name):
+    def wrong(name, device):
         raise GradcheckError(f"{name}: gradient of input 0 at (1, 2) is 3, differences say 4")
 
     monkeypatch.setattr("tinyface.gradcheck.check_example", wrong)

@@ -103,12 +103,53 @@ def launch(kernel, threads, *arguments, block=256):
     Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
     takes.
     """
+    _check_arguments(kernel, arguments)
+    if threads:
+        kernel((-(-threads // block),), (block,), arguments)
+
+
+def launch_rows(kernel, rows, width, *arguments, block=256):
+    """Like `launch`, with a thread for each cell of `rows` rows of `width`.
+
+    A block is as wide as a row, rounded up to a power of two: row blockIdx.x·blockDim.y + threadIdx.y, column
+    blockIdx.y·blockDim.x + threadIdx.x. So the columns cost no division, and short rows waste few threads.
+    """
+    _check_arguments(kernel, arguments)
+    if rows and width:
+        columns = min(1 << (width - 1).bit_length(), block)
+        lines = block // columns
+        kernel((-(-rows // lines), -(-width // columns)), (columns, lines), arguments)
+
+
+def _check_arguments(kernel, arguments):
     if any(
         isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments
     ):
         raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
-    if threads:
-        kernel((-(-threads // block),), (block,), arguments)
+
+
+_tf32 = False
+
+
+def set_tf32(on):
+    """Whether convolutions on a GPU may round their factors to TF32, for its tensor cores. Off at the start.
+
+    Raises TinyfaceError where the GPU has no such units. ops/conv_tf32.py says what is rounded.
+    """
+    global _tf32
+    if on:
+        capability = cupy().cuda.Device().compute_capability  # "75" is 7.5
+        if int(capability) < 80:
+            raise TinyfaceError(
+                "--tf32: needs a GPU of compute capability 8.0 or later; "
+                f"this one has {capability[:-1]}.{capability[-1]}"
+            )
+    _tf32 = bool(on)
+
+
+def tf32():
+    """Whether convolutions on a GPU use TF32."""
+    return _tf32
 
 
 # ---------------------------------------------------------------- memory layout of feature maps

@@ -83,10 +83,10 @@ def _compare(op, i, index, analytic, right, left, atol, rtol):
 # Small, but awkward: odd sizes, broadcasting, ties, kinks, labels to ignore. `cli.py gradcheck` runs them.
 
 
-def check_example(name, seed=0):
-    """`gradcheck` of the example of one op; returns how many elements were compared."""
+def check_example(name, seed=0, device="cpu"):
+    """`gradcheck` of the example of one op, on "cpu" or "cuda"; returns how many elements were compared."""
     fn, inputs = EXAMPLES[name](np.random.default_rng(seed))
-    gradcheck(fn, *inputs)
+    gradcheck(fn, *(backend.to_device(x, device) for x in inputs))
     return sum(x.size for x in inputs)
 
 
@@ -112,18 +112,25 @@ def _max_pool2d(rng):
 
 
 def _batch_norm(rng):
-    mean, var = np.zeros(3), np.ones(3)
     x, gamma, beta = rng.standard_normal((3, 3, 3, 5)) * 2 + 1, rng.standard_normal(3), rng.standard_normal(3)
-    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, mean, var, training=True), [x, gamma, beta]
+    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, *_statistics(x), training=True), [
+        x,
+        gamma,
+        beta,
+    ]
 
 
 def _batch_norm_prelu(rng):
     _, (x, gamma, beta) = _batch_norm(rng)
-    mean, var, slope = np.zeros(3), np.ones(3), rng.standard_normal(3)
     return (
-        lambda x, gamma, beta, slope: ops.batch_norm_prelu(x, gamma, beta, slope, mean, var, training=True),
-        [x, gamma, beta, slope],
+        lambda x, *parameters: ops.batch_norm_prelu(x, *parameters, *_statistics(x), training=True),
+        [x, gamma, beta, rng.standard_normal(3)],
     )
+
+
+def _statistics(x):
+    """Running mean and variance where x lies."""
+    return [backend.to_device(a, x.device) for a in (np.zeros(3), np.ones(3))]
 
 
 def _dropout(rng):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from . import visualize
+from . import backend, visualize
 from .checkpoint import load_network
 from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
@@ -55,12 +55,12 @@ class FaceReader:
                 )
 
     @classmethod
-    def from_paths(cls, paths):
-        """From checkpoints, or folders of them: weights/, a run of train-attr or of train-seg.
+    def from_paths(cls, paths, device="cpu"):
+        """From checkpoints, or folders of them: weights/, a run of train-attr or of train-seg; on "cpu" or "cuda".
 
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
-        parsers, readers = find_networks(paths)
+        parsers, readers = find_networks(paths, device)
         return cls(parser_for(parsers, readers), [network for _, network in readers])
 
     def read(self, path):
@@ -70,23 +70,25 @@ class FaceReader:
         """
         image = read_image(path, _shown_size(*image_size(path)))
         inputs, heads = {}, {}  # by size, since networks of one size share them
+        device = (self.parser or self.networks[0]).device
 
         def at(size):
             size = tuple(size)
             if size not in inputs:
-                inputs[size] = Tensor(to_network_input(read_image(path, size)[None]))
+                pixels = to_network_input(read_image(path, size)[None])
+                inputs[size] = Tensor(backend.to_device(pixels, device))
                 heads[size] = self.parser(inputs[size]) if self.parser else None
             return inputs[size], heads[size]
 
         labels, probabilities, region_weights = None, [], None
         with no_grad():
             for network in self.networks:
-                probabilities.append(logistic(network(*at(network.config["size"])).data[0]))
+                probabilities.append(logistic(network(*at(network.config["size"])).numpy()[0]))
                 if network.mode == "ssp":
                     region_weights = network.region_weights[0]
             if self.parser:
                 _, logits = at(self.parser.config["size"])
-                labels = resize_labels(logits[-1].data[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
+                labels = resize_labels(logits[-1].numpy()[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
         mean = np.mean(probabilities, axis=0) if probabilities else None
         return Reading(image, labels, mean, region_weights)
 
@@ -117,11 +119,11 @@ def find_photos(paths):
     return photos
 
 
-def find_networks(paths):
+def find_networks(paths, device="cpu"):
     """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network)."""
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
-        network = load_network(file)
+        network = load_network(file).to(device)
         (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
     return parsers, readers
 
@@ -138,7 +140,7 @@ def parser_for(parsers, readers):
     needy = (file for file, network in readers if HEADS_NEEDED[network.mode])
     neighbours = (folder / PARSER for file in needy for folder in list(file.absolute().parents)[:2])
     file = next((file for file in neighbours if file.is_file()), None)
-    return file and load_parser(file)
+    return file and load_parser(file, readers[0][1].device)
 
 
 def parser_file(path):
@@ -147,15 +149,15 @@ def parser_file(path):
     return inside[0] if inside else Path(path)
 
 
-def load_parser(path):
-    """The segmentation network in a file. Raises TinyfaceError where it holds another kind."""
+def load_parser(path, device="cpu"):
+    """The segmentation network in a file, on "cpu" or "cuda". Raises TinyfaceError where it holds another kind."""
     network = load_network(path)
     if not isinstance(network, SegmentationNet):
         raise TinyfaceError(
             f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "
             "give a file made by train-seg"
         )
-    return network
+    return network.to(device)
 
 
 def find_checkpoints(path):

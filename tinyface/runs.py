@@ -110,8 +110,6 @@ class Options:
             raise TinyfaceError(f"--init must be one of {', '.join(INITS)}, got {self.init}")
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
-        if self.device != "cpu":
-            raise TinyfaceError("--device cuda: the CUDA kernels are not there yet; train with --device cpu")
 
     def new_optimizer(self, network):
         return OPTIMIZERS[self.optimizer](network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
@@ -136,7 +134,7 @@ def train_segmentation(given, out=None, resume=False, say=print):
     fit(task, options, folder, data, {"command": "train-seg"}, saved, say)
     split = validation_split(data, "labels")
     if split:
-        best = tasks.SegmentationTask(checkpoint.load_network(folder / train.BEST))
+        best = tasks.SegmentationTask(checkpoint.load_network(folder / train.BEST).to(options.device))
         confusion = tasks.validation(best, open_dataset(data, split, "labels"), VALIDATION_BATCH, preset.size)
         say(format_region_table(confusion, REGIONS))
         measures = {"iou": named(REGIONS, confusion.iou()), "f1": named(REGIONS, confusion.f1())}
@@ -181,7 +179,7 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
             source = kept
         else:
             source = find_parser(seg_weights, preset.size, say)
-        parser = load_parser(source)
+        parser = load_parser(source, options.device)
     make_folder(folder)
     if parser is not None and source != kept:
         atomic_write(kept, Path(source).read_bytes())
@@ -196,7 +194,7 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
         notes = {"command": f"train-attr ({mode})"}
         fit(task, options, make_folder(folder / mode), data, notes, states[mode], say)
         draw_curve(folder / mode, "error")
-        best = checkpoint.load_network(folder / mode / train.BEST)
+        best = checkpoint.load_network(folder / mode / train.BEST).to(options.device)
         finished.append(tasks.AttributeTask(best, parser))
     split = validation_split(data, "attributes")
     if split:
@@ -225,7 +223,7 @@ def begin_with(network, parser):
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
-    backend.start_workers()
+    start_workers(attribute_tasks[0].network.device)
     size = tuple(attribute_tasks[0].network.config["size"])
     batches = tasks.batches_in_order(dataset, "attributes", batch_size, size)
     names = distinct(task.network.mode for task in attribute_tasks)
@@ -255,14 +253,22 @@ def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
 
 
 def evaluate(
-    weights, data=None, split=None, seg_weights=None, batch_size=VALIDATION_BATCH, as_json=False, say=print
+    weights,
+    data=None,
+    split=None,
+    seg_weights=None,
+    batch_size=VALIDATION_BATCH,
+    as_json=False,
+    device="cpu",
+    say=print,
 ):
     """Measure trained networks on a split: a parser by IoU and F1, attribute networks each and averaged.
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
     """
-    backend.start_workers()
-    parsers, readers = find_networks(weights)
+    backend.check_device(device)
+    start_workers(device)
+    parsers, readers = find_networks(weights, device)
     whisper = (lambda text: None) if as_json else say
     result = {}
     if parsers and not readers:
@@ -284,9 +290,11 @@ def evaluate(
         data_path = find_data(data, "attributes", whisper)
         dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
         whisper(f"split {dataset.split}: {len(dataset)} faces")
-        parser = load_parser(parser_file(seg_weights)) if seg_weights else parser_for(parsers, readers)
+        parser = (
+            load_parser(parser_file(seg_weights), device) if seg_weights else parser_for(parsers, readers)
+        )
         if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
-            parser = load_parser(find_parser(None, size, whisper))
+            parser = load_parser(find_parser(None, size, whisper), device)
         attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
         result, table = judge(attribute_tasks, dataset, batch_size)
         whisper(table)
@@ -315,8 +323,8 @@ def common_size(networks):
 
 def fit(task, options, folder, data, notes, saved, say):
     """Train a task's network in a folder, or go on with it from `saved`."""
-    backend.start_workers()
-    network = task.network
+    start_workers(options.device)
+    network = task.network.to(options.device)
     need = task.targets
     notes = {**notes, "data": str(data), "options": dataclasses.asdict(options)}
     optimizer = options.new_optimizer(network)
@@ -368,6 +376,12 @@ def fit(task, options, folder, data, notes, saved, say):
             if not saved:
                 saver.save(trainer)
             trainer.run()
+
+
+def start_workers(device):
+    """Worker processes where the CPU computes; a GPU needs none."""
+    if device == "cpu":
+        backend.start_workers()
 
 
 def run_folder(kind, given, out, resume):

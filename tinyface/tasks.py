@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import ops
+from . import backend, ops
 from .core import Tensor, no_grad
 from .data.loader import batches_in_order
 from .errors import NotFiniteError
@@ -23,7 +23,7 @@ class SegmentationTask:
 
     def loss(self, batch):
         """Scalar tensor: the four heads' cross-entropies (section 3.2)."""
-        return segmentation_loss(self.network(Tensor(batch.images)), batch.targets)
+        return segmentation_loss(self.network(_put(self.network, batch.images)), batch.targets)
 
     def evaluate(self, batches):
         """ConfusionMatrix over batches of images and label maps."""
@@ -59,13 +59,13 @@ class AttributeTask:
         """(N, 3, H, W) float32 → tensor (N, 40). heads: the parser's, where they are known already."""
         if heads is None:
             heads = parser_heads(self.parser, images, self.heads_needed)
-        return self.network(Tensor(images), heads)
+        return self.network(_put(self.network, images), heads)
 
     def probabilities(self, images, heads=None):
         """(N, 3, H, W) float32 → array (N, 40), with the network in evaluation mode."""
         self.network.eval()
         with no_grad():
-            return logistic(self.logits(images, heads).data)
+            return logistic(self.logits(images, heads).numpy())
 
     def evaluate(self, batches):
         """AttributeMetrics over batches of images and attributes."""
@@ -117,7 +117,7 @@ def parse(parser, images):
     """Region of every pixel: (N, 3, H, W) float32 → (N, H, W) uint8, by the finest head."""
     parser.eval()
     with no_grad():
-        return parser(Tensor(images))[-1].data.argmax(axis=1).astype(np.uint8)
+        return backend.to_device(parser(_put(parser, images))[-1].data.argmax(axis=1).astype(np.uint8), "cpu")
 
 
 def parser_heads(parser, images, needed):
@@ -126,7 +126,12 @@ def parser_heads(parser, images, needed):
         return None
     parser.eval()
     with no_grad():
-        return parser(Tensor(images), heads=needed)
+        return parser(_put(parser, images), heads=needed)
+
+
+def _put(network, images):
+    """A tensor of the images where the network is."""
+    return Tensor(backend.to_device(images, network.device))
 
 
 def validation(task, dataset, batch_size, size, cache=None):

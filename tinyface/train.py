@@ -54,7 +54,7 @@ class Trainer:
             network.zero_grad()
             loss = self.task.loss(batch)
             # Reading a number back makes a GPU wait, so there it is done only now and then.
-            read = network_device(network) == "cpu" or (self.step + 1) % self.log_every == 0
+            read = network.device == "cpu" or (self.step + 1) % self.log_every == 0
             value = float(loss.item()) if read else None
             if value is not None and not math.isfinite(value):
                 raise self.diverged(f"the loss became {value} at step {self.step + 1}")
@@ -85,11 +85,6 @@ class Trainer:
             method = getattr(callback, event, None)
             if method:
                 method(self, *args)
-
-
-def network_device(network):
-    """ "cpu" or "cuda", by where the parameters are."""
-    return backend.device_of(network.parameters()[0].data)
 
 
 class Validation:

@@ -41,6 +41,17 @@ def test_equals_pytorch(compare_with_torch, torch, normal, data):
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("options", [(2, 2, 0, True), (3, 2, 1, False), (2, 3, 0, False)])
+@pytest.mark.parametrize("shape", [(2, 3, 45, 61), (1, 2, 3, 601), (3, 20, 7, 6)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, options):
+    compare_with_torch(
+        lambda x: ops.avg_pool2d(x, *options),
+        lambda x: torch.nn.functional.avg_pool2d(x, *options, count_include_pad=False),
+        normal(shape),
+    )
+
+
 @every_case
 def test_gradients(check_gradients, normal, shape, kernel, stride, padding, ceil_mode):
     check_gradients(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
@@ -51,6 +62,7 @@ def test_manners(check_manners, normal, shape, kernel, stride, padding, ceil_mod
     check_manners(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
@@ -58,6 +70,7 @@ def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mo
     check_threads(lambda x: ops.avg_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
     results = []
@@ -105,6 +118,7 @@ def test_shapes_and_options_that_dont_fit(put, shape, options, message):
         ops.avg_pool2d(put(np.zeros(shape)), **options)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""

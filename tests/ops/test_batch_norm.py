@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 
 batch_norm_module = importlib.import_module("tinyface.ops.batch_norm")  # `ops.batch_norm` is the function
 
@@ -59,6 +59,23 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, training,
 
 
 @pytest.mark.reference
+@train_and_eval
+@pytest.mark.parametrize("shape", [(3, 2, 37, 41), (2, 1, 150, 130), (3000, 2), (61, 3, 6, 7), (1, 2, 2100)])
+def test_sums_of_several_shares_equal_pytorchs(compare_with_torch, torch, put, norm, normal, shape, training):
+    """Far from 0 as well, and where the first value is nothing like the others."""
+    channels, (mean, var) = shape[1], statistics(shape[1])
+
+    def theirs(x, gamma, beta):
+        running = (torch.tensor(a).to(x.dtype) for a in (mean, var))
+        return torch.nn.functional.batch_norm(x, *running, gamma, beta, training)
+
+    x = normal(shape)
+    x[0, 0] += 5
+    x.reshape(-1)[0] = -90
+    compare_with_torch(norm(training), theirs, x, normal(channels, 1), normal(channels, 2))
+
+
+@pytest.mark.reference
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_running_statistics_equal_pytorchs(torch, put, normal, dtype):
     gamma, beta = (a.astype(dtype) for a in (normal(3, 1), normal(3, 2)))
@@ -73,6 +90,7 @@ def test_running_statistics_equal_pytorchs(torch, put, normal, dtype):
         np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance)
         for got, wanted in zip(ours, theirs, strict=True):
             assert got.dtype == dtype
+            got = backend.to_device(got, "cpu")
             np.testing.assert_allclose(got, wanted.numpy(), rtol=tolerance, atol=tolerance)
 
     for seed, (size, momentum) in enumerate([(2, 0.1), (5, 0.3), (1, 0.1), (3, 0.05)]):
@@ -95,12 +113,14 @@ def test_manners(check_manners, norm, normal, shape, training):
     check_manners(norm(training), normal(shape), normal(channels, 1), normal(channels, 2))
 
 
+@pytest.mark.cpu
 @train_and_eval
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, norm, normal, training):
     monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", 10_000)
     check_threads(norm(training), normal((3, 17, 13, 11)), normal(17, 1), normal(17, 2))
 
 
+@pytest.mark.cpu
 @train_and_eval
 def test_pieces_make_no_difference(monkeypatch, put, normal, training):
     def run(limit):
@@ -136,6 +156,25 @@ def test_a_mean_far_from_zero_costs_no_precision(put, normal):
     y = ops.batch_norm(put(x), put(one), put(0 * one), put(0 * one), put(one.copy()), True).numpy()
     exact = (x - x.mean(dtype=np.float64)) / np.sqrt(x.var(dtype=np.float64) + 1e-5)
     np.testing.assert_allclose(y, exact, atol=2e-4)
+
+
+def test_running_statistics_of_another_type(put, normal):
+    x, running = put(normal((2, 3, 4))), [put(np.ones(3, np.float32)) for _ in range(2)]
+    y = ops.batch_norm(x, put(np.ones(3)), put(np.zeros(3)), *running, True, momentum=1)
+    assert y.dtype == np.float64 and all(a.dtype == np.float32 for a in running)
+    mean = backend.to_device(running[0], "cpu")
+    np.testing.assert_allclose(mean, normal((2, 3, 4)).mean((0, 2)), rtol=1e-6)
+
+
+def test_the_same_bits_every_time(put, normal):
+    def run():
+        arrays = normal((3, 2, 50, 40)), normal(2, 1), normal(2, 2)
+        inputs = [Tensor(put(a.astype(np.float32)), requires_grad=True) for a in arrays]
+        y = ops.batch_norm(*inputs, *(put(np.ones(2, np.float32)) for _ in range(2)), True)
+        y.backward(put(normal(y.shape, 3)))
+        return [backend.to_device(a, "cpu").tobytes() for a in (y.data, *(t.grad for t in inputs))]
+
+    assert run() == run()
 
 
 @pytest.mark.parametrize("wrong", range(4))

@@ -5,11 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, ops
+from tinyface import Tensor, backend, ops
 from tinyface.ops import im2col, winograd
 
 conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
-both_ways = pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
+WAYS = {"cpu": ["im2col", "winograd"], "cuda": ["im2col", "direct"]}
+
+
+def pytest_generate_tests(metafunc):
+    if "algorithm" in metafunc.fixturenames:
+        metafunc.parametrize("algorithm", WAYS[metafunc.config.getoption("--device")])
+
 
 # (x shape, w shape, stride, padding)
 CASES = [
@@ -35,7 +41,6 @@ def geometries(draw):
 
 
 @pytest.mark.reference
-@both_ways
 @given(geometry=geometries(), bias=st.booleans())
 def test_equals_pytorch(compare_with_torch, torch, normal, algorithm, geometry, bias):
     x, w, stride, padding = geometry
@@ -62,7 +67,6 @@ def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, 
 
 
 @every_case
-@both_ways
 def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
     with conv2d_module.force(algorithm):
         check_gradients(
@@ -74,7 +78,6 @@ def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
 
 
 @every_case
-@both_ways
 @pytest.mark.parametrize("bias", [True, False])
 def test_manners(check_manners, normal, algorithm, x, w, stride, padding, bias):
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
@@ -85,7 +88,7 @@ def test_manners(check_manners, normal, algorithm, x, w, stride, padding, bias):
 
 
 @given(geometry=geometries(), channels=st.integers(1, 6))
-def test_both_ways_agree(put, normal, geometry, channels):
+def test_both_ways_agree(put, normal, device, geometry, channels):
     (n, _, h, w), (o, _, kh, kw), stride, padding = geometry
 
     def run(algorithm):
@@ -94,15 +97,15 @@ def test_both_ways_agree(put, normal, geometry, channels):
         with conv2d_module.force(algorithm):
             y = ops.conv2d(*inputs, stride=stride, padding=padding)
             y.backward(put(normal(y.shape, 3)))
-        return [y.numpy(), *(t.grad for t in inputs)]
+        return [y.numpy(), *(backend.to_device(t.grad, "cpu") for t in inputs)]
 
-    for one, other in zip(run("im2col"), run("winograd"), strict=True):
+    for one, other in zip(*map(run, WAYS[device]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), (3, 0)])
 @pytest.mark.parametrize("channels", [3, 8])
-@both_ways
 def test_bits_dont_depend_on_threads(
     monkeypatch, check_threads, normal, algorithm, channels, stride, padding
 ):
@@ -119,7 +122,7 @@ def test_bits_dont_depend_on_threads(
 
 
 @pytest.mark.parametrize(
-    "x, w, stride, padding, algorithm",
+    "x, w, stride, padding, expected",
     [
         ((4, 64, 218, 178), (64, 64, 3, 3), 1, 1, "winograd"),
         ((4, 3, 218, 178), (64, 3, 3, 3), 1, 1, "im2col"),  # RGB
@@ -129,8 +132,8 @@ def test_bits_dont_depend_on_threads(
         ((4, 64, 218, 178), (64, 64, 5, 5), 1, 2, "im2col"),
     ],
 )
-def test_choice(x, w, stride, padding, algorithm):
-    assert conv2d_module.choose(x, w, stride, padding) == algorithm
+def test_choice(x, w, stride, padding, expected):
+    assert conv2d_module.choose(x, w, stride, padding) == expected
 
 
 def test_by_hand(put):

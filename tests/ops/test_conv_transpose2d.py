@@ -75,7 +75,8 @@ def test_is_the_transpose_of_conv2d(put, normal, geometry):
     y = ops.conv_transpose2d(x, w, stride=stride, padding=padding, output_padding=output_padding)
     z = put(normal(y.shape, 2))
     back = ops.conv2d(z, w, stride=stride, padding=padding)
-    np.testing.assert_allclose((y.data * z).sum(), (x * back.data).sum(), rtol=1e-10, atol=1e-10)
+    one, other = ((a * b).sum().item() for a, b in ((y.data, z), (x, back.data)))
+    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
 def small_pieces(monkeypatch, limit):
@@ -85,6 +86,7 @@ def small_pieces(monkeypatch, limit):
     monkeypatch.setattr(winograd, "ROWS", (1, 512))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1), (3, 0, 0)])
 def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, output_padding):
     def run(limit):
@@ -99,6 +101,7 @@ def test_pieces_make_no_difference(monkeypatch, put, normal, stride, padding, ou
         np.testing.assert_allclose(cut, whole, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("stride, padding, output_padding", [(1, 1, 0), (2, 1, 1)])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, stride, padding, output_padding):
     small_pieces(monkeypatch, 20_000)

@@ -12,6 +12,12 @@ def test_equals_pytorch(compare_with_torch, normal, shape):
     compare_with_torch(ops.global_avg_pool2d, lambda x: x.mean((2, 3)), normal(shape))
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("shape", [(2, 3, 45, 61), (1, 1, 1, 33), (3, 40, 7, 6)])
+def test_large_maps_equal_pytorchs(compare_with_torch, normal, shape):
+    compare_with_torch(ops.global_avg_pool2d, lambda x: x.mean((2, 3)), normal(shape) + 10)
+
+
 def test_gradients(check_gradients, normal):
     check_gradients(ops.global_avg_pool2d, normal((2, 3, 3, 2)))
 
@@ -33,6 +39,7 @@ def test_other_than_four_axes(put, normal):
         ops.global_avg_pool2d(put(normal((2, 3, 4))))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """The gradient lies as (H, W, N, C)."""

@@ -14,12 +14,7 @@ def by_definition(x, kernel, stride, padding):
     tops = range(0, x.shape[0] - kh + 1, stride)
     lefts = range(0, x.shape[1] - kw + 1, stride)
     return np.array(
-        [
-            x[i : i + kh, j : j + kw, image].ravel()
-            for i in tops
-            for j in lefts
-            for image in range(n)
-        ]
+        [x[i : i + kh, j : j + kw, image].ravel() for i in tops for j in lefts for image in range(n)]
     )
 
 

@@ -53,6 +53,17 @@ def test_equals_pytorch(compare_with_torch, torch, normal, geometry, ties):
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("options", [(2, 2, 0, True), (3, 2, 1, False), (2, 3, 0, False)])
+@pytest.mark.parametrize("shape", [(2, 3, 45, 61), (1, 2, 3, 601), (3, 20, 7, 6)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, options):
+    compare_with_torch(
+        lambda x: ops.max_pool2d(x, *options),
+        lambda x: torch.nn.functional.max_pool2d(x, *options[:3], 1, options[3]),
+        normal(shape),
+    )
+
+
 @every_case
 def test_gradients(check_gradients, shape, kernel, stride, padding, ceil_mode):
     check_gradients(lambda x: ops.max_pool2d(x, kernel, stride, padding, ceil_mode), distinct(shape))
@@ -67,6 +78,7 @@ def test_manners(check_manners, shape, kernel, stride, padding, ceil_mode):
     check_manners(lambda x: ops.max_pool2d(x, kernel, stride, padding, ceil_mode), distinct(shape))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
@@ -74,6 +86,7 @@ def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mo
     check_threads(lambda x: ops.max_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)).round(1))
 
 
+@pytest.mark.cpu
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
     results = []
@@ -121,6 +134,13 @@ def test_overlapping_windows_add_up(put):
     assert y.numpy().tolist() == [[[[0, 9, 9, 1], [0, 9, 9, 1]]]]
     y.backward([[[[1, 10, 100, 1000], [1, 10, 100, 1000]]]])
     assert x.grad.tolist() == [[[[2, 220, 2000]]]]
+
+
+def test_a_window_of_minus_infinity_alone(put):
+    x = Tensor(put(np.full((1, 1, 2, 2), -np.inf)), requires_grad=True)
+    y = ops.max_pool2d(x, 2)
+    y.backward([[[[3]]]])
+    assert y.numpy().tolist() == [[[[-np.inf]]]] and x.grad.tolist() == [[[[3, 0], [0, 0]]]]
 
 
 def test_nan_shows(put):
@@ -178,6 +198,7 @@ def test_the_largest_kernel(put):
     assert x.grad[0, 0, 14, 14] == 3 and x.grad.sum() == 3
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""
@@ -196,9 +217,11 @@ def test_memory_layout(put, normal, shape):
 def test_gradient_that_is_not_finite_reaches_the_winner_alone(put):
     x = Tensor(put(np.array([[[[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]]]])), requires_grad=True)
     ops.max_pool2d(x, 2).backward([[[[np.inf, np.nan]]]])
-    np.testing.assert_array_equal(x.grad, [[[[0, np.inf, 0, np.nan], [0, 0, 0, 0]]]])
+    grad = backend.to_device(x.grad, "cpu")
+    np.testing.assert_array_equal(grad, [[[[0, np.inf, 0, np.nan], [0, 0, 0, 0]]]])
 
 
+@pytest.mark.cpu
 def test_numpys_buffer_is_as_before(put, normal, threads):
     threads(1)
     before = np.setbufsize(4096)

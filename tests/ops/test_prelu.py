@@ -18,8 +18,16 @@ every_case = pytest.mark.parametrize("x, slope", CASES)
 @given(shape=st.lists(st.integers(1, 5), min_size=2, max_size=5), shared=st.booleans(), zeros=st.booleans())
 def test_equals_pytorch(compare_with_torch, torch, normal, shape, shared, zeros):
     x = normal(shape)
-    slope = normal(1 if shared else shape[1], 1)
+    slope = 2 * normal(1 if shared else shape[1], 3)  # below 0, in [0, 1] and above
     compare_with_torch(ops.prelu, torch.nn.functional.prelu, x.round() if zeros else x, slope)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("slopes", ["one", "each"])
+@pytest.mark.parametrize("shape", [(3, 2, 37, 61), (2, 1, 290, 250), (5000, 2), (61, 3, 6, 7)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, slopes):
+    slope = 2 * normal(1 if slopes == "one" else shape[1], 3)
+    compare_with_torch(ops.prelu, torch.nn.functional.prelu, normal(shape), slope)
 
 
 @every_case
@@ -36,6 +44,7 @@ def test_manners(check_manners, normal, x, slope):
     check_manners(ops.prelu, normal(x), normal(slope, 1))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("slopes", [1, 17])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, slopes):
     monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", 10_000)

@@ -58,6 +58,7 @@ def test_other_than_four_axes(put, normal):
         ops.spatial_pyramid_pool(put(normal((3, 4, 5))))
 
 
+@pytest.mark.cpu
 @every_case
 def test_memory_layout(put, normal, shape, levels):
     """The gradient lies as (H, W, N, C), and x may."""

@@ -48,6 +48,17 @@ def test_doubling_equals_pytorchs_interpolate(compare_with_torch, torch, normal,
     )
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("length", [(23, 31), (3, 301), (45, 2)])
+def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, length):
+    size = 2 * length[0] - 1, 2 * length[1]
+    compare_with_torch(
+        lambda x: ops.upsample_nearest(x, size),
+        lambda x: torch.nn.functional.interpolate(x, (size[0] + 1, size[1]), mode="nearest")[:, :, : size[0]],
+        normal((2, 3, *length)),
+    )
+
+
 @every_case
 def test_gradients(check_gradients, normal, shape, size):
     check_gradients(lambda x: ops.upsample_nearest(x, size), normal(shape))
@@ -58,12 +69,14 @@ def test_manners(check_manners, normal, shape, size):
     check_manners(lambda x: ops.upsample_nearest(x, size), normal(shape))
 
 
+@pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
     for size in ((25, 22), (26, 21), (30, 17)):
         check_threads(lambda x, size=size: ops.upsample_nearest(x, size), normal((3, 7, 13, 11)))
 
 
+@pytest.mark.cpu
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, size):
     results = []
@@ -99,6 +112,7 @@ def test_sizes_that_dont_fit(put, normal, shape, size):
         ops.upsample_nearest(put(normal(shape)), size)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 4, 3, 3), (3, 1, 2, 5), (1, 1, 1, 1)])
 def test_memory_layout(put, normal, shape):
     """Output and gradient lie as (H, W, N, C), whether x does or not, and are the same."""

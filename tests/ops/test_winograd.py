@@ -44,6 +44,36 @@ def test_pieces_make_no_difference(normal, size, o, padding, piece):
     np.testing.assert_allclose(dw, im2col.weight_gradient(x, g, w.shape, 1, padding), rtol=0, atol=1e-11)
 
 
+@given(
+    rows=st.integers(1, 40), depth=st.integers(1, 40), columns=st.integers(1, 40), small=st.integers(1, 30000)
+)
+def test_slices_of_a_product_make_no_difference(normal, rows, depth, columns, small):
+    """Slices of the second matrix's columns, of its rows, and none."""
+    a, b = normal((3, depth, rows)).transpose(0, 2, 1), normal((3, depth, columns), 1)
+    out = np.empty((3, rows, columns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "SMALL", small)
+        patch.setattr(winograd, "NARROW", 4)
+        patch.setattr(winograd, "DEEP", 8)
+        winograd.multiply(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=0, atol=1e-12)
+
+
+@given(
+    rows=st.integers(1, 30), columns=st.integers(1, 30), images=st.integers(1, 40), most=st.integers(1, 300)
+)
+def test_pieces_are_shared_evenly_where_they_can_be(rows, columns, images, most):
+    t, j = winograd._piece(rows, columns, images, most)
+    assert 1 <= t <= rows and 1 <= j <= columns
+    assert t * j == 1 or t * j * images <= most
+
+
+def test_a_map_of_few_pieces_is_cut_for_four():
+    """14 × 12 tiles of 2 images: seven pieces of 48 would leave half of the threads waiting at the end."""
+    t, j = winograd._piece(14, 12, 2, 64)
+    assert (-(-14 // t) * -(-12 // j)) % 4 == 0
+
+
 def test_pieces_cover_every_tile_once(monkeypatch):
     monkeypatch.setattr(winograd, "ROWS", (64, 64))
     grid = winograd.Grid((55, 45, 4, 64), 1, 64)

@@ -108,7 +108,7 @@ class RegionHead(nn.Module):
 
     @property
     def region_weights(self):
-        return self.last_weights.data
+        return self.last_weights.numpy()
 
 
 def region_masks(logits):

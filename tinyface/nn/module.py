@@ -90,6 +90,11 @@ class Module:
         """Evaluation behaviour: running statistics, no dropout."""
         return self.train(False)
 
+    @property
+    def device(self):
+        """ "cpu" or "cuda", by where the first parameter lies; "cpu" where there is none."""
+        return next((backend.device_of(p.data) for p in self.parameters()), "cpu")
+
     def zero_grad(self):
         """Forget all gradients."""
         for parameter in self.parameters():

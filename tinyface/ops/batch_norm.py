@@ -14,11 +14,12 @@
 
 Two passes over memory each way: one for the sums, one for the result. Pieces of rows go through all arithmetic of
 a pass while they are in the cache. Nothing but x is kept: x̂ and z are a few operations away, and storing them
-would cost more time than making them again.
+would cost more time than making them again. On a GPU batch_norm.cu does the same.
 """
 
 import math
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,10 @@ PIECE_BYTES = 1 << 18  # of each array; backward works on six at a time
 SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
 LONGEST_ROW = 1 << 14  # numbers; longer ones leave few rows, and much to keep beside them
 
+KERNELS = Path(__file__).with_suffix(".cu")
+BLOCKS = 2048  # as many keep every GPU busy
+SMALLEST_SHARE, LARGEST_SHARE = 1024, 8192  # values of a channel for one block of 256 threads
+
 
 class BatchNorm(Function):
     op = "batch_norm"
@@ -38,7 +43,6 @@ class BatchNorm(Function):
         self.training, self.momentum, self.eps = training, momentum, eps
 
     def forward(self, x, gamma, beta, slope=None):
-        backend.need_cpu(self.op, x)
         per_channel = [a.shape for a in (gamma, beta, self.running_mean, self.running_var)]
         per_channel += [] if slope is None else [slope.shape]
         if x.ndim < 2 or any(shape != x.shape[1:2] for shape in per_channel):
@@ -52,6 +56,8 @@ class BatchNorm(Function):
             raise ValueError(
                 f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
             )
+        if backend.on_gpu(x):
+            return self._forward_gpu(x, gamma, beta, slope)
         rows = Rows(backend.as_hwnc(x))
         if self.training:
             mean, var = rows.mean_and_variance()
@@ -79,13 +85,17 @@ class BatchNorm(Function):
             running[...] = (1 - self.momentum) * running + self.momentum * new
 
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self._backward_gpu(g)
         rows, x, slope = self.rows, self.rows.of, self.slope
         g = backend.as_hwnc(g).reshape(x.shape)
         dx = backend.empty_like(x)
         mean = rows.spread(self.mean)
         split = None if slope is None else self._split_by_sign()
         rest = None if slope is None else rows.spread(slope - 1)
-        sums = backend.empty((len(rows.pieces), 4, rows.channels))  # of ∂L/∂y, ∂L/∂y·(x − μ); both where z ≤ 0
+        sums = backend.empty(
+            (len(rows.pieces), 4, rows.channels)
+        )  # of ∂L/∂y, ∂L/∂y·(x − μ); both where z ≤ 0
 
         def add_up(index):
             some = rows.pieces[index]
@@ -156,6 +166,60 @@ class BatchNorm(Function):
             out[some] *= scale
 
         backend.parallel_for(piece, len(rows.pieces))
+
+    def _forward_gpu(self, x, gamma, beta, slope):
+        xp, dtype = backend.get_array_module(x), x.dtype
+        self.x = x = backend.contiguous(x)
+        per_channel = (gamma, beta, self.running_mean, self.running_var)
+        gamma, beta, *running = (xp.ascontiguousarray(a, dtype) for a in per_channel)
+        slope = np.uintp(0) if slope is None else xp.ascontiguousarray(slope, dtype)  # 0: a null pointer
+        c, p = x.shape[1], max(math.prod(x.shape[2:]), 1)
+        share = min(max(-(-x.size // BLOCKS), SMALLEST_SHARE), LARGEST_SHARE)
+        self.shares = max(-(-self.m // share), 1)
+        self.sizes = tuple(map(np.int32, (c, p, self.m, share)))
+        if self.training:
+            sums, mean, var = xp.empty((c, self.shares, 2)), xp.empty(c, dtype), xp.empty(c, dtype)
+            self._launch("statistics", x, sums, *self.sizes)
+            sizes = *self.sizes[1:3], np.int32(self.shares)
+            self._finish("finish_statistics", x, sums, mean, var, *running, *sizes, np.float64(self.momentum))
+            for ours, new in zip((self.running_mean, self.running_var), running, strict=True):
+                if new is not ours:  # a copy, as ours is of another type or not contiguous
+                    ours[...] = new
+        else:
+            mean, var = running
+        self.channel = gamma, beta, slope, mean, var
+        y = xp.empty_like(x)
+        self._launch("normalise", x, *self.channel, y, *self.sizes, dtype.type(self.eps))
+        return y
+
+    def _backward_gpu(self, g):
+        x, c = self.x, self.x.shape[1]
+        xp, g, eps = backend.get_array_module(x), backend.contiguous(g), x.dtype.type(self.eps)
+        sums = xp.empty((c, self.shares, 3))
+        grads = [xp.empty(c, x.dtype) for _ in self.needs_grad[1:]]
+        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, np.uintp(0))
+        through = xp.empty((2, c), x.dtype)
+        self._launch("gradient_sums", x, g, *self.channel, sums, *self.sizes, eps)
+        sizes = self.sizes[2], np.int32(self.shares)
+        options = np.float64(self.eps), np.bool_(self.training)
+        var = self.channel[-1]
+        self._finish("finish_gradients", sums, var, dgamma, dbeta, dslope, through, *sizes, *options)
+        dx = None
+        if self.needs_grad[0]:
+            dx = xp.empty_like(x)
+            self._launch("input_gradient", x, g, *self.channel, through, dx, *self.sizes, eps)
+        return dx, *grads
+
+    def _launch(self, name, *arguments):
+        """A kernel of batch_norm.cu on all values: blocks for each channel and share."""
+        block = max(min(-(-self.m // 32) * 32, 256), 32)
+        kernel = backend.load_kernels(KERNELS, self.x.dtype).get_function(name)
+        kernel((self.x.shape[1], self.shares), (block,), arguments)
+
+    def _finish(self, name, *arguments):
+        """A kernel that makes something of the shares' sums: a warp for each channel."""
+        kernel = backend.load_kernels(KERNELS, self.x.dtype).get_function(name)
+        kernel((self.x.shape[1],), (32,), arguments)
 
 
 class BatchNormPReLU(BatchNorm):

@@ -6,19 +6,20 @@
     ∂L/∂x          = every g[n,o,i,j] · w[o,c,u,v] added back to the pixel it came from (a transposed convolution)
     ∂L/∂b[o]       = Σ_{n,i,j} g[n,o,i,j]
 
-with stride s, padding p, and g = ∂L/∂y. Two ways to compute the sums, chosen by shape in `choose`:
+with stride s, padding p, and g = ∂L/∂y. Two ways to compute the sums on the CPU, chosen by shape in `choose`:
 
     im2col.py      any kernel and stride, as one matrix product
     winograd.py    3×3 at stride 1: a quarter of the multiplications, at the price of transforms
+
+The ways of the GPU are in conv2d_gpu.py.
 """
 
 import contextlib
 
-import numpy as np
-
 from .. import backend
 from ..core import Function
-from . import im2col, winograd
+from . import conv2d_gpu, im2col, winograd
+from .batch_norm import Rows
 
 FEWEST_TILES = 24  # tiles × images below which U of many channels costs more than Winograd's products save
 _forced = None
@@ -32,9 +33,8 @@ class Conv2d(Function):
         self.stride, self.padding = stride, padding
 
     def forward(self, x, w, b=None):
-        backend.need_cpu(self.op, x)
         check_shapes(self.op, x, w, b, channels_axis=1)
-        self.x, self.w = backend.as_nchw(backend.as_hwnc(x)), w  # so that it is turned around once at most
+        self.x, self.w = settled(x), w
         return convolve(self.x, w, b, self.stride, self.padding)
 
     def backward(self, g):
@@ -79,11 +79,18 @@ def check_shapes(op, x, w, b, channels_axis):
         raise TypeError(f"{op}: x is {x.dtype} but w is {w.dtype}; make them one type")
 
 
+def settled(x):
+    """x lying as the products want it, so that it is copied once at most."""
+    return backend.contiguous(x) if backend.on_gpu(x) else backend.as_nchw(backend.as_hwnc(x))
+
+
 # ---------------------------------------------------------------- which way to compute
 
 
 def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
-    """ "winograd" or "im2col", for x (N, C, H, W) and w (O, C, kh, kw). docs/performance.md has the measurements.
+    """On the CPU: "winograd" or "im2col", for x (N, C, H, W) and w (O, C, kh, kw).
+
+    docs/performance.md has the measurements.
 
     Winograd pays where it is possible and there is something to save: not on RGB, and not where the maps are
     so small that the transformed kernels, four times the size of w, are used for a few tiles only. The weight
@@ -103,7 +110,10 @@ def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
 
 @contextlib.contextmanager
 def force(algorithm):
-    """Compute every convolution that can be in one way, "winograd" or "im2col": for tests and measurements."""
+    """Compute every convolution that can be in one way: for tests and measurements.
+
+    "winograd" or "im2col" on the CPU, "direct" or "im2col" on a GPU.
+    """
     global _forced
     before, _forced = _forced, algorithm
     try:
@@ -116,7 +126,7 @@ def force(algorithm):
 
 
 def convolve(x, w, b, stride, padding, finish=None):
-    """y of the formula above. finish: see conv_norm_prelu.py."""
+    """y of the formula above. finish: see conv_norm_prelu.py, on the CPU only."""
     out = [
         im2col.output_size(length, k, stride, padding)
         for length, k in zip(x.shape[2:], w.shape[2:], strict=True)
@@ -125,28 +135,41 @@ def convolve(x, w, b, stride, padding, finish=None):
         raise ValueError(
             f"conv2d: a {w.shape[2]}×{w.shape[3]} kernel does not fit into {x.shape} with padding {padding}"
         )
+    if backend.on_gpu(x):
+        return conv2d_gpu.convolve(x, w, b, stride, padding, out, _forced)
     lying = backend.as_hwnc(x)
     if choose(x.shape, w.shape, stride, padding) == "winograd":
         y = winograd.convolve(lying, w, padding, finish)
     else:
         y = im2col.convolve(lying, w, stride, padding, finish)
     if b is not None:
-        y += b
+        add_bias(y, b)
     return backend.as_nchw(y)
 
 
-def input_gradient(g, w, x_shape, stride, padding, finish=None):
-    """∂L/∂x. At stride 1 it is itself a convolution, of g with the kernels turned by 180° and C, O exchanged."""
+def input_gradient(g, w, x_shape, stride, padding, finish=None, b=None):
+    """∂L/∂x. At stride 1 it is itself a convolution, of g with the kernels turned by 180° and C, O exchanged.
+
+    b: added to the channels, where this is a transposed convolution.
+    """
+    if backend.on_gpu(g):
+        return conv2d_gpu.input_gradient(g, w, b, x_shape, stride, padding, _forced)
     lying = backend.as_hwnc(g)
     n, c, h, width = x_shape
     turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
     if choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding) == "winograd":
-        return backend.as_nchw(winograd.convolve(lying, turned, 2 - padding, finish))
-    return backend.as_nchw(im2col.input_gradient(lying, w, (h, width, n, c), stride, padding, finish))
+        dx = winograd.convolve(lying, turned, 2 - padding, finish)
+    else:
+        dx = im2col.input_gradient(lying, w, (h, width, n, c), stride, padding, finish)
+    if b is not None:
+        add_bias(dx, b)
+    return backend.as_nchw(dx)
 
 
 def weight_gradient(x, g, w_shape, stride, padding):
     """∂L/∂w."""
+    if backend.on_gpu(x):
+        return conv2d_gpu.weight_gradient(x, g, w_shape, stride, padding, _forced)
     algorithm = choose(x.shape, w_shape, stride, padding, backward_to_weights=True)
     x, g = backend.as_hwnc(x), backend.as_hwnc(g)
     if algorithm == "winograd":
@@ -154,7 +177,26 @@ def weight_gradient(x, g, w_shape, stride, padding):
     return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
 
 
+def add_bias(y, b):
+    """y (H, W, N, O) += b, in place."""
+    rows = Rows(y)
+    matrix, pieces, row = rows.of, rows.pieces, rows.spread(b)
+
+    def piece(index):
+        matrix[pieces[index]] += row
+
+    backend.parallel_for(piece, len(pieces))
+
+
 def bias_gradient(g):
-    """∂L/∂b: Σ over images and pixels of g (N, O, H, W), rows of the image first."""
-    rows = backend.as_hwnc(g).sum(axis=1)
-    return rows.sum(axis=(0, 1), dtype=np.float64).astype(g.dtype)
+    """∂L/∂b: Σ over images and pixels of g (N, O, H, W), pieces of it first."""
+    if backend.on_gpu(g):
+        return conv2d_gpu.bias_gradient(g)
+    rows = Rows(backend.as_hwnc(g))
+    sums = backend.empty((len(rows.pieces), rows.channels))
+
+    def piece(index):
+        sums[index] = rows.sum(rows.of[rows.pieces[index]])
+
+    backend.parallel_for(piece, len(rows.pieces))
+    return sums.sum(axis=0).astype(g.dtype)

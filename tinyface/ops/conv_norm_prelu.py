@@ -4,16 +4,20 @@ With the running statistics, batch normalisation is a multiplication and an addi
 
     a = γ / √(σ² + ε),   y = a · (x ∗ w) + (β − μ·a),   then y where y > 0, slope·y elsewhere
 
-They are done to each piece of the convolution's output while it is in the cache. There is no gradient: training
-has other statistics, and backward would need what stands between the three.
+On the CPU they are done to each piece of the convolution's output while it is in the cache, on a GPU by a kernel in
+place. There is no gradient: training has other statistics, and backward would need what stands between the three.
 """
+
+from pathlib import Path
 
 import numpy as np
 
 from .. import backend
 from ..core import Function
-from .conv2d import check_shapes, convolve, input_gradient
 from .batch_norm import scale_shift_prelu
+from .conv2d import check_shapes, convolve, input_gradient
+
+PIXELS = 1024  # of a block, as in conv_norm_prelu.cu
 
 
 class ConvNormPReLU(Function):
@@ -24,10 +28,15 @@ class ConvNormPReLU(Function):
         self.padding, self.transposed = padding, transposed
 
     def forward(self, x, w, gamma, beta, slope):
-        backend.need_cpu(self.op, x)
         check_shapes(self.op, x, w, None, channels_axis=0 if self.transposed else 1)
+        if backend.on_gpu(x):
+            return norm_prelu(
+                self._convolve(x, w), gamma, beta, slope, self.running_mean, self.running_var, self.eps
+            )
         scale = gamma / np.sqrt(self.running_var + self.eps)
-        finish = finisher(x, scale, beta - self.running_mean * scale, slope)
+        return self._convolve(x, w, finisher(x, scale, beta - self.running_mean * scale, slope))
+
+    def _convolve(self, x, w, finish=None):
         if not self.transposed:
             return convolve(x, w, None, 1, self.padding, finish)
         (n, _, h, width), (_, o, kh, kw), p = x.shape, w.shape, self.padding
@@ -37,7 +46,9 @@ class ConvNormPReLU(Function):
         raise RuntimeError("conv_norm_prelu: has no gradient; use conv2d and batch_norm_prelu")
 
 
-def conv_norm_prelu(x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False):
+def conv_norm_prelu(
+    x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False
+):
     """prelu(batch_norm(conv2d(x, w)), slope) in evaluation, at stride 1: x (N, C, H, W), w (O, C, kh, kw).
 
     transposed: of conv_transpose2d instead, with w (C, O, kh, kw). The others: (O,). Raises RuntimeError where a
@@ -56,3 +67,14 @@ def finisher(x, scale, shift, slope):
         scale_shift_prelu(z, z, *(a[:, channels].reshape(-1) for a in over_images), flat)
 
     return finish
+
+
+def norm_prelu(y, gamma, beta, slope, mean, var, eps):
+    """Batch normalisation and PReLU of y (N, O, H, W) in place, on a GPU."""
+    xp, (n, o, h, w) = backend.cupy(), y.shape
+    per_channel = (xp.ascontiguousarray(a, y.dtype) for a in (gamma, beta, slope, mean, var))
+    stretches = -(-h * w // PIXELS)
+    kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), y.dtype).get_function("norm_prelu")
+    numbers = y.dtype.type(eps), np.int32(o), np.int64(h * w), np.int32(stretches)
+    backend.launch(kernel, n * o * stretches * 256, y, *per_channel, *numbers, block=256)
+    return y

@@ -10,9 +10,16 @@ Shelhamer, Long, Darrell, "Fully Convolutional Networks" (2016), section 3.3: wh
 this does backward, and the other way round.
 """
 
-from .. import backend
 from ..core import Function
-from .conv2d import bias_gradient, check_options, check_shapes, convolve, input_gradient, weight_gradient
+from .conv2d import (
+    bias_gradient,
+    check_options,
+    check_shapes,
+    convolve,
+    input_gradient,
+    settled,
+    weight_gradient,
+)
 
 
 class ConvTranspose2d(Function):
@@ -27,19 +34,14 @@ class ConvTranspose2d(Function):
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
 
     def forward(self, x, w, b=None):
-        backend.need_cpu(self.op, x)
         check_shapes(self.op, x, w, b, channels_axis=0)
-        self.x, self.w = x, w = backend.as_nchw(backend.as_hwnc(x)), w
+        self.x, self.w = x, w = settled(x), w
         (n, _, h, width), (_, o, kh, kw) = x.shape, w.shape
         s, p, extra = self.stride, self.padding, self.output_padding
         out_h, out_w = (h - 1) * s - 2 * p + kh + extra, (width - 1) * s - 2 * p + kw + extra
         if out_h < 1 or out_w < 1:
             raise ValueError(f"conv_transpose2d: padding {p} leaves nothing of x of shape {x.shape}")
-        y = input_gradient(x, w, (n, o, out_h, out_w), s, p)
-        if b is not None:
-            lying = backend.as_hwnc(y)
-            lying += b
-        return y
+        return input_gradient(x, w, (n, o, out_h, out_w), s, p, b=b)
 
     def backward(self, g):
         dx = dw = None

@@ -8,8 +8,11 @@ number u·k + v, is one byte per window. Ceil mode rounds the number of windows 
 beyond the image (in the padding) is dropped.
 
 A pixel is a stretch of N·C numbers in memory. Cell (u, v) of all windows is every s-th of these stretches, and
-a map is cut into pieces by its rows.
+a map is cut into pieces by its rows. On a GPU (max_pool2d.cu) a thread looks after a window, in backward after the
+s×s cells at its corner.
 """
+
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from .im2col import frame
 
 PIECE_BYTES = 3 << 18  # of the larger map; with what goes with it, it stays in a core's cache
 BUFFER = 128  # elements; see for_rows
+KERNELS = Path(__file__).with_suffix(".cu")
 
 
 class MaxPool2d(Function):
@@ -33,11 +37,12 @@ class MaxPool2d(Function):
         self.kernel, self.stride, self.padding, self.ceil_mode = kernel, stride, padding, ceil_mode
 
     def forward(self, x):
-        backend.need_cpu(self.op, x)
         k, s, p = self.kernel, self.stride, self.padding
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
         n, c = x.shape[:2]
         self.shape = x.shape
+        if backend.on_gpu(x):
+            return self._forward_gpu(x, out_h, out_w)
         x = frame(as_rows(x), p, -np.inf)
         y = backend.empty((out_h, out_w, n * c), x.dtype)
         self.winner = winner = backend.empty(y.shape, np.uint8) if self.needs_grad[0] else None
@@ -60,6 +65,8 @@ class MaxPool2d(Function):
         return backend.as_nchw(y.reshape(out_h, out_w, n, c))
 
     def backward(self, g):
+        if backend.on_gpu(g):
+            return tiles_backward("max_pool2d_backward", KERNELS, g, self.winner, self)
         g = as_rows(g)
         integer, winner = f"i{g.itemsize}", self.winner
 
@@ -72,6 +79,17 @@ class MaxPool2d(Function):
             np.multiply(g[windows].view(integer), factor, out=out.view(integer))
 
         return spread(share, g, self.shape, self.kernel, self.stride, self.padding)
+
+    def _forward_gpu(self, x, out_h, out_w):
+        xp, x = backend.get_array_module(x), backend.contiguous(x)
+        n, c, h, w = x.shape
+        y = xp.empty((n, c, out_h, out_w), x.dtype)
+        self.winner = xp.empty(y.shape, np.uint8) if self.needs_grad[0] else None
+        winner = np.uintp(0) if self.winner is None else self.winner  # 0: a null pointer
+        kernel = backend.load_kernels(KERNELS, x.dtype).get_function("max_pool2d")
+        sizes = n * c * out_h, h, w, out_h, out_w, self.kernel, self.stride, self.padding
+        backend.launch_rows(kernel, n * c * out_h, out_w, x, y, winner, *map(np.int32, sizes))
+        return y
 
 
 def max_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):
@@ -179,6 +197,20 @@ def spread(share, g, shape, kernel, stride, padding):
     for_rows(piece, -(-height // stride), stride * dx[0].nbytes)
     dx = dx[padding : padding + h, padding : padding + w]
     return backend.as_nchw(backend.contiguous(dx).reshape(h, w, n, c))
+
+
+def tiles_backward(name, kernels, g, winner, pool):
+    """∂L/∂x on a GPU, by a kernel with a thread for each stride×stride cells of x; winner: None for the average."""
+    xp, g = backend.get_array_module(g), backend.contiguous(g)
+    n, c, h, w = pool.shape
+    dx = xp.empty(pool.shape, g.dtype)
+    tiles = [-(-(length + pool.padding) // pool.stride) for length in (h, w)]
+    kernel = backend.load_kernels(kernels, g.dtype).get_function(name)
+    rows = n * c * tiles[0]
+    arrays = (g, dx) if winner is None else (g, winner, dx)
+    sizes = rows, *tiles, h, w, *g.shape[2:], pool.kernel, pool.stride, pool.padding
+    backend.launch_rows(kernel, rows, tiles[1], *arrays, *map(np.int32, sizes))
+    return dx
 
 
 def for_rows(body, count, row_bytes):

@@ -4,8 +4,11 @@
         slope·x      elsewhere              ∂L/∂slope = Σ g·min(x, 0)     over all that shares the slope
 
 At x = 0 both one-sided slopes are subgradients; like PyTorch we take `slope`. Behind a batch normalisation,
-batch_norm_prelu does the same in fewer passes over memory.
+batch_norm_prelu does the same in fewer passes over memory. On a GPU, prelu.cu.
 """
+
+import math
+from pathlib import Path
 
 import numpy as np
 
@@ -13,16 +16,20 @@ from .. import backend
 from ..core import Function
 from .batch_norm import Rows
 
+KERNELS = Path(__file__).with_suffix(".cu")
+SHARE = 4096  # values of a channel for one block of 256 threads
+
 
 class PReLU(Function):
     op = "prelu"
 
     def forward(self, x, slope):
-        backend.need_cpu(self.op, x)
         if x.ndim < 2 or slope.shape not in ((1,), x.shape[1:2]):
             raise ValueError(
                 f"prelu: x of shape {x.shape} needs a slope of shape (1,) or (channels,), got {slope.shape}"
             )
+        if backend.on_gpu(x):
+            return self._forward_gpu(x, slope)
         self.rows, self.slope = Rows(backend.as_hwnc(x)), slope
         self.per_channel = np.broadcast_to(slope, x.shape[1])
         rows, slopes = self.rows, self.rows.spread(self.per_channel)
@@ -40,6 +47,8 @@ class PReLU(Function):
         return rows.back(y)
 
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self._backward_gpu(g)
         rows = self.rows
         slope, rest = rows.spread(self.per_channel), rows.spread(1 - self.per_channel)
         g, dx = backend.as_hwnc(g).reshape(rows.of.shape), backend.empty_like(rows.of)
@@ -62,6 +71,34 @@ class PReLU(Function):
         if self.slope.shape != dslope.shape:
             dslope = dslope.sum(keepdims=True)
         return rows.back(dx), dslope.astype(self.slope.dtype)
+
+    def _forward_gpu(self, x, slope):
+        xp = backend.get_array_module(x)
+        self.x, self.slope = backend.contiguous(x), xp.ascontiguousarray(slope, x.dtype)
+        y = xp.empty_like(self.x)
+        self._launch("prelu", self.x, self.slope, y)
+        return y
+
+    def _backward_gpu(self, g):
+        x, c = self.x, self.x.shape[1]
+        xp, g = backend.get_array_module(x), backend.contiguous(g)
+        shares = self._shares()
+        dx, dslope, sums = xp.empty_like(x), xp.empty_like(self.slope), xp.empty((c, shares))
+        self._launch("prelu_backward", x, g, self.slope, dx, sums)
+        slopes, finish = dslope.size, backend.load_kernels(KERNELS, x.dtype).get_function("prelu_finish")
+        finish((slopes,), (256 if slopes == 1 else 32,), (sums, dslope, np.int32(c * shares // slopes)))
+        return dx, dslope
+
+    def _shares(self):
+        return max(-(-self.x.size // self.x.shape[1] // SHARE), 1)
+
+    def _launch(self, name, *arrays):
+        n, c, *spatial = self.x.shape
+        p = max(math.prod(spatial), 1)
+        block = max(min(-(-n * p // 32) * 32, 256), 32)
+        kernel = backend.load_kernels(KERNELS, self.x.dtype).get_function(name)
+        sizes = map(np.int32, (c, p, self.x.size // c, SHARE))
+        kernel((c, self._shares()), (block,), (*arrays, *sizes, np.bool_(self.slope.size == 1)))
 
 
 def prelu(x, slope):

@@ -5,11 +5,19 @@
     ∂L/∂x              = every g / |cell| added to all positions of its cell
 
 Along one axis "mean over cell i" is a small matrix A (l, H); a level is A_h · x · A_wᵀ, and its gradient
-A_hᵀ · g · A_w. With a map as (H, W, N·C) both are products of few large matrices.
+A_hᵀ · g · A_w. With a map as (H, W, N·C) both are products of few large matrices. On a GPU
+(spatial_pyramid_pool.cu) a warp adds up the cells of one map.
 """
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
 
 from .. import backend
 from ..core import Function
+
+KERNELS = Path(__file__).with_suffix(".cu")
 
 
 class SpatialPyramidPool(Function):
@@ -23,14 +31,17 @@ class SpatialPyramidPool(Function):
     def forward(self, x):
         if x.ndim != 4:
             raise ValueError(f"spatial_pyramid_pool: x must have shape (N, C, H, W), got {x.shape}")
-        xp = backend.get_array_module(x)
         self.shape = n, c, h, w = x.shape
-        self.means = [(cell_means(xp, h, l, x.dtype), cell_means(xp, w, l, x.dtype)) for l in self.levels]
+        if backend.on_gpu(x):
+            return self._forward_gpu(x)
+        self.means = [(cell_means(h, l, x.dtype), cell_means(w, l, x.dtype)) for l in self.levels]
         rows = x.transpose(2, 3, 0, 1).reshape(h, w * n * c)  # as maps lie in memory
         cells = (b @ (a @ rows).reshape(len(a), w, n * c) for a, b in self.means)  # (l, l, N·C)
-        return xp.concatenate([y.reshape(-1, n, c).transpose(1, 2, 0).reshape(n, -1) for y in cells], axis=1)
+        return np.concatenate([y.reshape(-1, n, c).transpose(1, 2, 0).reshape(n, -1) for y in cells], axis=1)
 
     def backward(self, g):
+        if backend.on_gpu(g):
+            return self._backward_gpu(g)
         n, c, h, w = self.shape
         dx, start = 0, 0
         for level, (a, b) in zip(self.levels, self.means, strict=True):
@@ -40,15 +51,41 @@ class SpatialPyramidPool(Function):
             start = stop
         return backend.as_nchw(dx.reshape(h, w, n, c))
 
+    def _forward_gpu(self, x):
+        n, c, h, w = self.shape
+        features = sum(level**2 for level in self.levels)
+        y = backend.get_array_module(x).empty((n, c * features), x.dtype)
+        kernel = backend.load_kernels(KERNELS, x.dtype).get_function("spatial_pyramid_pool")
+        arguments = backend.contiguous(x), on_device(self.levels), y
+        sizes = map(np.int32, (len(self.levels), n * c, c, h, w, features))
+        backend.launch(kernel, 32 * n * c, *arguments, *sizes)  # a warp for each plane
+        return y
+
+    def _backward_gpu(self, g):
+        n, c, h, w = self.shape
+        features = sum(level**2 for level in self.levels)
+        dx = backend.get_array_module(g).empty(self.shape, g.dtype)
+        kernel = backend.load_kernels(KERNELS, g.dtype).get_function("spatial_pyramid_pool_backward")
+        arguments = backend.contiguous(g), on_device(self.levels), dx
+        sizes = map(np.int32, (len(self.levels), n * c * h, c, h, w, features))
+        backend.launch_rows(kernel, n * c * h, w, *arguments, *sizes)
+        return dx
+
 
 def spatial_pyramid_pool(x, levels=(1, 2)):
     """x (N, C, H, W) → (N, C·Σ l²): for each level the means (C, l, l), flattened, coarse level first."""
     return SpatialPyramidPool(levels)(x)
 
 
-def cell_means(xp, length, cells, dtype):
+@lru_cache(maxsize=16)
+def on_device(levels):
+    """The levels as an array on the GPU: moved there once, not in every step."""
+    return backend.to_device(np.array(levels, np.int32), "cuda")
+
+
+def cell_means(length, cells, dtype):
     """The matrix (cells, length) whose row i averages cell i."""
-    matrix = xp.zeros((cells, length), dtype)
+    matrix = np.zeros((cells, length), dtype)
     for i in range(cells):
         start, stop = i * length // cells, -(-(i + 1) * length // cells)
         matrix[i, start:stop] = 1 / (stop - start)

@@ -4,14 +4,19 @@
     ∂L/∂x[n,c,a,b] = Σ of g over all (i, j) that copied from (a, b)
 
 For H' = 2H or 2H − 1 this is "twice, then cropped": what undoes a ceil-mode 2×2 pooling (28 → 55). A pixel and a
-row of pixels are long stretches of memory, so up-sampling is copying stretches.
+row of pixels are long stretches of memory, so up-sampling is copying stretches. On a GPU (upsample_nearest.cu) a
+thread looks after one number of x and all its copies.
 """
+
+from pathlib import Path
 
 import numpy as np
 
 from .. import backend
 from ..core import Function
 from .max_pool2d import PIECE_BYTES, as_rows, combine, every, for_rows
+
+KERNELS = Path(__file__).with_suffix(".cu")
 
 
 class UpsampleNearest(Function):
@@ -21,10 +26,13 @@ class UpsampleNearest(Function):
         self.size = tuple(size)
 
     def forward(self, x):
-        backend.need_cpu(self.op, x)
         if x.ndim != 4 or any(out < length for out, length in zip(self.size, x.shape[2:], strict=True)):
             raise ValueError(f"upsample_nearest: cannot bring x of shape {x.shape} up to {self.size}")
         n, c, _, w = self.shape = x.shape
+        if backend.on_gpu(x):
+            y = backend.get_array_module(x).empty((n, c, *self.size), x.dtype)
+            self._launch("upsample_nearest", backend.contiguous(x), y)
+            return y
         x = as_rows(x)
         y = backend.empty((*self.size, n * c), x.dtype)
         columns = copies(self.size[1], w)
@@ -42,6 +50,10 @@ class UpsampleNearest(Function):
 
     def backward(self, g):
         n, c, h, w = self.shape
+        if backend.on_gpu(g):
+            dx = backend.get_array_module(g).empty(self.shape, g.dtype)
+            self._launch("upsample_nearest_backward", backend.contiguous(g), dx)
+            return dx
         g = as_rows(g)
         dx = backend.empty((h, w, n * c), g.dtype)
         columns = copies(self.size[1], w)
@@ -57,6 +69,12 @@ class UpsampleNearest(Function):
 
         self._for_runs(piece, g[0].nbytes)
         return backend.as_nchw(dx.reshape(h, w, n, c))
+
+    def _launch(self, name, source, target):
+        n, c, h, w = self.shape
+        kernel = backend.load_kernels(KERNELS, source.dtype).get_function(name)
+        sizes = map(np.int32, (n * c * h, h, w, *self.size))
+        backend.launch_rows(kernel, n * c * h, w, source, target, *sizes)
 
     def _for_runs(self, body, line_bytes):
         """body(rows, lines, times): for pieces of x's rows and the lines of y, `times` of each, that copy them."""

@@ -175,7 +175,9 @@ def multiply(a, b, out):
         first, *others = backend.slices(depth, height)
         np.matmul(a[:, :, first], b[:, first], out=out)
         for cut in others:
-            out += np.matmul(a[:, :, cut], b[:, cut], out=backend.scratch("winograd.more", out.shape, out.dtype))
+            out += np.matmul(
+                a[:, :, cut], b[:, cut], out=backend.scratch("winograd.more", out.shape, out.dtype)
+            )
         return
     for cut in backend.slices(columns, _even(columns, width) if width >= NARROW else columns):
         np.matmul(a, b[..., cut], out=out[..., cut])
@@ -252,7 +254,9 @@ def _piece(rows, columns, images, most):
         t, j = size
         pieces = -(-rows // t) * -(-columns // j)
         rounds = -(-pieces // PARTIAL_SUMS)  # by as many threads as can be of use everywhere
-        border = (t + KERNEL / TILE) * (j + KERNEL / TILE) / (t * j)  # each piece reads its neighbours' border
+        border = (
+            (t + KERNEL / TILE) * (j + KERNEL / TILE) / (t * j)
+        )  # each piece reads its neighbours' border
         return rounds * (t * j * images * (1 + BORDER * border) + START + t)
 
     sizes = {(_even(rows, t), _even(columns, j)) for t in range(1, rows + 1) for j in range(1, columns + 1)}
@@ -341,7 +345,9 @@ class Tiles:
         for tile, half in enumerate(self.half):
             rows = y[TILE * tile : TILE * (tile + 1)]
             at, flat = self.at[: len(rows)], half[:, :columns].reshape(PATCH, -1)
-            lines = rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
+            lines = (
+                rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
+            )
             for source, out in thin(at, flat, lines.reshape(len(rows), -1)):
                 np.matmul(at, source, out=out)
             if finish:
