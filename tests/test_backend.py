@@ -78,6 +78,30 @@ def test_there_and_back():
     tensor = Tensor(x, requires_grad=True).to("cuda")
     assert tensor.device == "cuda" and tensor.requires_grad
     np.testing.assert_array_equal(tensor.numpy(), x)
+    back = tensor.to("cpu")
+    assert back.device == "cpu" and back.requires_grad
+    np.testing.assert_array_equal(back.data, x)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "change", [np.asfortranarray, lambda a: a[:, ::2], lambda a: a[::-1], lambda a: a.transpose(2, 3, 1, 0)]
+)
+def test_arrays_of_any_layout_arrive_contiguous(change):
+    x = change(np.random.default_rng(0).standard_normal((2, 3, 4, 5)))
+    there = backend.to_device(x, "cuda")
+    assert there.flags.c_contiguous
+    np.testing.assert_array_equal(backend.to_device(there, "cpu"), x)
+    assert backend.to_device(there[:, ::-1], "cuda").flags.c_contiguous
+
+
+@pytest.mark.gpu
+def test_contiguous_keeps_what_is():
+    x = backend.to_device(np.float64(3), "cuda")
+    assert backend.contiguous(x) is x and x.shape == ()
+    x = backend.to_device(np.arange(6.0).reshape(2, 3), "cuda")
+    assert backend.contiguous(x) is x
+    assert backend.contiguous(x.T).flags.c_contiguous
 
 
 # ---------------------------------------------------------------- kernels

@@ -47,7 +47,8 @@ def take_steps(network, optimizer, count, start=0):
     for step in range(start, start + count):
         rng = np.random.default_rng(step)
         for parameter in network.parameters():
-            parameter.grad = rng.standard_normal(parameter.shape).astype(parameter.data.dtype)
+            grad = rng.standard_normal(parameter.shape).astype(parameter.data.dtype)
+            parameter.grad = backend.to_device(grad, parameter.device)
         optimizer.step()
 
 
@@ -70,6 +71,26 @@ def error_of(path):
 
 
 # ---------------------------------------------------------------- what comes back
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("there, here", [("cuda", "cpu"), ("cpu", "cuda")])
+def test_goes_on_on_another_device(tmp_path, there, here):
+    straight = make_network(dtype=np.float64)
+    take_steps(straight, optim.AdaGrad(straight.parameters()), 4)
+
+    network = make_network(dtype=np.float64).to(there)
+    optimizer = optim.AdaGrad(network.parameters())
+    take_steps(network, optimizer, 2)
+    checkpoint.save(tmp_path / "last.h5", Checkpoint(network, {}, {"step": 2}, optimizer.state_dict()))
+
+    loaded = checkpoint.load(tmp_path / "last.h5")
+    resumed = optim.AdaGrad(loaded.network.to(here).parameters())
+    resumed.load_state_dict(loaded.optimizer)
+    take_steps(loaded.network, resumed, 2, start=2)
+    assert {p.device for p in loaded.network.parameters()} == {here}
+    for name, array in loaded.network.state_dict().items():
+        np.testing.assert_allclose(array, straight.state_dict()[name], rtol=1e-12, atol=1e-13, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -90,9 +90,7 @@ class Optimizer:
         """Count the update. → the count, and data, gradient and slots as flat arrays in the same order."""
         data, grad = parameter.data, parameter.grad
         order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # in memory
-        if not data.transpose(
-            order
-        ).flags.c_contiguous:  # flattening would copy, and the update would be lost
+        if not data.transpose(order).flags.c_contiguous:  # or flattening would copy, and the update be lost
             raise ValueError(f"parameter {index} is not contiguous, so it cannot be updated in place")
         if grad.shape != data.shape:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
@@ -101,8 +99,10 @@ class Optimizer:
         state = self.state[index]
         state["step"] += 1
 
-        arrays = data, grad, *(state[name] for name in self.slots)
-        return state["step"], [a.transpose(order).reshape(-1) for a in arrays]
+        arrays = [data, grad, *(state[name] for name in self.slots)]
+        if not all(a.flags.c_contiguous for a in arrays):
+            arrays = [a.transpose(order) for a in arrays]
+        return state["step"], [a.reshape(-1) for a in arrays]
 
     def _update_in_slices(self, step, arrays):
         data, rule = arrays[0], self._rule()
@@ -124,16 +124,16 @@ class Optimizer:
 
     def _launch(self, parameters, dtype, constants):
         """Update up to TENSORS parameters, each given as data, gradient and slots, all flat."""
-        table, blocks = np.zeros((), TABLE), 0
-        for k, (w, g, *slots) in enumerate(parameters):
-            table["w"][k], table["g"][k] = w.data.ptr, g.data.ptr
-            for j, slot in enumerate(slots):
-                table["slots"][j, k] = slot.data.ptr
-            blocks += -(-w.size // CHUNK)
-            table["size"][k], table["blocks"][k] = w.size, blocks
+        table, count = np.zeros((), TABLE), len(parameters)
+        pointers = np.array([[a.data.ptr for a in arrays] for arrays in parameters], np.uint64).T
+        table["w"][:count], table["g"][:count] = pointers[:2]
+        table["slots"][: len(self.slots), :count] = pointers[2:]
+        sizes = [arrays[0].size for arrays in parameters]
+        table["size"][:count], table["blocks"][:count] = sizes, np.cumsum([-(-n // CHUNK) for n in sizes])
+        blocks = int(table["blocks"][count - 1])
         kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), dtype).get_function(self.kernel)
         numbers = (c if isinstance(c, np.bool_) else dtype.type(c) for c in constants)
-        backend.launch(kernel, blocks * BLOCK, table[()], np.int32(len(parameters)), *numbers, block=BLOCK)
+        backend.launch(kernel, blocks * BLOCK, table[()], np.int32(count), *numbers, block=BLOCK)
 
     def _rule(self):
         """This optimizer without parameters and state: its hyperparameters and `update`."""

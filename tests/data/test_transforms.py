@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinyface import backend
 from tinyface.data.transforms import (
+    flipped_input_on_gpu,
     horizontal_flip,
     image_size,
     read_image,
@@ -241,3 +243,40 @@ def test_horizontal_flip_mirrors_only_the_chosen(pixels):
     np.testing.assert_array_equal(flipped_labels, flipped[..., 0])
     np.testing.assert_array_equal(images, before)
     assert horizontal_flip(images, None, np.array([True, True]))[1] is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n, h, w", [(1, 1, 1), (3, 5, 7), (4, 16, 9), (2, 3, 4)])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_gpu_makes_the_same_bits(n, h, w, labelled):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (n, h, w, 3), np.uint8), rng.integers(0, 7, (n, h, w), np.uint8)
+    images.flat[:256] = np.arange(min(256, images.size))  # every value there is
+    labels, flips = labels if labelled else None, np.arange(n) % 2 == 1
+    wanted, wanted_labels = horizontal_flip(images, labels, flips)
+    there = [None if a is None else backend.to_device(a, "cuda") for a in (images, labels, flips)]
+    got, got_labels = flipped_input_on_gpu(*there)
+    np.testing.assert_array_equal(backend.to_device(got, "cpu"), to_network_input(wanted))
+    if labelled:
+        np.testing.assert_array_equal(backend.to_device(got_labels, "cpu"), wanted_labels)
+    else:
+        assert got_labels is None
+    straight = to_network_input(there[0])
+    assert straight.dtype == np.float32 and straight.flags.c_contiguous
+    np.testing.assert_array_equal(backend.to_device(straight, "cpu"), to_network_input(images))
+
+
+@pytest.mark.gpu
+def test_a_gpu_reads_images_of_any_memory_layout(pixels):
+    images, flips = np.stack([pixels, 255 - pixels]), np.array([True, False])
+    there = backend.to_device(images, "cuda")[::-1, ::-1]
+    got, labels = flipped_input_on_gpu(there, there[..., 0], backend.to_device(flips, "cuda")[::-1])
+    wanted, wanted_labels = horizontal_flip(images[::-1, ::-1], images[::-1, ::-1, :, 0], flips[::-1])
+    np.testing.assert_array_equal(backend.to_device(got, "cpu"), to_network_input(wanted))
+    np.testing.assert_array_equal(backend.to_device(labels, "cpu"), wanted_labels)
+
+
+@pytest.mark.gpu
+def test_a_gpu_takes_bytes_alone():
+    with pytest.raises(TypeError, match="must be uint8"):
+        to_network_input(backend.to_device(np.zeros((1, 2, 2, 3), np.float32), "cuda"))

@@ -203,6 +203,33 @@ def test_to_a_gpu_and_back():
     assert same(net.to("cpu").state_dict(), filled(2).state_dict())
 
 
+@pytest.mark.gpu
+def test_kernels_lie_on_each_device_as_it_wants_them():
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ConvTranspose2d(5, 4, 3), nn.Linear(4, 2))
+    parameters, before = net.parameters(), net.state_dict()
+    for parameter in parameters:
+        parameter.grad = 2 * parameter.data
+
+    def kernels():
+        return [a for p in parameters if p.ndim == 4 for a in (p.data, p.grad)]
+
+    assert len(kernels()) == 4
+    for _ in range(2):
+        net.to("cuda")
+        assert net.parameters() == parameters  # the same objects: an optimizer keeps its hold on them
+        assert all(a.flags.c_contiguous for p in parameters for a in (p.data, p.grad))
+        arrays = [a for p in parameters for a in (p.data, p.grad)]
+        net.to("cuda")
+        assert all(
+            a is b for a, b in zip(arrays, (a for p in parameters for a in (p.data, p.grad)), strict=True)
+        )
+        net.to("cpu")
+        assert all(a.transpose(2, 3, 1, 0).flags.c_contiguous for a in kernels())
+        assert same(before, net.state_dict())
+        for parameter in parameters:
+            np.testing.assert_array_equal(parameter.grad, 2 * parameter.data)
+
+
 def test_a_module_without_forward():
     with pytest.raises(NotImplementedError):
         nn.Module()(1)

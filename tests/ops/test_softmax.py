@@ -63,6 +63,17 @@ def test_far_out(put, dtype, shape):
     np.testing.assert_allclose(x.grad.tolist(), np.zeros(shape), atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [3, 20])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_largest_may_come_last(put, classes, axis):
+    x = np.full((classes, classes), -1e4)
+    np.fill_diagonal(x, 1e4)
+    x = Tensor(put(x), requires_grad=True)
+    with np.errstate(over="raise", invalid="raise"):
+        y = ops.softmax(x, axis)
+    np.testing.assert_array_equal(y.numpy(), np.eye(classes))
+
+
 def test_maps(check_gradients, check_manners, normal):
     """Over the channels of maps there is a way of its own."""
     for shape in ((2, 3, 3, 2), (1, 1, 2, 2), (2, 7, 1, 1)):

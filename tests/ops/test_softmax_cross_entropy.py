@@ -111,6 +111,18 @@ def test_far_out(put, dtype):
     assert x.grad.tolist() == [[0, 0], [0.5, -0.5]]
 
 
+@pytest.mark.parametrize("classes", [3, 20])
+def test_the_largest_may_come_last(put, classes):
+    x = np.full((classes, classes), -1e4)
+    np.fill_diagonal(x, 1e4)
+    x = Tensor(put(x), requires_grad=True)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        loss = ops.softmax_cross_entropy(x, put(np.arange(classes)))
+        loss.backward()
+    assert loss.item() == 0
+    assert not x.grad.any()
+
+
 @pytest.mark.parametrize("dtype", [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)])
 def test_any_integer_type_of_labels(put, normal, dtype):
     labels = np.array([[0, 130], [1, -1]])

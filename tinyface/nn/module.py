@@ -105,7 +105,12 @@ class Module:
         if isinstance(target, str):
 
             def change(array):
-                return backend.to_device(array, target)
+                moved = backend.to_device(array, target)
+                if array.ndim == 4 and backend.on_gpu(array) and target == "cpu":
+                    moved = backend.as_oihw(
+                        backend.as_hwio(moved)
+                    )  # kernels lie there so, on a GPU C-contiguous
+                return moved
         else:
 
             def change(array):
