@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import backend, checkpoint, optim, tasks, train
 from .data.dataset import ATTRIBUTES, REGIONS
+from .data.device import DeviceBatches
 from .data.layouts import describe, open_dataset, split_sizes
 from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
@@ -360,9 +361,17 @@ def fit(task, options, folder, data, notes, saved, say):
     saver = train.Saver(options.save_every, folder, dataclasses.asdict(options), notes)
     label = folder.name
     with TrainLoader(
-        dataset, need, options.batch_size, size, options.seed, workers=options.workers, start_step=start
+        dataset,
+        need,
+        options.batch_size,
+        size,
+        options.seed,
+        workers=options.workers,
+        start_step=start,
+        raw=options.device == "cuda",
     ) as loader:
-        trainer = train.Trainer(task, optimizer, schedule, loader, options.steps, options.log_every)
+        batches = DeviceBatches(loader) if options.device == "cuda" else loader
+        trainer = train.Trainer(task, optimizer, schedule, batches, options.steps, options.log_every)
         trainer.step = start
         if saved:
             trainer.best, trainer.last_saved = saved.training["best"], (saver.path, start)

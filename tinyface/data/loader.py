@@ -65,17 +65,18 @@ class SampleCache:
                 self._kept[index] = sample
                 self._bytes += nbytes
 
-    def batch(self, step: int, indices: np.ndarray, flips: np.ndarray) -> Batch:
-        """The samples `indices`, mirrored where `flips`, as a network takes them."""
+    def batch(self, step: int, indices: np.ndarray, flips: np.ndarray, raw: bool = False) -> Batch:
+        """The samples `indices`, mirrored where `flips`, as a network takes them; raw: both left to the GPU."""
         samples = [self[int(index)] for index in indices]
         images = np.stack([image for image, _ in samples])
         labels = np.stack([labels for _, labels in samples]) if self.targets == "labels" else None
-        images, labels = horizontal_flip(images, labels, flips)
+        if not raw:
+            images, labels = horizontal_flip(images, labels, flips)
         if labels is None:
             targets = self.dataset.attributes[indices].astype(np.float32)
         else:
             targets = labels
-        return Batch(step, indices, flips, to_network_input(images), targets)
+        return Batch(step, indices, flips, images if raw else to_network_input(images), targets)
 
 
 class TrainLoader:
@@ -84,7 +85,8 @@ class TrainLoader:
     The images come in one random permutation of the data set after the other, cut into batches without regard
     to where an epoch ends; each is mirrored with probability ½. Both are functions of seed and step alone, so
     a loader with start_step=k goes on exactly as an uninterrupted one, with any number of `workers` (threads;
-    0 decodes in the calling thread). Up to `ahead` batches wait ready. An error in a worker is raised where
+    0 decodes in the calling thread). raw: images stay (N, h, w, 3) uint8 and neither they nor labels are mirrored,
+    which data/device.py does on a GPU. Up to `ahead` batches wait ready. An error in a worker is raised where
     the batch is asked for.
     """
 
@@ -100,7 +102,9 @@ class TrainLoader:
         start_step: int = 0,
         ahead: int = 4,
         cache_bytes: int = GIB,
+        raw: bool = False,
     ):
+        self.raw = raw
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.samples = SampleCache(dataset, targets, size, cache_bytes)
         self._batches = _ahead_of_use(self.batch, itertools.count(start_step), workers, ahead)
@@ -110,7 +114,7 @@ class TrainLoader:
         indices = sample_order(len(self.samples.dataset), self.batch_size, self.seed, step)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, 1, step]))
         flips = (rng.random(self.batch_size) < 0.5) & self.flip
-        return self.samples.batch(step, indices, flips)
+        return self.samples.batch(step, indices, flips, self.raw)
 
     def __iter__(self) -> Iterator[Batch]:
         return self
