@@ -106,11 +106,10 @@ class Module:
 
             def change(array):
                 moved = backend.to_device(array, target)
-                if array.ndim == 4 and backend.on_gpu(array) and target == "cpu":
-                    moved = backend.as_oihw(
-                        backend.as_hwio(moved)
-                    )  # kernels lie there so, on a GPU C-contiguous
+                if target == "cpu" and array.ndim == 4 and moved is not array:
+                    moved = backend.as_oihw(backend.as_hwio(moved))  # as the CPU wants kernels
                 return moved
+
         else:
 
             def change(array):
