@@ -204,6 +204,9 @@ def training_options(function):
                     "that the run would have reached without a break."),
         option("--device", type=DEVICES, section=RUN,
                help="Where to compute.  [default: cpu]"),
+        option("--tf32/--no-tf32", default=None, section=RUN,
+               help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  "
+                    "[default: no]"),
         option("--log-every", type=COUNT, metavar="STEPS", section=RUN,
                help="How often a line goes to log.jsonl.  [default: 10]"),
         option("--val-every", type=COUNT, metavar="STEPS", section=RUN,

@@ -32,7 +32,7 @@ VALIDATION_BATCH = 64
 BINDING = (
     "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed"
 )  # fmt: skip
-FREE = ("data", "workers", "device", "log_every", "val_every", "save_every")
+FREE = ("data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
 
 
 @dataclasses.dataclass
@@ -55,6 +55,7 @@ class Options:
     log_every: int
     val_every: int
     save_every: int
+    tf32: bool = False
 
     @classmethod
     def settle(cls, kind, given, saved=None):
@@ -111,6 +112,9 @@ class Options:
             raise TinyfaceError(f"--init must be one of {', '.join(INITS)}, got {self.init}")
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
+        if self.tf32 and self.device != "cuda":
+            raise TinyfaceError("--tf32: is a way of a GPU's; add --device cuda")
+        backend.set_tf32(self.tf32)
 
     def new_optimizer(self, network):
         return OPTIMIZERS[self.optimizer](network.parameters(), lr=self.lr, weight_decay=self.weight_decay)

@@ -121,7 +121,18 @@ def test_what_a_block_takes_fits_in(n, c, o, h, w, itemsize, multiprocessors):
 
 
 def test_choice():
-    assert conv2d_gpu.choose((64, 64, 3, 3), 1) == "direct"
-    assert conv2d_gpu.choose((64, 64, 3, 3), 1, "im2col") == "im2col"
-    assert conv2d_gpu.choose((64, 64, 3, 3), 2) == "im2col"
-    assert conv2d_gpu.choose((64, 64, 1, 1), 1, "direct") == "im2col"
+    def choose(w_shape, stride=1, padding=1, dtype=np.float32, forced=None):
+        return conv2d_gpu.choose(w_shape, stride, padding, dtype, forced)
+
+    assert choose((64, 64, 3, 3)) == "direct"
+    assert choose((64, 64, 3, 3), forced="im2col") == "im2col"
+    assert choose((64, 64, 3, 3), stride=2) == "im2col"
+    assert choose((64, 64, 1, 1), forced="direct") == "im2col"
+    assert choose((128, 256, 3, 3)) == "winograd" and choose((128, 256, 3, 3), forced="direct") == "direct"
+    assert choose((128, 64, 3, 3)) == "direct" and choose((128, 256, 3, 3), padding=3) == "direct"
+    backend._tf32 = True
+    try:
+        assert choose((64, 64, 3, 3)) == "tf32" and choose((64, 64, 3, 3), dtype=np.float64) == "direct"
+        assert choose((64, 3, 3, 3)) == "direct" and choose((64, 64, 3, 3), stride=2) == "im2col"
+    finally:
+        backend._tf32 = False

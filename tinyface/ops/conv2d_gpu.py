@@ -1,7 +1,9 @@
 """The convolution of conv2d.py on a GPU: which way is taken when, and the launches of its kernels.
 
-    conv2d.cu    3×3 at stride 1, directly: nothing is written but the result
-    im2col.cu    any kernel and stride: im2col, then cuBLAS multiplies matrices; a 1×1 kernel needs no im2col
+    conv2d.cu          3×3 at stride 1, directly: nothing is written but the result
+    winograd_gpu.py    3×3 at stride 1 with many channels: a quarter of the multiplications, transforms in memory
+    conv_tf32.py       stride 1 on tensor cores, where `--tf32` allows their rounding
+    im2col.cu          any kernel and stride: im2col, then cuBLAS multiplies matrices; a 1×1 kernel needs no im2col
 
 Arrays lie as (N, C, H, W), kernels as (O, C, kh, kw), both C-contiguous. With K = C·kh·kw and P pixels of y, im2col's
 products are, for each image,
@@ -16,24 +18,42 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
+from . import conv_tf32, winograd_gpu
 
 DIRECT, IM2COL = (Path(__file__).with_name(name) for name in ("conv2d.cu", "im2col.cu"))
 COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one at least
 PIXELS = 1024  # of a stretch, as in both
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every GPU
 TAPS = 9
+WINOGRAD_CHANNELS = 128  # of x and of y, at least
+TENSOR_CHANNELS = 16
 NO_BIAS = np.intp(0)
 
 
-def choose(w_shape, stride, forced=None):
-    """ "direct" or "im2col", for kernels w (O, C, kh, kw).
+def choose(w_shape, stride, padding, dtype, forced=None):
+    """ "tf32", "winograd", "direct" or "im2col", for kernels w (O, C, kh, kw).
 
-    direct: 3×3 at stride 1, whatever the padding and the channels: it reads x about once and writes y once, where
-        im2col's matrix is nine times as large as x and goes to memory and back.
+    tf32: stride 1, float32, from TENSOR_CHANNELS channels on, once `backend.set_tf32(True)` was called.
+    winograd: 3×3 at stride 1 from WINOGRAD_CHANNELS channels on: transformed maps go to memory and back, 2.25 times
+        as large as the maps, so only many channels make the saved multiplications worth it.
+    direct: 3×3 at stride 1 otherwise: it reads x about once and writes y once, where im2col's matrix is nine times as
+        large as x and goes to memory and back.
     im2col: every other kernel and stride. 1×1 at stride 1 without padding is a product of matrices as they lie.
+
+    The two bounds are estimates: they await measurement on a GPU (benchmarks/gpu.py).
     """
+    few = min(w_shape[:2])
+    if (
+        forced is None
+        and few >= TENSOR_CHANNELS
+        and conv_tf32.fits(dtype, stride)
+        and padding < min(w_shape[2:])
+    ):
+        return "tf32"
     if w_shape[2:] != (3, 3) or stride != 1:
         return "im2col"
+    if padding <= 2 and (forced == "winograd" or (forced is None and few >= WINOGRAD_CHANNELS)):
+        return "winograd"
     return "im2col" if forced == "im2col" else "direct"
 
 
@@ -43,8 +63,11 @@ def choose(w_shape, stride, forced=None):
 def convolve(x, w, b, stride, padding, out, forced=None):
     """y (N, O, H', W') of conv2d.py's formula; out = (H', W')."""
     x, w = backend.contiguous(x), backend.contiguous(w)
-    if choose(w.shape, stride, forced) == "direct":
+    algorithm = choose(w.shape, stride, padding, x.dtype, forced)
+    if algorithm == "direct":
         return direct(x, w, b, padding, (len(x), len(w), *out))
+    if algorithm != "im2col":
+        return (conv_tf32 if algorithm == "tf32" else winograd_gpu).convolve(x, w, padding, b)
     xp = backend.cupy()
     y = xp.empty((len(x), len(w), *out), x.dtype)
     matrix, flat = w.reshape(len(w), w[0].size), planes(y)
@@ -61,8 +84,14 @@ def input_gradient(g, w, b, x_shape, stride, padding, forced=None):
     At stride 1 it is itself a convolution, of g with the kernels turned by 180° and C, O exchanged.
     """
     g, w = backend.contiguous(g), backend.contiguous(w)
-    if choose(w.shape, stride, forced) == "direct":
+    algorithm = choose(w.shape, stride, padding, g.dtype, forced)
+    if algorithm == "direct":
         return direct(g, w, b, 2 - padding, x_shape, turned=True)
+    if algorithm != "im2col":
+        dx = (conv_tf32 if algorithm == "tf32" else winograd_gpu).input_gradient(g, w, padding)
+        if b is not None:
+            dx += b[:, None, None]
+        return dx
     xp = backend.cupy()
     dx = xp.empty(x_shape, g.dtype)
     matrix, flat, out = w.reshape(len(w), w[0].size), planes(g), g.shape[2:]
@@ -82,8 +111,13 @@ def input_gradient(g, w, b, x_shape, stride, padding, forced=None):
 def weight_gradient(x, g, w_shape, stride, padding, forced=None):
     """∂L/∂w, of w_shape (O, C, kh, kw)."""
     x, g = backend.contiguous(x), backend.contiguous(g)
-    if choose(w_shape, stride, forced) == "direct":
+    algorithm = choose(w_shape, stride, padding, x.dtype, forced)
+    if algorithm == "direct":
         return direct_weight_gradient(x, g, w_shape, padding)
+    if algorithm == "winograd":
+        return winograd_gpu.weight_gradient(x, g, padding)
+    if algorithm == "tf32":
+        return conv_tf32.weight_gradient(x, g, w_shape[2:], padding)
     xp = backend.cupy()
     out, flat = g.shape[2:], planes(g)
     of_images = xp.empty((len(x), w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)

@@ -1,0 +1,134 @@
+"""Whole networks on the GPU beside the CPU: the same weights after some steps, from the command line as well."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tinyface import Tensor, backend, checkpoint, models, ops, optim
+from tinyface.data.device import DeviceBatches
+from tinyface.data.layouts import open_dataset
+from tinyface.data.loader import TrainLoader
+from tinyface.data.toyfaces import draw_dataset
+
+pytestmark = pytest.mark.gpu
+SIZE = 55, 45  # of the tiny preset
+BY_NATURE = "head.localization.bias"  # its true gradient is 0: softmax over the regions doesn't see it
+
+
+def after_five_steps(mode, device, dtype, lr=1e-3):
+    """All weights and statistics."""
+    backend.seed(0)
+    rng = np.random.default_rng(0)
+    net = models.SegmentationNet(4, SIZE) if mode == "segmentation" else models.AttributeNet(4, mode, SIZE)
+    net.to(dtype).to(device)
+    optimizer = optim.AdaGrad(net.parameters(), lr, 5e-4)
+    for _ in range(5):
+        x = rng.standard_normal((4, 3, *SIZE)).astype(dtype)
+        labels = rng.integers(0, 7, (4, *SIZE)).astype(np.uint8)
+        targets = (rng.random((4, 40)) < 0.5).astype(dtype)
+        heads = [rng.standard_normal((4, 7, -(-55 // s), -(-45 // s))).astype(dtype) for s in (8, 4, 2)]
+        x, labels, targets, *heads = (backend.to_device(a, device) for a in (x, labels, targets, *heads))
+        net.zero_grad()
+        if mode == "segmentation":
+            loss = models.segmentation_loss(net(Tensor(x)), labels)
+        else:
+            loss = ops.sigmoid_cross_entropy(net(Tensor(x), [Tensor(h) for h in heads]), targets)
+        loss.backward()
+        optimizer.step()
+    return {name: backend.to_device(array, "cpu") for name, array in net.state_dict().items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["segmentation", "avg", "ssp", "ssg"])
+def test_float64_agrees_in_every_weight(mode):
+    cpu, cuda = (after_five_steps(mode, device, np.float64) for device in ("cpu", "cuda"))
+    for name in cpu.keys() - {BY_NATURE}:
+        np.testing.assert_allclose(
+            cuda[name], cpu[name], rtol=0, atol=1e-9 * abs(cpu[name]).max(), err_msg=name
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["segmentation", "avg", "ssp", "ssg"])
+def test_float32_agrees(mode):
+    """To 1e-4 of 1 or of the largest weight beside it. AdaGrad's first steps divide each gradient by its own size, so
+    where one is nothing but rounding, rounding decides on the sign of a whole step; hence not of the weight itself."""
+    cpu, cuda = (after_five_steps(mode, device, np.float32, lr=2e-5) for device in ("cpu", "cuda"))
+    for name in cpu.keys() - {BY_NATURE}:
+        tolerance = 1e-4 * max(abs(cpu[name]).max(), 1)
+        np.testing.assert_allclose(cuda[name], cpu[name], rtol=0, atol=tolerance, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gpu") / "faces"
+    draw_dataset(folder, train=12, val=4, test=0)
+    return folder
+
+
+@pytest.mark.parametrize("targets", ["labels", "attributes"])
+def test_device_batches_are_the_loaders(faces, targets):
+    dataset = open_dataset(faces, "train", targets)
+    with (
+        TrainLoader(dataset, targets, 4, SIZE, seed=3) as plain,
+        TrainLoader(dataset, targets, 4, SIZE, seed=3, raw=True) as raw,
+    ):
+        batches = DeviceBatches(raw)
+        for _ in range(6):
+            wanted, got = next(plain), next(batches)
+            assert got.step == wanted.step
+            np.testing.assert_array_equal(backend.to_device(got.images, "cpu"), wanted.images)
+            np.testing.assert_array_equal(backend.to_device(got.targets, "cpu"), wanted.targets)
+
+
+def test_a_slow_gpu_holds_up_the_host(faces, monkeypatch):
+    """When every pinned buffer is on its way, the oldest copy is waited for; nothing is overwritten."""
+    monkeypatch.setattr("tinyface.data.device.MOST_PINNED", 1)
+    dataset = open_dataset(faces, "train", "attributes")
+    with (
+        TrainLoader(dataset, "attributes", 4, SIZE, seed=3) as plain,
+        TrainLoader(dataset, "attributes", 4, SIZE, seed=3, raw=True) as raw,
+    ):
+        pairs = [(next(plain), batch) for batch, _ in zip(DeviceBatches(raw), range(5), strict=False)]
+    for wanted, got in pairs:
+        np.testing.assert_array_equal(backend.to_device(got.images, "cpu"), wanted.images)
+
+
+@pytest.mark.slow
+def test_the_training_commands(faces, tmp_path):
+    """A run on the GPU, gone on with on the CPU, and its networks used on both."""
+    from click.testing import CliRunner
+
+    from cli import cli
+
+    def run(*arguments):
+        result = CliRunner().invoke(cli, [str(a) for a in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    common = "--data", faces, "--preset", "tiny", "--batch-size", 4
+    run("train-seg", *common, "--steps", 5, "--device", "cuda", "--out", tmp_path / "seg")
+    run("train-seg", "--resume", "--device", "cpu", "--out", tmp_path / "seg")
+    parser = "--seg-weights", tmp_path / "seg"
+    run(
+        "train-attr",
+        "--ssp",
+        "--ssg",
+        *common,
+        *parser,
+        "--steps",
+        5,
+        "--device",
+        "cuda",
+        "--out",
+        tmp_path / "attr",
+    )
+    assert checkpoint.load(tmp_path / "attr" / "ssg" / "last.h5").training["step"] == 5
+    measures = []
+    for device in ("cpu", "cuda"):
+        text = run("evaluate", tmp_path / "attr" / "ssp", "--data", faces, "--json", "--device", device)
+        measures.append(next(iter(json.loads(text)["measures"].values()))["average_precision"])
+    assert abs(measures[0] - measures[1]) < 1e-3
+    photo = next((faces / "helen").rglob("*.jpg"))
+    run("predict", photo, "--weights", tmp_path / "attr", "--device", "cuda", "--out", tmp_path / "pictures")
