@@ -34,6 +34,7 @@ WINOGRAD = "tinyface/ops/winograd_gpu.cu"
 WINOGRAD_TESTS = "tests/ops/test_winograd_gpu.py", "slices_and_parts"
 TF32 = "tinyface/ops/conv_tf32.cu"
 TF32_TESTS = "tests/ops/test_conv_tf32.py", "several_tiles"
+TF32_SLAB = "        if (slab + 1 < slabs) fetch(slab + 1);\n        auto& w_tile"
 FAULTS = [
     Fault(
         "winograd: a row too many",
@@ -52,8 +53,8 @@ FAULTS = [
     Fault(
         "tf32: no barrier before a slab is read",
         TF32,
-        "        wait_for_my_copies();\n        __syncthreads();\n        if (slab + 1 < slabs) fetch(slab + 1);\n        auto& w_tile",
-        "        wait_for_my_copies();\n        if (slab + 1 < slabs) fetch(slab + 1);\n        auto& w_tile",
+        f"__syncthreads();\n{TF32_SLAB}",
+        TF32_SLAB,
         *TF32_TESTS,
         hidden=True,
     ),
