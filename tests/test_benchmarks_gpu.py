@@ -10,6 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tinyface import backend
+from tinyface.errors import TinyfaceError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,9 +46,6 @@ def test_networks(tmp_path):
 
 @pytest.mark.slow
 def test_without_a_gpu_one_clear_line():
-    from tinyface import backend
-    from tinyface.errors import TinyfaceError
-
     try:
         backend.cupy()
     except TinyfaceError:
@@ -125,7 +125,12 @@ def test_against_pytorch(monkeypatch):
     monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace())
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    result = gpu.measure(gpu.parse(["--quick", "--only", "infer/small/avg"]))
+    try:
+        result = gpu.measure(gpu.parse(["--quick", "--only", "infer/small/avg"]))
+    except TinyfaceError as error:
+        if "no CUDA kernel" in str(error):
+            pytest.skip(str(error))
+        raise
     (row,) = result["networks"]
     assert result["alone"] is None and row["float32"]["format"] in pairs.FORMATS
     assert row["float32"]["ratio"] == row["float32"]["ours"] / row["float32"]["torch"]
