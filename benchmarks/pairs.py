@@ -7,8 +7,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch_networks as twins
+
+try:
+    import torch
+    import torch_networks as twins
+except ImportError:  # gpu.py measures tinyface alone then
+    torch = twins = None
 
 from tinyface import Tensor, backend, no_grad, ops, optim
 from tinyface.errors import TinyfaceError
@@ -18,7 +22,10 @@ from tinyface.presets import PRESETS
 
 NETWORKS = ("avg", "ssp", "ssg", "segmentation")
 KINDS = ("train", "infer")
-FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+FORMATS = {
+    name: getattr(torch, attribute, None)
+    for name, attribute in (("contiguous", "contiguous_format"), ("channels_last", "channels_last"))
+}
 LEARNING_RATE = 1e-3
 TOLERANCE = 1e-3  # of the check that both sides compute the same
 
@@ -75,15 +82,20 @@ def as_ours(maps):
 
 
 class Ours:
-    """The side of tinyface."""
+    """The side of tinyface, on "cpu" or "cuda"."""
 
-    def __init__(self, name, width, data):
+    def __init__(self, name, width, data, device="cpu"):
         backend.seed(0)
-        self.name, self.data = name, data
+        self.name = name
+        arrays = (data.images, data.attributes, data.labels, *data.heads)
+        self.images, self.attributes, self.labels, *self.heads = (
+            backend.to_device(array, device) for array in arrays
+        )
         size = data.images.shape[2:]
         self.network = (
             SegmentationNet(width, size) if name == "segmentation" else AttributeNet(width, name, size)
         )
+        self.network.to(device)
         decay = PRESETS["paper"].attributes.weight_decay
         self.optimizer = optim.AdaGrad(self.network.parameters(), LEARNING_RATE, decay)
 
@@ -95,12 +107,12 @@ class Ours:
     def loss(self):
         y = self._forward()
         if self.name == "segmentation":
-            return segmentation_loss(y, self.data.labels)
-        return ops.sigmoid_cross_entropy(y, self.data.attributes)
+            return segmentation_loss(y, self.labels)
+        return ops.sigmoid_cross_entropy(y, self.attributes)
 
     def _forward(self):
-        x = Tensor(self.data.images)
-        return self.network(x) if self.name in ("avg", "segmentation") else self.network(x, self.data.heads)
+        x = Tensor(self.images)
+        return self.network(x) if self.name in ("avg", "segmentation") else self.network(x, self.heads)
 
     def prepare(self, kind):
         """Training or evaluation mode."""
@@ -116,6 +128,16 @@ class Ours:
         self.optimizer.step()
         return value
 
+    def enqueue(self, kind):
+        """The same without asking for the result, so that a GPU may be behind."""
+        if kind == "train":
+            self.network.zero_grad()
+            self.loss().backward()
+            self.optimizer.step()
+        else:
+            with no_grad():
+                self.outputs()
+
     def infer(self, _=None):
         """→ logits, an array."""
         with no_grad():
@@ -125,9 +147,9 @@ class Ours:
 class Theirs:
     """The side of PyTorch, in one of its memory formats. `network` is tinyface's, whose weights it copies."""
 
-    def __init__(self, name, width, data, memory_format, network=None):
+    def __init__(self, name, width, data, memory_format, network=None, device="cpu"):
         def tensor(array):
-            y = torch.from_numpy(array)
+            y = torch.from_numpy(array).to(device)
             return y.contiguous(memory_format=FORMATS[memory_format]) if y.ndim == 4 else y
 
         self.name = name
@@ -137,7 +159,7 @@ class Theirs:
             self.twin = twins.TorchAttributeNet(width, name)
         if network:
             twins.copy_weights(self.twin, network)
-        self.twin.to(memory_format=FORMATS[memory_format])
+        self.twin.to(device=device, memory_format=FORMATS[memory_format])
         self.images, self.attributes = tensor(data.images), tensor(data.attributes)
         self.labels, self.heads = tensor(data.labels).long(), [tensor(h) for h in data.heads]
         self.optimizer = torch.optim.Adagrad(
@@ -174,16 +196,28 @@ class Theirs:
         self.optimizer.step()
         return value
 
+    def enqueue(self, kind):
+        if kind == "train":
+            self.optimizer.zero_grad()
+            self.loss().backward()
+            self.optimizer.step()
+        else:
+            with torch.no_grad():
+                self.outputs()
+
     def infer(self, _=None):
         with torch.no_grad():
-            return self.outputs().numpy()
+            return self.outputs().cpu().numpy()
 
 
-def build(kind, network, width, size, batch):
-    """All sides on the same batch, with the same weights: {"ours": …, "contiguous": …, "channels_last": …}."""
+def build(kind, network, width, size, batch, device="cpu", formats=FORMATS):
+    """All sides on the same batch, with the same weights: {"ours": …, "contiguous": …, "channels_last": …}.
+
+    formats: none of PyTorch's leaves tinyface alone.
+    """
     data = Data(batch, size)
-    ours = Ours(network, width, data)
-    sides = {"ours": ours} | {f: Theirs(network, width, data, f, ours.network) for f in FORMATS}
+    ours = Ours(network, width, data, device)
+    sides = {"ours": ours} | {f: Theirs(network, width, data, f, ours.network, device) for f in formats}
     for side in sides.values():
         side.prepare(kind)
     return sides
@@ -198,7 +232,7 @@ def check_same(name, kind, sides):
         got = {side: network.loss().item() for side, network in sides.items()}
     else:
         got = {side: network.infer() for side, network in sides.items()}
-    for side in FORMATS:
+    for side in sides.keys() - {"ours"}:
         check_close(f"{name}: {'loss' if kind == 'train' else 'logits'}", got["ours"], got[side])
     return got if kind == "train" else {}
 

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import threadpoolctl
-import torch
+
+try:
+    import torch
+except ImportError:  # gpu.py measures tinyface alone then
+    torch = None
 
 from tinyface import backend
 
@@ -87,7 +91,7 @@ def machine():
         "its BLAS": ", ".join(
             f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in blas
         ),
-        "PyTorch": f"{torch.__version__}, {_onednn()}",
+        "PyTorch": f"{torch.__version__}, {_onednn()}" if torch else "not installed",
         "tinyface": _commit(),
         "date": date.today().isoformat(),
     }

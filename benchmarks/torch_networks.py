@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tinyface import backend
+
 
 def block(layer, channels_in, channels_out):
     """3×3 (transposed) convolution → BN → PReLU."""
@@ -140,4 +142,4 @@ def copy_weights(twin, network):
                 raise ValueError(
                     f"the twin has a tensor of shape {tuple(target.shape)} for one of {source.shape}"
                 )
-            target.copy_(torch.from_numpy(source.copy()))
+            target.copy_(torch.from_numpy(backend.to_device(source, "cpu").copy()))

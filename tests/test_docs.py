@@ -6,6 +6,8 @@ A block of Python is run, after the ones before it on the page. What it prints m
     # from PATH        a quotation: these lines stand in that file
     # new file PATH    the whole content of a new file
     # into PATH        lines that belong into a file, between neighbours that are there already
+
+A block of CUDA is a quotation where it begins with `// from PATH`.
 """
 
 import ast
@@ -41,12 +43,12 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text_of(page), re.MULTILINE | re.DOTALL)
 
 
-def marked(page, marker):
+def marked(page, marker, language="python", comment="#"):
     """(path, content) of the blocks that begin with `# marker path`."""
-    for block in blocks(page, "python"):
+    for block in blocks(page, language):
         first, _, content = block.partition("\n")
-        if first.startswith(f"# {marker} "):
-            yield first.removeprefix(f"# {marker} "), content
+        if first.startswith(f"{comment} {marker} "):
+            yield first.removeprefix(f"{comment} {marker} "), content
 
 
 def programs(page):
@@ -118,6 +120,14 @@ def test_programs_print_what_the_page_says(page, workshop):
 @every_page
 def test_quotations_are_exact(page):
     for path, content in marked(page, "from"):
+        assert content in (ROOT / path).read_text(encoding="utf-8"), f"{page} quotes of {path}\n{content}"
+
+
+@every_page
+def test_quotations_of_kernels_are_exact(page):
+    for path, content in marked(page, "from", "cuda", "//"):
+        if not (ROOT / path).exists():
+            pytest.skip(f"{path} is not there yet")
         assert content in (ROOT / path).read_text(encoding="utf-8"), f"{page} quotes of {path}\n{content}"
 
 
