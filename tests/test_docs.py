@@ -126,8 +126,6 @@ def test_quotations_are_exact(page):
 @every_page
 def test_quotations_of_kernels_are_exact(page):
     for path, content in marked(page, "from", "cuda", "//"):
-        if not (ROOT / path).exists():
-            pytest.skip(f"{path} is not there yet")
         assert content in (ROOT / path).read_text(encoding="utf-8"), f"{page} quotes of {path}\n{content}"
 
 

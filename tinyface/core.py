@@ -241,10 +241,15 @@ def _as_tensors(inputs):
     like = next((x.data for x in inputs if isinstance(x, Tensor)), np.empty(0, np.float32))
     xp = backend.get_array_module(like)
     dtype = like.dtype if like.dtype.kind == "f" else None  # beside integers 0.5 must not become 0
-    return tuple(
-        x if isinstance(x, Tensor) else Tensor(xp.asarray(x, dtype) if isinstance(x, int | float) else x)
-        for x in inputs
-    )
+
+    def as_tensor(x):
+        if isinstance(x, Tensor):
+            return x
+        if isinstance(x, np.generic):  # a number with a type of its own; np.float64 is a float as well
+            return Tensor(xp.asarray(x))
+        return Tensor(xp.asarray(x, dtype) if isinstance(x, int | float) else x)
+
+    return tuple(map(as_tensor, inputs))
 
 
 def _sum(so_far, grad):
