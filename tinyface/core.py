@@ -243,11 +243,9 @@ def _as_tensors(inputs):
     dtype = like.dtype if like.dtype.kind == "f" else None  # beside integers 0.5 must not become 0
 
     def as_tensor(x):
-        if isinstance(x, Tensor):
-            return x
-        if isinstance(x, np.generic):  # a number with a type of its own; np.float64 is a float as well
-            return Tensor(xp.asarray(x))
-        return Tensor(xp.asarray(x, dtype) if isinstance(x, int | float) else x)
+        if isinstance(x, int | float):
+            return Tensor(xp.asarray(x, dtype))
+        return x if isinstance(x, Tensor) else Tensor(xp.asarray(x) if isinstance(x, np.generic) else x)
 
     return tuple(map(as_tensor, inputs))
 
