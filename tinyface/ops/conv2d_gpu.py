@@ -25,7 +25,7 @@ COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one
 PIXELS = 1024  # of a stretch, as in both
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every GPU
 TAPS = 9
-WINOGRAD_CHANNELS = 128  # of x and of y, at least
+WINOGRAD_CHANNELS = 256  # of x and of y, at least
 TENSOR_CHANNELS = 16
 NO_BIAS = np.intp(0)
 
