@@ -10,6 +10,12 @@ from threadpoolctl import threadpool_info
 
 from tinyface import Tensor, TinyfaceError, backend
 
+
+@pytest.fixture(autouse=True, scope="module")
+def threads_alone():
+    """Another module's worker processes would take the pieces of work that these tests hand out."""
+    backend.stop_workers()
+
 # ---------------------------------------------------------------- devices
 
 

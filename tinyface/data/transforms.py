@@ -106,8 +106,9 @@ def resize_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     """
     if labels.shape[-2:] == tuple(size):
         return labels
+    xp = backend.get_array_module(labels)  # index arrays made on a GPU need no copy to it
     rows, cols = (
-        (2 * np.arange(out) + 1) * n // (2 * out) for out, n in zip(size, labels.shape[-2:], strict=True)
+        (2 * xp.arange(out) + 1) * n // (2 * out) for out, n in zip(size, labels.shape[-2:], strict=True)
     )
     return labels[..., rows[:, None], cols]
 

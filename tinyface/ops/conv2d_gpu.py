@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import backend
 from . import conv_tf32, winograd_gpu
+from .matmul_gpu import multiply
 
 DIRECT, IM2COL = (Path(__file__).with_name(name) for name in ("conv2d.cu", "im2col.cu"))
 COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one at least
@@ -142,37 +143,6 @@ def bias_gradient(g):
 
 
 # ---------------------------------------------------------------- im2col
-
-
-def multiply(a, b, out, a_transposed=False, b_transposed=False):
-    """out[n] = a[n] @ b[n], matrices as they lie or transposed; `a` may be one matrix for all n. One call of cuBLAS.
-
-    (cupy.matmul would make lists of pointers where one matrix meets many.)
-    """
-    cuda = backend.cupy().cuda
-    cublas, runtime = cuda.cublas, cuda.runtime
-    if not out.size:
-        return
-    n, rows, columns = out.shape
-    depth = a.shape[-2] if a_transposed else a.shape[-1]
-    if out.itemsize == 4:
-        kind, compute = runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F
-    else:
-        kind, compute = runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F
-    one, zero = np.ones(1, out.dtype), np.zeros(1, out.dtype)
-    # cuBLAS counts columns first, for it our matrices are transposed: outᵀ = bᵀ @ aᵀ.
-    cublas.gemmStridedBatchedEx(
-        cuda.device.get_cublas_handle(),
-        cublas.CUBLAS_OP_T if b_transposed else cublas.CUBLAS_OP_N,
-        cublas.CUBLAS_OP_T if a_transposed else cublas.CUBLAS_OP_N,
-        *(columns, rows, depth),
-        one.ctypes.data,
-        *(b.data.ptr, kind, b.shape[-1], b.shape[-2] * b.shape[-1]),
-        *(a.data.ptr, kind, a.shape[-1], a.shape[-2] * a.shape[-1] if a.ndim == 3 else 0),
-        zero.ctypes.data,
-        *(out.data.ptr, kind, columns, rows * columns),
-        *(n, compute, cublas.CUBLAS_GEMM_DEFAULT),
-    )
 
 
 def im2col(x, w_shape, out, stride, padding):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
+from .matmul_gpu import multiply
 from .winograd import KERNEL, PATCH, TILE, transforms
 
 PLANES = PATCH**2
@@ -70,7 +71,7 @@ def _convolve(x, w, padding, b, turned):
     for first in range(0, grid.tiles, part):
         tiles = grid.struct(first, 1, part)
         run("patches", c * part, tiles, x, v, *x.shape[1:], padding)
-        multiply(u, v, m, transposed=(turned, False))
+        multiply(u, v, m, a_transposed=turned)
         run("assemble", o * part, tiles, m, b, y, *y.shape[1:])
     return y
 
@@ -93,7 +94,7 @@ def weight_gradient(x, g, padding):
         tiles = grid.struct(first, parts, part)
         run("patches", parts * c * part, tiles, x, v, *x.shape[1:], padding)
         run("gradients", parts * o * part, tiles, g, m, *g.shape[1:])
-        multiply(m, v, du, transposed=(False, True), add=first > 0)
+        multiply(m, v, du, b_transposed=True, add=first > 0)
     run("kernels_back", o * c, du, dw, o * c, parts, block=64)
     return dw
 
@@ -134,28 +135,3 @@ class _Kernels:
     def __call__(self, name, threads, *arguments, block=128):
         arguments = [np.int32(a) if isinstance(a, int) else a for a in arguments]
         backend.launch(self.module.get_function(name), threads, self.matrices, *arguments, block=block)
-
-
-def multiply(a, b, out, transposed=(False, False), add=False):
-    """out = a @ b, or out += a @ b, for stacks of matrices (batch, rows, columns), all C-contiguous.
-
-    transposed: whether to take each a, each b transposed. cupy.matmul would copy such a stack first. cuBLAS means
-    columns where C means rows, so it sees transposes: outᵀ = bᵀ @ aᵀ.
-    """
-    cuda = backend.cupy().cuda
-    cublas, runtime = cuda.cublas, cuda.runtime
-    kind, compute = {
-        4: (runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
-        8: (runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
-    }[out.itemsize]
-    batch, rows, columns = out.shape
-    depth = a.shape[1] if transposed[0] else a.shape[2]
-    alpha, beta = np.ones((), out.dtype), np.full((), add, out.dtype)
-    cublas.gemmStridedBatchedEx(
-        cuda.device.get_cublas_handle(),
-        *(cublas.CUBLAS_OP_T if turn else cublas.CUBLAS_OP_N for turn in reversed(transposed)),
-        *(columns, rows, depth, alpha.ctypes.data),
-        *(b.data.ptr, kind, b.shape[2], b[0].size, a.data.ptr, kind, a.shape[2], a[0].size),
-        *(beta.ctypes.data, out.data.ptr, kind, columns, rows * columns),
-        *(batch, compute, cublas.CUBLAS_GEMM_DEFAULT),
-    )
