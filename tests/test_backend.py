@@ -16,6 +16,7 @@ def threads_alone():
     """Another module's worker processes would take the pieces of work that these tests hand out."""
     backend.stop_workers()
 
+
 # ---------------------------------------------------------------- devices
 
 
