@@ -137,6 +137,7 @@ PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
 DEVICES = click.Choice(("cpu", "cuda"))
 OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
+TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")  # of the paper, made by reproduce
 
 
 def command(name, section):
@@ -275,6 +276,140 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
             "--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser"
         )
     runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
+
+
+@command("reproduce", TRAINING)
+@option(
+    "--table",
+    "tables",
+    type=click.Choice((*TABLES, "all")),
+    multiple=True,
+    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes. May come several times.",
+)
+@option(
+    "--figure",
+    "figures",
+    type=click.Choice((*FIGURES, "all")),
+    multiple=True,
+    help="3: parsed faces; 4: SSP's weights of the regions; 5: activations. May come several times.",
+)
+@option(
+    "--only",
+    metavar="ROW",
+    multiple=True,
+    help="Only this row of Tables 2 and 3: basic, ssg, ssp, "
+    "ssp+ssg, naive, spp, bbox, concat or joint. May come several times.",
+)
+@option(
+    "--data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Faces with attributes.  [default: toyfaces/, drawn when first needed]",
+)
+@option(
+    "--seg-data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Faces with label maps, for the parser and Table 4.  [default: those of --data]",
+)
+@option(
+    "--seg-weights",
+    type=PATH,
+    metavar="FILE",
+    section=DATA,
+    help="A trained parser.  [default: one is trained first]",
+)
+@option("--lfwa", type=PATH, metavar="FOLDER", section=DATA, help="LFWA, for Table 3.")
+@option(
+    "--preset",
+    type=PRESETS,
+    default="small",
+    show_default=True,
+    section=DATA,
+    help="Size of networks and images.",
+)
+@option(
+    "--workers",
+    type=FROM_ZERO,
+    metavar="N",
+    section=DATA,
+    help="Threads that decode images ahead of training; 0 for none.  [default: 1]",
+)
+@option(
+    "--seeds",
+    type=COUNT,
+    metavar="N",
+    default=1,
+    show_default=True,
+    section=LEARNING,
+    help="Train every network so many times, from other first weights; the tables then show mean and deviation.",
+)
+@option(
+    "--steps",
+    type=COUNT,
+    metavar="N",
+    section=LEARNING,
+    help="Batches, of every training.  [default: the preset's]",
+)
+@option(
+    "--batch-size",
+    type=click.IntRange(min=2),
+    metavar="N",
+    section=LEARNING,
+    help="Images in a batch, of every training.  [default: the preset's]",
+)
+@option(
+    "--out",
+    type=PATH,
+    metavar="FOLDER",
+    section=RUN,
+    help="Where networks, tables and pictures go.  [default: runs/reproduce-PRESET]",
+)
+@option("--device", type=DEVICES, section=RUN, help="Where to compute.  [default: cpu]")
+@option(
+    "--tf32/--no-tf32",
+    default=None,
+    section=RUN,
+    help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  [default: no]",
+)
+@option(
+    "--val-every",
+    type=COUNT,
+    metavar="STEPS",
+    section=RUN,
+    help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
+)
+@option(
+    "--save-every",
+    type=COUNT,
+    metavar="STEPS",
+    section=RUN,
+    help="How often last.h5 is saved, to go on from.",
+)
+def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
+    """Make the paper's tables and figures, and say which of its claims came out.
+
+    Trains what is missing, skips what is done, and puts each table beside the paper's own numbers. Stop it at
+    any time; the same command goes on. It leaves the tables as CSV, Markdown and PNG, and report.html, one
+    page with everything on it.
+
+    \b
+      python cli.py reproduce --table all --figure all
+      python cli.py reproduce --table 2 --seeds 3 --data celeba --seg-data helen --preset paper
+    """
+    from tinyface.reproduce import Job, reproduce
+
+    if not tables and not figures:
+        raise click.UsageError("--table, --figure: name at least one, or all")
+    chosen = [
+        [name for name in names if name in given or "all" in given]
+        for names, given in ((TABLES, tables), (FIGURES, figures))
+    ]
+    out = out or f"runs/reproduce-{preset}"
+    job = Job(out, preset, data, seg_data, seg_weights, lfwa, seeds, options)
+    reproduce(job, *chosen, only, click.echo)
 
 
 # ---------------------------------------------------------------- using what was trained

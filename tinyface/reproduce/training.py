@@ -1,0 +1,22 @@
+"""By which function each network is trained. All of them go on from what a folder holds, and end at once if it is done."""
+
+from .. import runs
+from ..files import make_folder
+from ..models.attributes import MODES
+from ..predict import PARSER
+from ..train import LAST
+
+
+def train_parser(job, step, say):
+    """The parser, or Table 4's parser without attributes."""
+    given = job.given("segmentation", step.seed, job.seg_data)
+    folder = make_folder(job.out / step.folder)
+    runs.train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
+
+
+def train_reader(job, step, say):
+    """An attribute network, beside the others of its seed."""
+    given = job.given("attributes", step.seed, step.data)
+    folder = make_folder(job.out / step.folder).parent
+    begun = any((folder / name).exists() for name in (PARSER, *MODES))
+    runs.train_attributes([step.mode], given, job.parser, folder, resume=begun, say=say)
