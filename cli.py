@@ -176,8 +176,8 @@ def training_options(function):
     # fmt: off
     options = (
         option("--data", type=PATH, metavar="FOLDER", section=DATA,
-               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN* or LaPa as it lies on disk, or a "
-                    "folder of such folders.  [default: toyfaces/, drawn when first needed]"),
+               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN*, LaPa or LFWA as it lies on disk, or "
+                    "a folder of such folders.  [default: toyfaces/, drawn when first needed]"),
         option("--preset", type=PRESETS, section=DATA,
                help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
                     "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
