@@ -176,6 +176,15 @@ def test_an_attribute_that_comes_twice(faces):
     fails(faces, r"41 attributes that are not CelebA's 40 \(one comes twice\)")
 
 
+def test_an_empty_text(faces):
+    with h5py.File(faces / "lfw_att_40.mat", "r+") as file:
+        empty = file.create_dataset("#refs#/empty", data=np.zeros(2, np.uint64))
+        empty.attrs["MATLAB_empty"] = 1
+        file["AttrName"][0, 39] = empty.ref
+    assert lfwa.read_matlab(faces / "lfw_att_40.mat", texts=("AttrName",))[0] == [*SPELLED[:-1], ""]
+    fails(faces, r"40 attributes that are not CelebA's 40 \(missing: Young; unknown: \)")
+
+
 def test_labels_of_another_size_or_with_other_values(faces):
     write_attributes(faces, label=LABEL[:3])
     fails(faces, r"label is \(40, 3\), but there are 4 names and 40 attributes")

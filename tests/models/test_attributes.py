@@ -126,6 +126,20 @@ def test_ssp_score_is_the_weighted_sum_of_what_each_region_says():
     np.testing.assert_allclose(net.region_weights, w, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [SIZE, (33, 16)])
+def test_features_are_the_map_that_the_head_sees(mode, size):
+    net, seen = build(mode).eval(), []
+    head = net.head.forward
+    net.head.forward = lambda x, *masks: seen.append(x) or head(x, *masks)
+    given = {"landmarks": np.full((2, 5, 2), 7.0)} if mode == "bbox" else {}
+    with no_grad():
+        net(image(size), heads(size), **given)
+        found = net.features(image(size), heads(size))
+    assert found.shape == (2, 32, -(-size[0] // 16), -(-size[1] // 16))
+    np.testing.assert_array_equal(found.data, seen[0].data)
+
+
 def test_ssg_normalises_behind_the_gate(monkeypatch):
     """A region's share of the map must not matter: without the norm its activations would vanish (3.1.3)."""
     net = build("ssg")

@@ -70,7 +70,18 @@ class AttributeNet(nn.Module):
         landmarks: for bbox instead of them, array (N, 5, 2): x, y in pixels of the image, where x is ("cpu", "cuda").
         """
         self._check(x, heads, landmarks)
-        encoder, size = self.encoder, x.shape[2:]
+        size = x.shape[2:]
+        x = self.features(x, heads)
+        if self.mode == "bbox":
+            return self.head(x, Tensor(box_masks(landmarks, size, x.dtype)))
+        return self.head(x, region_masks(heads[2])) if self.mode in POOLED_BY_REGION else self.head(x)
+
+    def features(self, x, heads=None):
+        """The last convolution layer's map, before any pooling: (N, 3, H, W) → (N, 16·width, ⌈H/16⌉, ⌈W/16⌉).
+
+        heads: as in `forward`. Figure 5 shows this map's channels.
+        """
+        encoder = self.encoder
         if self.mode == "naive":
             x = self.input_norm(ops.concat((x, ops.softmax(heads[3]))))
         x = encoder.until_conv31(x)
@@ -79,10 +90,7 @@ class AttributeNet(nn.Module):
         else:
             x = encoder.pool3(encoder.conv32(x))
         x = self.conv44(self.conv43(encoder.conv4(x)))
-        x = self.conv52(self.conv51(self.pool4(x)))
-        if self.mode == "bbox":
-            return self.head(x, Tensor(box_masks(landmarks, size, x.dtype)))
-        return self.head(x, region_masks(heads[2])) if self.mode in POOLED_BY_REGION else self.head(x)
+        return self.conv52(self.conv51(self.pool4(x)))
 
     def _check(self, x, heads, landmarks):
         """Raises ValueError where what the mode needs is missing."""
