@@ -34,7 +34,8 @@ ol.claims li { margin: .8rem 0; }
 .yes { color: var(--yes); } .no { color: var(--no); }
 figure { margin: 1rem 0; }
 figure div { overflow-x: auto; }
-img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
+img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
+  border-radius: 6px; }
 @media (prefers-color-scheme: dark) { img { filter: brightness(.9); } }
 a { color: var(--mark); }
 @media print { body { max-width: none; } figure, table { break-inside: avoid; } }

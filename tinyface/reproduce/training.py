@@ -1,4 +1,4 @@
-"""By which function each network is trained. All of them go on from what a folder holds, and end at once if it is done."""
+"""By which function each network is trained. All of them go on from what their folder holds."""
 
 from .. import runs
 from ..files import make_folder
