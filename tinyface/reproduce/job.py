@@ -8,17 +8,19 @@
 <out>/lfwa/seed-<s>/<mode>/       Table 3
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import runs
-from ..data.layouts import choose_layout, open_dataset
+from ..data.layouts import choose_layout, describe, open_dataset
 from ..errors import TinyfaceError
+from ..files import atomic_write
 from ..predict import load_parser, parser_file
 from ..presets import find_preset
 from ..train import BEST
 
-LFWA = "LFWA"
+LFWA, RECORD = "LFWA", "data.json"
 
 
 @dataclass
@@ -75,6 +77,31 @@ class Job:
             found = choose_layout(self.lfwa, "attributes").name
             if found != LFWA:
                 raise TinyfaceError(f"--lfwa {self.lfwa}: is {found}, not LFWA; give LFWA's folder")
+
+    def remember_data(self):
+        """Note in the folder which data its networks learn from.
+
+        Raises TinyfaceError where they have learned from other data: the paths may change, the data must not.
+        """
+        path, now = self.out / RECORD, {}
+        for option, data, need in (
+            ("--data", self.data, "attributes"),
+            ("--seg-data", self.seg_data, "labels"),
+            ("--lfwa", self.lfwa, "attributes"),
+        ):
+            if data:
+                now[option] = describe(data, need)
+        try:
+            before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError:
+            before = {}
+        for option, found in now.items():
+            if before.get(option, found) != found:
+                raise TinyfaceError(
+                    f"{option}: the networks in {self.out} learn from {before[option]}, and this is {found}; "
+                    "choose another --out"
+                )
+        atomic_write(path, json.dumps(before | now, indent=1))
 
     def given(self, kind, seed, data):
         """The options of one training. It is validated at its end only, so no network is chosen by the

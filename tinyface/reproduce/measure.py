@@ -86,7 +86,8 @@ def judge(files, keys, shown_by, data, device):
     ]
     dataset = open_dataset(data, judged_on(data, "attributes"), "attributes")
     size = tuple(readers[0].network.config["size"])
-    batches = batches_in_order(dataset, "attributes", runs.VALIDATION_BATCH, size)
+    landmarks = any(reader.landmarks for reader in readers)
+    batches = batches_in_order(dataset, "attributes", runs.VALIDATION_BATCH, size, landmarks=landmarks)
     probabilities, targets = tasks.gather(readers, batches)
     by_mode = dict(zip(files, probabilities, strict=True))
 

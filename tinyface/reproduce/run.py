@@ -9,7 +9,7 @@ from ..visualize import save_png
 from . import claims as claims_of
 from . import page, pictures, tables
 from .job import judged_on
-from .measure import Measures, always_the_majority, measure_parser, measure_readers
+from .measure import Measures, always_the_majority, measure_readers
 from .paper import LFWA_ROWS
 from .plan import choose_rows, finished, plan
 
@@ -30,6 +30,7 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     make_folder(job.out)
     remove_drafts(job.out)
     job.find_data(needs_parser or "4" in wanted_tables, say)
+    job.remember_data()
     train_all(job, plan(job, wanted_tables, wanted_figures, rows), say)
 
     made, claims = measure_all(job, wanted_tables, rows, say)

@@ -17,6 +17,11 @@ def train_parser(job, step, say):
 def train_reader(job, step, say):
     """An attribute network, beside the others of its seed."""
     given = job.given("attributes", step.seed, step.data)
-    folder = make_folder(job.out / step.folder).parent
-    begun = any((folder / name).exists() for name in (PARSER, *MODES))
-    runs.train_attributes([step.mode], given, job.parser, folder, resume=begun, say=say)
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    runs.train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
+
+
+def begun(folder):
+    """Whether a folder holds a run of attribute networks, of whichever mode."""
+    return any((folder / name).exists() for name in (PARSER, *MODES))
