@@ -10,7 +10,13 @@ from tinyface.reproduce.statistics import Summary
 
 
 def measures(error, precision=0.8, balanced=0.7):
-    return {"error": error, "average_precision": precision, "balanced_accuracy": balanced}
+    per_attribute = {"average_precision": {"Bald": None, "Male": 0.8}, "balanced_accuracy": {"Male": 0.8}}
+    return {
+        "error": error,
+        "average_precision": precision,
+        "balanced_accuracy": balanced,
+        "per_attribute": per_attribute,
+    }
 
 
 def table2(measured, tuned=()):
@@ -79,9 +85,14 @@ def test_the_parsing_table_has_the_gain_and_its_deviation():
     assert list(rows) == [*REGIONS, "mean"]
 
 
+def test_what_the_means_leave_out_is_said(filled):
+    assert filled.notes[-1] == "AP: the mean over 1 of 2, undefined for Bald."
+    assert table2({}).notes == ("A note.", "† beyond the paper.")
+
+
 def test_text_is_aligned(filled):
-    title, _, *lines, note = tables.to_text(filled).splitlines()
-    assert title == "Table 2" and note == "A note."
+    title, _, *lines, note, beyond, _ = tables.to_text(filled).splitlines()
+    assert title == "Table 2" and (note, beyond) == ("A note.", "† beyond the paper.")
     assert len({len(line) for line in lines}) == 1 and len(lines) == len(ROWS) + 2
 
 

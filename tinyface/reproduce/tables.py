@@ -57,7 +57,7 @@ def attribute_table(name, title, rows, measured, fine_tuned, paper, notes):
         tuned = fine_tuned.get(row.modes, [])
         lines.append(
             [
-                row.name + (" (beyond the paper)" if row.beyond else ""),
+                row.name + (" †" if row.beyond else ""),
                 percent(m["error"] for m in found),
                 error,
                 percent(m["average_precision"] for m in found),
@@ -67,7 +67,22 @@ def attribute_table(name, title, rows, measured, fine_tuned, paper, notes):
                 balanced,
             ]
         )
-    return Table(name, title, columns, lines, notes)
+    if any(row.beyond for row in rows):
+        notes = (*notes, "† beyond the paper.")
+    first = next((found[0] for found in measured.values() if found), None)
+    return Table(name, title, columns, lines, notes + (left_out(first) if first else ()))
+
+
+def left_out(measures):
+    """Notes on the attributes that the means leave out: the same for all networks that saw the same faces."""
+    notes = []
+    for measure, name in (("average_precision", "AP"), ("balanced_accuracy", "Balanced accuracy")):
+        values = measures["per_attribute"][measure]
+        undefined = [attribute for attribute, value in values.items() if value is None]
+        if undefined:
+            used = len(values) - len(undefined)
+            notes.append(f"{name}: the mean over {used} of {len(values)}, undefined for {', '.join(undefined)}.")
+    return tuple(notes)
 
 
 def parsing_table(alone, joint, notes):
