@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface import visualize
+from tinyface import drawing, visualize
 from tinyface.data.dataset import REGIONS
 from tinyface.errors import TinyfaceError
 
@@ -177,9 +177,9 @@ def test_nothing_to_draw_says_so(records):
 
 
 def test_ticks_are_round_and_cover_the_values():
-    np.testing.assert_allclose(visualize._ticks(0.13, 0.88), [0, 0.2, 0.4, 0.6, 0.8, 1])
-    np.testing.assert_allclose(visualize._ticks(0, 40_000), [0, 10_000, 20_000, 30_000, 40_000])
-    assert len(visualize._ticks(3, 3)) == 2
+    np.testing.assert_allclose(drawing.ticks(0.13, 0.88), [0, 0.2, 0.4, 0.6, 0.8, 1])
+    np.testing.assert_allclose(drawing.ticks(0, 40_000), [0, 10_000, 20_000, 30_000, 40_000])
+    assert len(drawing.ticks(3, 3)) == 2
 
 
 # Region weights
@@ -189,14 +189,14 @@ def test_region_weight_map_is_darker_where_the_weight_is_larger():
     weights = np.zeros((7, 3))
     weights[5, 1], weights[1, 0] = 1.0, 0.5
     image = visualize.region_weight_map(weights, ["Black_Hair", "Smiling", "Young"])
-    full, half, none = (visualize._heat(share) for share in (1, 0.5, 0))
+    full, half, none = (drawing.heat(share) for share in (1, 0.5, 0))
     assert sum(full) < sum(half) < sum(none)
     # The last column ends at the right margin of 24 pixels; a cell is 84 × 20.
     left, top = image.width - 24 - 7 * 84, 54
     for row in range(3):
         for region in range(7):
             cell = pixel(image, left + region * 84 + 40, top + row * 20 + 9)
-            assert cell == visualize._heat(weights[region, row])
+            assert cell == drawing.heat(weights[region, row])
 
 
 def test_region_weight_map_checks_the_shape():
