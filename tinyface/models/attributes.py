@@ -55,7 +55,11 @@ class AttributeNet(nn.Module):
             x = encoder.conv32(x, heads[1], encoder.pool3)
         else:
             x = encoder.pool3(encoder.conv32(x))
-        x = self.conv44(self.conv43(encoder.conv4(x)))
+        return self.classify(encoder.conv4(x), heads)
+
+    def classify(self, x, heads=None):
+        """The encoder's output (N, 8·width, ⌈H/8⌉, ⌈W/8⌉) → the logits of `forward`."""
+        x = self.conv44(self.conv43(x))
         x = self.conv52(self.conv51(self.pool4(x)))
         return self.head(x, heads)
 
