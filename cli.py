@@ -281,8 +281,37 @@ def train_seg(out, resume, **given):
     help="How the first eight layers begin: random, as in the paper, or with the parser's, which learns faster.  "
     "[default: random; parser in the demo preset]",
 )
+@option(
+    "--balanced",
+    is_flag=True,
+    section=NETWORKS,
+    help="Fine-tune trained networks for balanced accuracy: a positive counts (1-p)/p times, with p the attribute's "
+    "rate. Preset, data and parser are those they were trained with.",
+)
+@option(
+    "--from",
+    "start_from",
+    type=PATH,
+    metavar="FOLDER",
+    section=NETWORKS,
+    help="The run of train-attr that --balanced begins with.  [default: the newest with these networks]",
+)
 @training_options
-def train_attr(ssp, ssg, pool, naive, bbox, concat, joint_ssp_ssg, seg_weights, out, resume, **given):
+def train_attr(
+    ssp,
+    ssg,
+    pool,
+    naive,
+    bbox,
+    concat,
+    joint_ssp_ssg,
+    seg_weights,
+    balanced,
+    start_from,
+    out,
+    resume,
+    **given,
+):
     """Train networks that read the 40 attributes of CelebA off a face.
 
     With --ssp and --ssg both networks are trained one after the other, and each is judged, as is the average
@@ -294,6 +323,7 @@ def train_attr(ssp, ssg, pool, naive, bbox, concat, joint_ssp_ssg, seg_weights, 
       python cli.py train-attr --ssp --ssg
       python cli.py train-attr --pool avg --pool spp --naive --bbox
       python cli.py train-attr --ssp --data celeba --preset paper --seg-weights runs/helen/best.h5
+      python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
     """
     from tinyface import runs
 
@@ -303,7 +333,48 @@ def train_attr(ssp, ssg, pool, naive, bbox, concat, joint_ssp_ssg, seg_weights, 
         raise click.UsageError(
             "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
         )
-    runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
+    if start_from and not balanced:
+        raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
+    for name, value in (("--seg-weights", seg_weights), ("--init", given["init"])):
+        if balanced and value:
+            raise click.UsageError(
+                f"{name}: --balanced goes on with trained networks and their parser; leave it out"
+            )
+    runs.train_attributes(
+        modes, given, seg_weights, out, resume, click.echo, balanced=balanced, start_from=start_from
+    )
+
+
+@command("train-joint", TRAINING)
+@option(
+    "--attr-data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="A data set with attributes, where --data has only label maps.  [default: as --data]",
+)
+@option(
+    "--compare",
+    type=PATH,
+    metavar="FILE",
+    section=RUN,
+    help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
+)
+@training_options
+def train_joint(compare, out, resume, **given):
+    """Train a parser and an attribute network that share their first eight layers.
+
+    It is the paper's reverse problem: whether attributes help parsing (section 4.4, Table 4). Each step takes a
+    batch of faces with label maps and one of faces with attributes, and adds the losses; --batch-size is the size
+    of each. Without --data it learns from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+
+    \b
+      python cli.py train-joint --compare runs/seg-small
+      python cli.py train-joint --data helen --attr-data celeba --preset paper --out runs/joint
+    """
+    from tinyface import joint_run
+
+    joint_run.train_joint(given, compare, out, resume, click.echo)
 
 
 @command("reproduce", TRAINING)

@@ -59,6 +59,9 @@ class Encoder(nn.Module):
     def conv4(self, x):
         return self.blocks[7](self.blocks[6](x))
 
+    def forward(self, x):
+        return self.conv4(self.until_pool3(x))
+
 
 class TorchSegmentationNet(nn.Module):
     """Table 1, four heads, coarse to fine."""
@@ -79,10 +82,12 @@ class TorchSegmentationNet(nn.Module):
         )
 
     def forward(self, x, heads=4):
-        sizes = [x.shape[2:]]
+        return self.decode(self.encoder(x), x.shape[2:], heads)
+
+    def decode(self, x, size, heads=4):
+        sizes = [size]
         for _ in range(3):
             sizes.append(torch.Size(-(-length // 2) for length in sizes[-1]))
-        x = self.encoder.conv4(self.encoder.until_pool3(x))
         logits = []
         for level, (first, second, head) in enumerate(list(self.levels)[:heads]):
             if level:
@@ -115,7 +120,10 @@ class TorchAttributeNet(nn.Module):
 
     def forward(self, x, heads=None):
         x = self.encoder.until_pool3(x, gate=(heads[1],) if self.mode == "ssg" else ())
-        x = self.blocks[1](self.blocks[0](self.encoder.conv4(x)))
+        return self.classify(self.encoder.conv4(x), heads)
+
+    def classify(self, x, heads=None):
+        x = self.blocks[1](self.blocks[0](x))
         x = self.blocks[3](self.blocks[2](pool(x)))
         if self.mode != "ssp":
             return self.recognition(x.mean((2, 3)))
@@ -128,6 +136,20 @@ class TorchAttributeNet(nn.Module):
         features = torch.einsum("nrp,ncp->nrc", masks, x.flatten(2)) / masks.sum(2, keepdim=True)
         weights = F.softmax(self.localization(features), dim=1)
         return (weights * self.recognition(features)).sum(1)
+
+
+class TorchJointNet(nn.Module):
+    """Section 4.4: the two networks with one encoder, through which both batches go as one."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.parser, self.reader = TorchSegmentationNet(width), TorchAttributeNet(width, "avg")
+        self.reader.encoder = self.parser.encoder
+
+    def forward(self, labelled, attributed):
+        x = self.parser.encoder(torch.cat([labelled, attributed]))
+        n = len(labelled)
+        return self.parser.decode(x[:n], labelled.shape[2:]), self.reader.classify(x[n:])
 
 
 def copy_weights(twin, network):

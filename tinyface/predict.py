@@ -19,7 +19,7 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import SegmentationNet
+from .models import JointNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .ops.sigmoid import logistic
 
@@ -132,11 +132,19 @@ def find_photos(paths):
 
 
 def find_networks(paths, device="cpu"):
-    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network)."""
+    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network).
+
+    A JointNet is one of each, unless its file stands for the parser alone, beside attribute networks.
+    """
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file).to(device)
-        (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
+        if isinstance(network, JointNet):
+            parsers.append((file, network.parser))
+            if file.name != PARSER:
+                readers.append((file, network.reader))
+        else:
+            (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
     return parsers, readers
 
 
@@ -164,6 +172,7 @@ def parser_file(path):
 def load_parser(path, device="cpu"):
     """The segmentation network in a file, on "cpu" or "cuda". Raises TinyfaceError where it holds another kind."""
     network = load_network(path)
+    network = network.parser if isinstance(network, JointNet) else network
     if not isinstance(network, SegmentationNet):
         raise TinyfaceError(
             f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "

@@ -14,7 +14,7 @@ from . import nn
 from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
 from .data.landmarks import standard_landmarks
-from .models import AttributeNet, SegmentationNet
+from .models import AttributeNet, JointNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import find_checkpoints
 from .presets import find_preset
@@ -99,6 +99,10 @@ def load_networks(paths):
     """(title, network) of each checkpoint, and of those in folders of runs."""
     for path in (file for place in paths for file in find_checkpoints(place)):
         network = load_network(path)
+        if isinstance(network, JointNet):
+            yield f"{path}: Segmentation network, which shares its encoder", network.parser
+            yield f"{path}: Basic attribute network, which shares its encoder", network.reader
+            continue
         title = (
             _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
         )

@@ -1,11 +1,13 @@
 """What is trained: for each task the loss of a batch, and what its network is worth on faces it never saw."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from . import backend, ops
 from .core import Tensor, no_grad
 from .data.landmarks import landmarks_from_regions
-from .data.loader import batches_in_order
+from .data.loader import Batch, batches_in_order
 from .errors import NotFiniteError
 from .metrics import ConfusionMatrix, attribute_metrics
 from .models import segmentation_loss
@@ -96,6 +98,75 @@ class AttributeTask:
             "average_precision": metrics.mean_average_precision,
             "balanced_accuracy": metrics.mean_balanced_accuracy,
         }
+
+
+HEAVIEST = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
+
+
+class BalancedTask(AttributeTask):
+    """Fine-tune an attribute network for balanced accuracy (section 4.3.1); judged by it.
+
+    The loss counts a positive of attribute a w[a] times, see `positive_weights`.
+    """
+
+    measure, larger_is_better = "balanced_accuracy", True
+
+    def __init__(self, network, parser, pos_weight):
+        super().__init__(network, parser)
+        self.pos_weight = pos_weight
+
+    def loss(self, batch):
+        """Scalar tensor: weighted sigmoid cross-entropy, the mean over images and attributes."""
+        self.pos_weight = backend.to_device(
+            self.pos_weight, self.network.device
+        )  # a copy only the first time
+        return ops.sigmoid_cross_entropy(
+            self.logits(batch.images, landmarks=batch.landmarks), batch.targets, self.pos_weight
+        )
+
+
+def positive_weights(attributes):
+    """The weights (A,) float32 that balance a training split's attributes (N, A) of 0 and 1.
+
+        w[a] = (1 − p[a]) / p[a],   p[a] the share of positives: then all positives weigh as much as all negatives
+
+    Held between 1/HEAVIEST and HEAVIEST, lest a handful of faces decide on the gradient. 1 where all faces or none
+    have the attribute: there is nothing to balance.
+    """
+    p = np.asarray(attributes).mean(axis=0, dtype=np.float64)
+    one_sided = (p == 0) | (p == 1)
+    weights = (1 - p) / np.where(one_sided, 1, p)
+    return np.where(one_sided, 1, weights.clip(1 / HEAVIEST, HEAVIEST)).astype(np.float32)
+
+
+@dataclass
+class JointBatch:
+    """What one step of joint training learns from: a Batch of each data set."""
+
+    labelled: Batch
+    attributed: Batch
+
+
+class JointTask:
+    """Parse faces and read attributes with one encoder (section 4.4); judged by mean IoU, which is the question."""
+
+    measure, larger_is_better = "mean_iou", True
+
+    def __init__(self, network):
+        self.network = network
+        self.parsing, self.reading = SegmentationTask(network.parser), AttributeTask(network.reader)
+
+    def loss(self, batch):
+        """Scalar tensor: the two losses of a JointBatch, added."""
+        labelled, attributed = batch.labelled, batch.attributed
+        heads, logits = self.network(*(_put(self.network, b.images) for b in (labelled, attributed)))
+        segmentation = segmentation_loss(heads, labelled.targets)
+        return segmentation + ops.sigmoid_cross_entropy(logits, attributed.targets)
+
+    def summarise(self, found):
+        """The measures to log, of a ConfusionMatrix and of AttributeMetrics (None where there are no such faces)."""
+        confusion, metrics = found
+        return self.parsing.summarise(confusion) | (self.reading.summarise(metrics) if metrics else {})
 
 
 def gather(tasks, batches):

@@ -89,8 +89,16 @@ class AttributeNet(nn.Module):
             x = encoder.conv32(x, heads[1], encoder.pool3)
         else:
             x = encoder.pool3(encoder.conv32(x))
-        x = self.conv44(self.conv43(encoder.conv4(x)))
+        return self.after_encoder(encoder.conv4(x))
+
+    def after_encoder(self, x):
+        """The encoder's output (N, 8·width, ⌈H/8⌉, ⌈W/8⌉) → the map of `features`."""
+        x = self.conv44(self.conv43(x))
         return self.conv52(self.conv51(self.pool4(x)))
+
+    def classify(self, x):
+        """The encoder's output → the logits of `forward`, for modes whose head needs only the map, such as avg."""
+        return self.head(self.after_encoder(x))
 
     def _check(self, x, heads, landmarks):
         """Raises ValueError where what the mode needs is missing."""

@@ -81,7 +81,9 @@ def left_out(measures):
         undefined = [attribute for attribute, value in values.items() if value is None]
         if undefined:
             used = len(values) - len(undefined)
-            notes.append(f"{name}: the mean over {used} of {len(values)}, undefined for {', '.join(undefined)}.")
+            notes.append(
+                f"{name}: the mean over {used} of {len(values)}, undefined for {', '.join(undefined)}."
+            )
     return tuple(notes)
 
 
