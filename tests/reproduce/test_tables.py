@@ -43,7 +43,7 @@ def test_cells_for_people(cell, text):
 def test_values_stand_in_their_columns(filled):
     line = dict(zip(filled.columns, map(tables.show, filled.rows[0]), strict=True))
     assert line == {
-        "network": "basic (average pooling)",
+        "network": "basic",
         "error": "11.00 ± 1.41",
         "error, paper": "9.14",
         "AP": "80.00 ± 0.00",
@@ -117,7 +117,7 @@ def test_the_picture_has_room_for_every_line(filled):
 
 
 def test_long_notes_are_wrapped():
-    font = pictures._font(13)
+    font = pictures.font_of(13)
     lines = pictures.wrap("word " * 60, font, 300)
     assert len(lines) > 1 and all(font.getlength(line) <= 300 for line in lines)
     assert " ".join(lines).split() == ["word"] * 60

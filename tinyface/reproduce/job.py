@@ -123,3 +123,9 @@ def usable(data, need, option):
 def judged_on(data, need):
     """ "test" where there is one, else "val"."""
     return runs.evaluation_split(data, need)
+
+
+def judged(data, need):
+    """E.g. "the 300 faces of split test of toyfaces"."""
+    split = judged_on(data, need)
+    return f"the {runs.split_sizes(data, need)[split]} faces of split {split} of {data}"

@@ -26,15 +26,15 @@ class Row:
 
 
 ROWS = (
-    Row("basic", "basic (average pooling)", ("avg",), 9.14, 79.74, 86.73, 14.73, fine_tuned=True),
+    Row("basic", "basic", ("avg",), 9.14, 79.74, 86.73, 14.73, fine_tuned=True),
     Row("ssg", "SSG", ("ssg",), 8.38, 80.55, 87.82, fine_tuned=True),
     Row("ssp", "SSP", ("ssp",), 8.33, 81.02, 88.24, fine_tuned=True),
     Row("ssp+ssg", "SSP + SSG", ("ssp", "ssg"), 8.20, 81.45, None, 12.87, fine_tuned=True),
     Row("naive", "naive", ("naive",), 9.13, 79.74),
     Row("spp", "SPPNet*", ("spp",), 9.49, 77.69),
     Row("bbox", "BBox", ("bbox",), 8.76, 79.95),
-    Row("concat", "concatenated regions", ("concat",), beyond=True),
-    Row("joint", "SSP and SSG in one network", ("joint",), beyond=True),
+    Row("concat", "concat", ("concat",), beyond=True),
+    Row("joint", "SSP–SSG, one network", ("joint",), beyond=True),
 )
 LFWA_ROWS = ROWS[:4]
 

@@ -14,7 +14,7 @@ from ..train import BEST, LAST
 from . import training
 from .paper import LFWA_ROWS, ROWS
 
-TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")
+BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders of a seed
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def plan(job, tables, figures, rows=ROWS):
             wanted += ["ssp"] * ("4" in figures) + ["avg", "ssp"] * ("5" in figures)
         for mode in wanted:
             steps.append(Step(f"{name}/{mode}", training.train_reader, seed, mode, job.data))
+        tuned = [mode for row in rows if row.fine_tuned for mode in row.modes] if "2" in tables else []
+        for mode in tuned:
+            steps.append(Step(f"{name}/{BALANCED}/{mode}", training.fine_tune, seed, mode, job.data))
+        if "4" in tables:
+            steps.append(Step(f"{name}/{ALONE}", training.train_parser, seed))
+            steps.append(Step(f"{name}/{JOINT}", training.train_joint_parser, seed))
         if "3" in tables and job.lfwa:
             for mode in (mode for row in LFWA_ROWS if row in rows for mode in row.modes):
                 steps.append(Step(f"lfwa/{name}/{mode}", training.train_reader, seed, mode, job.lfwa))

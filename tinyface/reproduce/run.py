@@ -1,17 +1,16 @@
 """Train what is missing, measure what is new, print and write everything."""
 
-from .. import runs
 from ..data.layouts import describe
+from ..drawing import save_png
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder, remove_drafts
 from ..train import Interrupted
-from ..visualize import save_png
 from . import claims as claims_of
 from . import page, pictures, tables
-from .job import judged_on
-from .measure import Measures, always_the_majority, measure_readers
+from .job import judged
+from .measure import Measures, always_the_majority, measure_parser, measure_readers
 from .paper import LFWA_ROWS
-from .plan import choose_rows, finished, plan
+from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
 
 REPORT = "report.html"
 
@@ -34,21 +33,28 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     train_all(job, plan(job, wanted_tables, wanted_figures, rows), say)
 
     made, claims = measure_all(job, wanted_tables, rows, say)
-    drawn = draw_all(job, wanted_figures, say)
+    drawn = draw_all(job, wanted_figures, made, say)
+    write(job, made, claims, drawn)
     for table in made:
         say(f"\n{tables.to_text(table)}")
+    if claims:
+        say(f"\n{claims_of.to_text(claims)}")
+    say(f"\n{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
+    return made, claims
+
+
+def write(job, made, claims, drawn):
+    """The tables as CSV, Markdown and PNG, the claims as Markdown, the figures as PNG, and the page."""
+    for table in made:
         atomic_write(job.out / f"{table.name}.csv", tables.to_csv(table))
         atomic_write(job.out / f"{table.name}.md", tables.to_markdown(table))
         save_png(pictures.draw_table(table), job.out / f"{table.name}.png")
     if claims:
-        say(f"\n{claims_of.to_text(claims)}")
         atomic_write(job.out / "claims.md", claims_of.to_markdown(claims))
     for name, (_, _, image) in drawn.items():
         save_png(image, job.out / f"{name}.png")
     title = "Improving Facial Attribute Prediction using Semantic Segmentation: reproduced"
     atomic_write(job.out / REPORT, page.render(title, how(job), made, claims, drawn.values()))
-    say(f"\n{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
-    return made, claims
 
 
 def train_all(job, steps, say):
@@ -70,26 +76,36 @@ def measure_all(job, wanted, rows, say):
     store, made = Measures(job.out, say), []
     readers, alone, joint = {}, [], []
     if "2" in wanted:
-        readers = measure_seeds(job, store, "", rows, job.data, say)
-        made.append(table2(job, rows, readers))
+        readers = measure_seeds(job, store, "seed-{}", rows, job.data, say)
+        to_tune = [row for row in rows if row.fine_tuned]
+        tuned = measure_seeds(job, store, f"seed-{{}}/{BALANCED}", to_tune, job.data, say)
+        made.append(table2(job, rows, readers, tuned))
     if "3" in wanted:
         made.append(table3(job, store, [row for row in LFWA_ROWS if row in rows], say))
+    if "4" in wanted:
+        alone, joint = (
+            [measure_parser(job, store, f"seed-{seed}/{name}", say) for seed in range(job.seeds)]
+            for name in (ALONE, JOINT)
+        )
+        made.append(table4(job, alone, joint))
     return made, claims_of.claims(readers, alone, joint) if {"2", "4"} & set(wanted) else []
 
 
-def measure_seeds(job, store, below, rows, data, say):
-    """{modes: [measures of each seed]} of the networks of these rows. below: a folder of --out, with a slash."""
+def measure_seeds(job, store, folder, rows, data, say):
+    """{modes: [measures of each seed]} of the networks of these rows. folder: below --out, {} for the seed."""
+    if not rows:
+        return {}
     modes = list(dict.fromkeys(mode for row in rows for mode in row.modes))
     averages = [row.modes for row in rows if len(row.modes) > 1]
     found = {}
     for seed in range(job.seeds):
-        measures = measure_readers(job, store, f"{below}seed-{seed}", modes, averages, data, say)
+        measures = measure_readers(job, store, folder.format(seed), modes, averages, data, say)
         for key, values in measures.items():
             found.setdefault(key, []).append(values)
     return found
 
 
-def table2(job, rows, readers):
+def table2(job, rows, readers, tuned):
     notes = (
         f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",
         f"Always the majority of the training split: error {100 * always_the_majority(job.data):.2f} %.",
@@ -97,7 +113,7 @@ def table2(job, rows, readers):
     )
     title = "Table 2: attributes, in %"
     return tables.attribute_table(
-        "table2", title, rows, readers, {}, lambda row: (row.error, row.precision, row.balanced), notes
+        "table2", title, rows, readers, tuned, lambda row: (row.error, row.precision, row.balanced), notes
     )
 
 
@@ -106,7 +122,7 @@ def table3(job, store, rows, say):
         notes = ("Not measured: LFWA is needed; give its folder by --lfwa.",)
         readers = {}
     else:
-        readers = measure_seeds(job, store, "lfwa/", rows, job.lfwa, say)
+        readers = measure_seeds(job, store, "lfwa/seed-{}", rows, job.lfwa, say)
         notes = (f"Judged on {judged(job.lfwa, 'attributes')}; {spread(job)}",)
     notes += ("Of the paper's Table 3 only these two errors are at hand.",)
     return tables.attribute_table(
@@ -115,29 +131,23 @@ def table3(job, store, rows, say):
     )  # fmt: skip
 
 
-def draw_all(job, wanted, say):
-    """{file name: (heading, caption, image)} of the figures that are wanted."""
+def table4(job, alone, joint):
+    notes = (
+        f"Judged on {judged(job.seg_data, 'labels')}; {spread(job)}",
+        "The paper's numbers are those of Helen.",
+    )
+    return tables.parsing_table(alone, joint, notes)
+
+
+def draw_all(job, wanted_figures, made, say):
+    """{file name: (heading, caption, image)}: the figures that are wanted, and charts of Table 2."""
     drawn = {}
-    if "3" in wanted:
-        drawn["figure3"] = (
-            "Figure 3: faces and their regions",
-            "Faces that the parser never saw in training, and the regions it finds.",
-            pictures.figure3(job),
-        )
-    if "4" in wanted:
-        drawn["figure4"] = (
-            "Figure 4: which regions SSP looks at",
-            f"The weight of each region for each attribute, the mean over the first {pictures.LOOKED_AT} faces of "
-            f"{judged(job.data, 'attributes')}, or all of them. Seed 0.",
-            pictures.figure4(job),
-        )
+    if any(table.name == "table2" for table in made):
+        drawn |= pictures.charts(job, next(table for table in made if table.name == "table2"))
+    for number in wanted_figures:
+        say(f"drawing Figure {number}")
+        drawn |= pictures.FIGURES[number](job)
     return drawn
-
-
-def judged(data, need):
-    """E.g. "the 300 faces of split test of toyfaces"."""
-    split = judged_on(data, need)
-    return f"the {runs.split_sizes(data, need)[split]} faces of split {split} of {data}"
 
 
 def spread(job):
