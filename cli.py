@@ -242,11 +242,36 @@ def train_seg(out, resume, **given):
 @option("--ssp", is_flag=True, section=NETWORKS, help="SSP, which pools the activations region by region.")
 @option("--ssg", is_flag=True, section=NETWORKS, help="SSG, which gates the activations by the regions.")
 @option(
+    "--pool",
+    type=click.Choice(("avg", "spp")),
+    multiple=True,
+    section=NETWORKS,
+    help="A network that knows no regions: avg, the basic one, pools over the whole map; spp over a pyramid of 1x1 "
+    "and 2x2 cells.  [default: avg, if no other network is named]",
+)
+@option(
+    "--naive",
+    is_flag=True,
+    section=NETWORKS,
+    help="The basic network, with the regions as 7 more input channels.",
+)
+@option(
+    "--bbox",
+    is_flag=True,
+    section=NETWORKS,
+    help="SSP on boxes around eyes, nose and mouth corners: the data set's landmarks, else those that the parser's "
+    "regions tell.",
+)
+@option(
+    "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
+)
+@option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
+@option(
     "--seg-weights",
     type=PATH,
     metavar="FILE",
     section=NETWORKS,
-    help="The parser that shows both the regions.  [default: the one trained last, else the one in weights/]",
+    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
 )
 @option(
     "--init",
@@ -256,23 +281,26 @@ def train_seg(out, resume, **given):
     "[default: random; parser in the demo preset]",
 )
 @training_options
-def train_attr(ssp, ssg, seg_weights, out, resume, **given):
+def train_attr(ssp, ssg, pool, naive, bbox, concat, joint_ssp_ssg, seg_weights, out, resume, **given):
     """Train networks that read the 40 attributes of CelebA off a face.
 
     With --ssp and --ssg both networks are trained one after the other, and each is judged, as is the average
-    of the two; with neither, it is the basic network, which knows no regions. Without --data they learn from
-    toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+    of the two; so are others, each by itself. With none it is the basic network, which knows no regions. Without
+    --data they learn from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened, and can add
+    networks to a run.
 
     \b
       python cli.py train-attr --ssp --ssg
+      python cli.py train-attr --pool avg --pool spp --naive --bbox
       python cli.py train-attr --ssp --data celeba --preset paper --seg-weights runs/helen/best.h5
     """
     from tinyface import runs
 
-    modes = [mode for mode, wanted in (("ssp", ssp), ("ssg", ssg)) if wanted] or ["avg"]
-    if seg_weights and modes == ["avg"] and given["init"] != "parser":
+    flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
+    modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
+    if seg_weights and not set(modes) - {"avg", "spp"} and given["init"] != "parser":
         raise click.UsageError(
-            "--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser"
+            "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
         )
     runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
 
@@ -292,7 +320,7 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
     "--seg-weights",
     type=PATH,
     metavar="FILE",
-    help="The parser for SSP and SSG.  [default: the one they were trained with, else as in train-attr]",
+    help="The parser for networks with regions.  [default: the one they were trained with, else as in train-attr]",
 )
 @option("--batch-size", type=COUNT, metavar="N", default=64, show_default=True, help="Images at a time.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -301,8 +329,8 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     """Measure networks on faces of a data set.
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
-    attribute networks (error, average precision, balanced accuracy of each attribute), and of several
-    attribute networks also the average of their predictions.
+    attribute networks (error, average precision, balanced accuracy of each attribute), and of SSP and SSG
+    also the average of their predictions.
 
     \b
       python cli.py evaluate runs/seg-small
@@ -430,7 +458,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
 def summary(weights, preset):
     """List the layers of the networks: output sizes, parameters, multiply-adds.
 
-    Of all four networks at the size of a preset, or of those in WEIGHTS: checkpoints or folders of runs. Sizes and
+    Of all networks at the size of a preset, or of those in WEIGHTS: checkpoints or folders of runs. Sizes and
     multiply-adds are for one image, channels x height x width. With --preset paper the segmentation network
     is the paper's Table 1.
     """

@@ -1,6 +1,6 @@
 """What the commands do: settle the options, open the data, build the networks, train or evaluate, leave the pictures.
 
-A run is a folder. train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`) and
+A run is a folder. train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`, …) and
 the parser that they were trained with, so that the folder can be used by itself.
 """
 
@@ -155,20 +155,31 @@ def train_segmentation(given, out=None, resume=False, say=print):
 # ---------------------------------------------------------------- train-attr
 
 
-def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say=print):
-    """Train one attribute network per mode ("avg", "ssp", "ssg"), report each and, of several, the average.
+def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say=print, judging=True):
+    """Train one attribute network per mode of MODES, report each and the average of SSP and SSG.
 
-    seg_weights: the parser's file; else the last one trained, else the shipped one. Returns the run's folder.
+    modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
+    with its options and its parser. seg_weights: the parser's file; else the last one trained, else the shipped one.
+    judging: whether to measure all finished networks of the folder at the end. Returns the run's folder.
     """
     folder = run_folder("attr", given, out, resume)
-    others = [mode for mode in MODES if mode not in modes and (folder / mode / train.LAST).exists()]
-    if others:
+    there = [mode for mode in MODES if (folder / mode / train.LAST).exists()]
+    if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
-            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume and the flags it was "
-            "started with, or choose another folder"
+            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
+            "by the flags it was started with"
+        )
+    modes = list(modes) or ["avg"]
+    others = [mode for mode in there if mode not in modes]
+    if others and not resume:
+        raise TinyfaceError(
+            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
+            "or choose another folder"
         )
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)
+    if saved is None and others:
+        saved = resumable(folder / others[0], resume)
     options = Options.settle("attributes", given, saved and saved.training["options"])
     data = find_data(options.data, "attributes", say)
     preset = find_preset(options.preset)
@@ -189,7 +200,6 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
     if parser is not None and source != kept:
         atomic_write(kept, Path(source).read_bytes())
 
-    finished = []
     for mode in modes:
         backend.seed(options.seed)
         network = AttributeNet(preset.width, mode, preset.size)
@@ -199,18 +209,29 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
         notes = {"command": f"train-attr ({mode})"}
         fit(task, options, make_folder(folder / mode), data, notes, states[mode], say)
         draw_curve(folder / mode, "error")
-        best = checkpoint.load_network(folder / mode / train.BEST).to(options.device)
-        finished.append(tasks.AttributeTask(best, parser))
     split = validation_split(data, "attributes")
-    if split:
+    if split and judging:
         dataset = open_dataset(data, split, "attributes")
-        summary, table = judge(finished, dataset)
+        summary, table = judge(finished_tasks(folder, options.device), dataset)
         guess = majority_error(open_dataset(data, "train", "attributes").attributes, dataset.attributes)[1]
         say(table)
         say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
         report(folder, {"split": split, "majority_error": guess, "networks": summary})
     say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
+
+
+def finished_tasks(folder, device="cpu"):
+    """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
+    folder, finished = Path(folder), []
+    parser = load_parser(folder / PARSER, device) if (folder / PARSER).exists() else None
+    for mode in MODES:
+        last, best = folder / mode / train.LAST, folder / mode / train.BEST
+        if last.exists() and best.exists():
+            state = checkpoint.load(last).training
+            if state and state["step"] == state["options"]["steps"]:
+                finished.append(tasks.AttributeTask(checkpoint.load_network(best).to(device), parser))
+    return finished
 
 
 def same_content(path, other):
@@ -227,13 +248,19 @@ def begin_with(network, parser):
 
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
-    """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
+    """Measures of each network and of the average of SSP and SSG on one data set: (dictionary, table as text).
+
+    attribute_tasks: tasks.AttributeTask of networks made for one size. The dictionary: {name: {"error", …,
+    "per_attribute"}}, a network's name being its mode.
+    """
     start_workers(attribute_tasks[0].network.device)
     size = tuple(attribute_tasks[0].network.config["size"])
-    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size)
+    landmarks = any(task.landmarks for task in attribute_tasks)
+    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size, landmarks=landmarks)
     names = distinct(task.network.mode for task in attribute_tasks)
-    if len(names) > 1:
-        names.append(" + ".join(names))
+    together = tasks.averaged(attribute_tasks)
+    if together:
+        names.append(" + ".join(names[index] for index in together))
     measured = dict(zip(names, tasks.evaluate_all(attribute_tasks, batches), strict=True))
     lines = [f"{'network':<14}{'error %':>10}{'AP %':>10}{'balanced %':>12}"]
     summary = {}
@@ -267,7 +294,7 @@ def evaluate(
     device="cpu",
     say=print,
 ):
-    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each and averaged.
+    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each, SSP and SSG also averaged.
 
     weights: checkpoint files or run folders. split: else test where there is one, else val.
     """
@@ -352,7 +379,7 @@ def fit(task, options, folder, data, notes, saved, say):
     val_split = validation_split(data, need)
     if val_split:
         val = open_dataset(data, val_split, need)
-        cache = SampleCache(val, need, size)
+        cache = SampleCache(val, need, size, landmarks=task.landmarks)
         judge = train.Validation(
             lambda: tasks.validation(task, val, VALIDATION_BATCH, size, cache),
             options.val_every,
@@ -373,6 +400,7 @@ def fit(task, options, folder, data, notes, saved, say):
         workers=options.workers,
         start_step=start,
         raw=options.device == "cuda",
+        landmarks=task.landmarks,
     ) as loader:
         batches = DeviceBatches(loader) if options.device == "cuda" else loader
         trainer = train.Trainer(task, optimizer, schedule, batches, options.steps, options.log_every)

@@ -4,6 +4,7 @@ import numpy as np
 
 from . import backend, ops
 from .core import Tensor, no_grad
+from .data.landmarks import landmarks_from_regions
 from .data.loader import batches_in_order
 from .errors import NotFiniteError
 from .metrics import ConfusionMatrix, attribute_metrics
@@ -11,11 +12,13 @@ from .models import segmentation_loss
 from .models.attributes import HEADS_NEEDED, REGIONS
 from .ops.sigmoid import logistic
 
+AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are read one by one
+
 
 class SegmentationTask:
     """Parse faces into regions; judged by mean IoU."""
 
-    targets = "labels"
+    targets, landmarks = "labels", False
     measure, larger_is_better = "mean_iou", True
 
     def __init__(self, network):
@@ -48,24 +51,38 @@ class AttributeTask:
 
     def loss(self, batch):
         """Scalar tensor: sigmoid cross-entropy, the mean over images and attributes."""
-        return ops.sigmoid_cross_entropy(self.logits(batch.images), batch.targets)
+        return ops.sigmoid_cross_entropy(self.logits(batch.images, landmarks=batch.landmarks), batch.targets)
 
     @property
-    def heads_needed(self):
-        """How many of the parser's heads the network looks at."""
-        return HEADS_NEEDED[self.network.mode]
+    def landmarks(self):
+        """Whether batches should have landmarks, where the data set knows them."""
+        return self.network.mode == "bbox"
 
-    def logits(self, images, heads=None):
-        """(N, 3, H, W) float32 → tensor (N, 40). heads: the parser's, where they are known already."""
+    def heads_needed(self, landmarks=None):
+        """How many of the parser's heads the network looks at: with landmarks given, bbox looks at none."""
+        return 0 if self.landmarks and landmarks is not None else HEADS_NEEDED[self.network.mode]
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40).
+
+        heads: the parser's, where they are known already. landmarks: (N, 5, 2) in pixels of the images; for bbox, which
+        without them takes what the parser's regions tell. That is worked out on the CPU, for which a GPU waits.
+        """
         if heads is None:
-            heads = parser_heads(self.parser, images, self.heads_needed)
-        return self.network(_put(self.network, images), heads)
+            heads = parser_heads(self.parser, images, self.heads_needed(landmarks))
+        if not self.landmarks:
+            return self.network(_put(self.network, images), heads)
+        if landmarks is None:
+            landmarks = landmarks_from_regions(regions_of(heads[3]))
+        return self.network(
+            _put(self.network, images), landmarks=backend.to_device(landmarks, self.network.device)
+        )
 
-    def probabilities(self, images, heads=None):
-        """(N, 3, H, W) float32 → array (N, 40), with the network in evaluation mode."""
+    def probabilities(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → array (N, 40), with the network in evaluation mode. The others as in `logits`."""
         self.network.eval()
         with no_grad():
-            return logistic(self.logits(images, heads).numpy())
+            return logistic(self.logits(images, heads, landmarks).numpy())
 
     def evaluate(self, batches):
         """AttributeMetrics over batches of images and attributes."""
@@ -87,14 +104,14 @@ def gather(tasks, batches):
     A parser that several tasks share runs once for each batch. Raises NotFiniteError where a probability is
     NaN: some activation overflowed.
     """
-    needed = {}
-    for task in tasks:
-        needed[task.parser] = max(task.heads_needed, needed.get(task.parser, 0))
     probabilities, targets = [[] for _ in tasks], []
     for batch in batches:
+        needed = {}
+        for task in tasks:
+            needed[task.parser] = max(task.heads_needed(batch.landmarks), needed.get(task.parser, 0))
         heads = {parser: parser_heads(parser, batch.images, count) for parser, count in needed.items()}
         for task, found in zip(tasks, probabilities, strict=True):
-            found.append(task.probabilities(batch.images, heads[task.parser]))
+            found.append(task.probabilities(batch.images, heads[task.parser], batch.landmarks))
         targets.append(batch.targets)
     probabilities = [np.concatenate(found) for found in probabilities]
     if any(np.isnan(found).any() for found in probabilities):
@@ -103,21 +120,33 @@ def gather(tasks, batches):
 
 
 def evaluate_all(tasks, batches):
-    """AttributeMetrics of each task's network, and of several also of the mean of their probabilities, in a list.
+    """AttributeMetrics of each task's network, and of the mean of the probabilities of those `averaged`, in a list.
 
     The mean is how SSP + SSG is made (section 4.3.1). Each network sees each face once.
     """
     probabilities, targets = gather(tasks, batches)
-    if len(tasks) > 1:
-        probabilities.append(np.mean(probabilities, axis=0))
+    together = averaged(tasks)
+    if together:
+        probabilities.append(np.mean([probabilities[index] for index in together], axis=0))
     return [attribute_metrics(found, targets) for found in probabilities]
+
+
+def averaged(tasks):
+    """Which of the tasks are averaged: the indices of SSP's and SSG's, or none where there are fewer than two."""
+    found = [index for index, task in enumerate(tasks) if task.network.mode in AVERAGED]
+    return found if len(found) > 1 else []
 
 
 def parse(parser, images):
     """Region of every pixel: (N, 3, H, W) float32 → (N, H, W) uint8, by the finest head."""
     parser.eval()
     with no_grad():
-        return backend.to_device(parser(_put(parser, images))[-1].data.argmax(axis=1).astype(np.uint8), "cpu")
+        return regions_of(parser(_put(parser, images))[-1])
+
+
+def regions_of(logits):
+    """Region of every pixel, on the CPU: logits (N, 7, H, W) → (N, H, W) uint8."""
+    return backend.to_device(logits.data.argmax(axis=1).astype(np.uint8), "cpu")
 
 
 def parser_heads(parser, images, needed):
@@ -136,4 +165,4 @@ def _put(network, images):
 
 def validation(task, dataset, batch_size, size, cache=None):
     """What `task.evaluate` makes of a whole data set."""
-    return task.evaluate(batches_in_order(dataset, task.targets, batch_size, size, cache))
+    return task.evaluate(batches_in_order(dataset, task.targets, batch_size, size, cache, task.landmarks))
