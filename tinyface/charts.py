@@ -9,7 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from . import train
-from .drawing import ACCENT, FAINT, INK, SECOND, SOFT, Panel, canvas, font_of, polyline, ticks  # fmt: skip
+from .drawing import (  # fmt: skip
+    ACCENT,
+    FAINT,
+    INK,
+    SECOND,
+    SOFT,
+    Panel,
+    canvas,
+    drawable,
+    font_of,
+    polyline,
+    ticks,
+)
 from .errors import TinyfaceError
 
 # Okabe and Ito's colours that stand out on white, in an order that keeps neighbours apart.
@@ -23,6 +35,7 @@ LINES = (
     (32, 36, 44),
     (150, 110, 60),
 )
+BAR = (86, 180, 233)  # light enough for whiskers to be seen on it
 DASHES = (None, (10, 5), (3, 4))  # from the ninth line on the colours come again, with other strokes
 
 
@@ -45,11 +58,11 @@ def curves_chart(curves, title, percent=True):
     Raises TinyfaceError where nothing is left to draw, ValueError for more than 24 runs.
     """
     factor = 100 if percent else 1
-    kept = {}
+    title, kept = drawable(title), {}
     for name, points in curves.items():
         points = sorted((step, factor * value) for step, value in points if math.isfinite(value))
         if points:
-            kept[name] = points
+            kept[drawable(name)] = points
     if not kept:
         raise TinyfaceError(
             f"{title}: no run has a finite value to draw; train with a validation split first"
@@ -79,15 +92,16 @@ def curves_chart(curves, title, percent=True):
 def bar_chart(rows, title, percent=True, reference=None, reference_name="the paper"):
     """Horizontal bars from 0, with the deviation as a whisker: {name of a row: (mean, deviation)}.
 
-    percent: values are fractions, shown in percent. A mean that is NaN or None has no bar and says "–"; a deviation
+    percent: values are fractions, shown in percent. A mean that is NaN or None has no bar and says "-"; a deviation
     that is NaN or None (a single run) has no whisker. reference: {name: value} to be marked on the row's line, as
     `reference_name` in the legend. Raises TinyfaceError where there is no row with a mean, ValueError for values
     below 0.
     """
     factor = 100 if percent else 1
+    title, rows = drawable(title), {drawable(name): row for name, row in rows.items()}
     values = {name: (_number(mean, factor), _number(sd, factor)) for name, (mean, sd) in rows.items()}
-    marks = {name: _number(value, factor) for name, value in (reference or {}).items() if name in rows}
-    marks = {name: value for name, value in marks.items() if value is not None}
+    marks = {drawable(name): _number(value, factor) for name, value in (reference or {}).items()}
+    marks = {name: value for name, value in marks.items() if value is not None and name in rows}
     ends = [mean + (sd or 0) for mean, sd in values.values() if mean is not None]
     if not ends:
         raise TinyfaceError(f"{title}: no row has a value to draw; train and measure first")
@@ -115,7 +129,7 @@ def bar_chart(rows, title, percent=True, reference=None, reference_name="the pap
         y = top + row * line + line // 2
         draw.text((left - 14, y), name, INK, font_of(15), anchor="rm")
         if mean is not None:
-            draw.rectangle((left, y - 8, place(mean), y + 8), ACCENT)
+            draw.rectangle((left, y - 8, place(mean), y + 8), BAR)
         if mean is not None and sd is not None:
             polyline(chart, [(place(max(mean - sd, 0)), y), (place(mean + sd), y)], INK, 1.6)
             for end in (max(mean - sd, 0), mean + sd):
@@ -155,5 +169,5 @@ def _number(value, factor):
 
 def _with_deviation(mean, sd):
     if mean is None:
-        return "–"
+        return "-"
     return f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"

@@ -25,7 +25,13 @@ def save_png(image, path):
 
 @lru_cache
 def font_of(size):
+    """Pillow's own font. It lacks some signs: names from outside go through `drawable`."""
     return ImageFont.load_default(size)
+
+
+def drawable(text):
+    """The text with plain hyphens for dashes and minus signs, which the font lacks."""
+    return text.translate(str.maketrans("–—−‑", "----"))
 
 
 def canvas(width, height):

@@ -19,21 +19,31 @@ from .activations import TOP, last_maps, last_masks, spread, top_channels
 from .data.dataset import ATTRIBUTES
 from .data.loader import batches_in_order
 from .data.transforms import to_network_input
-from .drawing import FAINT, INK, SECOND, SOFT, canvas, font_of, heat, heat_scale, scaled, to_pixels
+from .drawing import FAINT, INK, SECOND, SOFT, canvas, drawable, font_of, heat, heat_scale, scaled, to_pixels
 from .errors import TinyfaceError
 from .localization import attribute_maps, face_weights, gather_weights
+from .models.masks import CELL
 from .visualize import parsing_sheet, region_weight_map
 
 BATCH = 64
+SHOWN = 200  # pixels, about: the height of faces in Figure 3
 
 
 def figure3(parser, dataset, faces=6):
-    """The first faces of a split, their true regions where the data set has them, and the parser's."""
-    images = face_images(dataset, range(min(faces, len(dataset))), parser.config["size"])
+    """The first faces of a split, their true regions where the data set has them, and the parser's.
+
+    Small networks' faces are shown enlarged.
+    """
+    size = tuple(parser.config["size"])
+    factor = max(1, round(SHOWN / size[0]))
+    large = tuple(factor * length for length in size)
+    indices = range(min(faces, len(dataset)))
+    found = tasks.parse(parser, to_network_input(face_images(dataset, indices, size)))
     truth = None
     if dataset.label_reader is not None:
-        truth = [dataset.labels(index, images.shape[1:3]) for index in range(len(images))]
-    return parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth)
+        truth = [dataset.labels(index, large) for index in indices]
+    images = face_images(dataset, indices, large)
+    return parsing_sheet(images, found.repeat(factor, axis=1).repeat(factor, axis=2), truth)
 
 
 def figure4(task, dataset):
@@ -77,7 +87,7 @@ def channel_grids(image, maps, top=TOP, columns=10, height=48):
         chosen = np.maximum(np.asarray(network_maps, float)[top_channels(network_maps, top)], 0)
         mean = np.nanmean(spread(chosen)) if chosen.any() else math.nan
         extent = "" if math.isnan(mean) else f", each spread over {100 * mean:.0f} % of the cells"
-        grids.append((chosen, f"{title}: {len(chosen)} of {len(network_maps)} channels{extent}"))
+        grids.append((chosen, f"{drawable(title)}: {len(chosen)} of {len(network_maps)} channels{extent}"))
 
     face = scaled(image, 4 * (height + gap))
     tiles = [[heat_picture(m / (chosen.max() or 1.0), height) for m in chosen] for chosen, _ in grids]
@@ -115,10 +125,10 @@ def localization_figure(task, dataset, indices=range(4), limit=7):
 
 
 def localization_sheet(images, maps, has, names=ATTRIBUTES, limit=7):
-    """Rows of a face and, for the first `limit` attributes it has, the place of each laid over it.
+    """Rows of a face and, for up to `limit` attributes it has, the place of each laid over it, the clearest first.
 
-    images: N pictures; maps (N, A, h, w) in [0, 1], as `localization.attribute_maps` makes them, brought to the
-    picture's size; has (N, A). The stronger the colour, the more of the verdict comes from there; most telling first.
+    images: N pictures as the network sees them; maps (N, A, h, w) in [0, 1] of cells of 16×16 pixels, as
+    `localization.attribute_maps` makes them; has (N, A). The stronger the colour, the more the verdict is from there.
     """
     if not len(images):
         raise ValueError("a localization sheet needs at least one image")
@@ -144,13 +154,17 @@ def localization_sheet(images, maps, has, names=ATTRIBUTES, limit=7):
     return sheet
 
 
-def tinted(image, place):
-    """A picture in pale grey, with `place` (h, w) in [0, 1], brought to its size, in colour: (H, W, 3) uint8."""
+def tinted(image, place, cell=CELL):
+    """A picture in pale grey, with `place` (h, w) in [0, 1] over it in colour: (H, W, 3) uint8.
+
+    Each number stands for a square of `cell` pixels; the last row and column may reach beyond the picture, as they
+    do behind poolings in ceil mode.
+    """
     picture = to_pixels(image)
     grey = picture.mean(axis=2, keepdims=True) * 0.6 + 255 * 0.4
-    mask = Image.fromarray(np.asarray(place, np.float32), mode="F")
-    mask = mask.resize((picture.shape[1], picture.shape[0]), Image.Resampling.BILINEAR)
-    alpha = 0.85 * np.clip(np.asarray(mask), 0, 1)[..., None]
+    mask = Image.fromarray(np.asarray(place, np.float32))
+    mask = mask.resize((mask.width * cell, mask.height * cell), Image.Resampling.BILINEAR)
+    alpha = 0.85 * np.clip(np.asarray(mask)[: picture.shape[0], : picture.shape[1], None], 0, 1)
     return np.rint((1 - alpha) * grey + alpha * np.array(SECOND)).astype(np.uint8)
 
 
