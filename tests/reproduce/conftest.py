@@ -1,4 +1,10 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
 import pytest
+from PIL import Image
 
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.reproduce import Job
@@ -27,3 +33,61 @@ def make_job(faces, tmp_path):
 @pytest.fixture
 def silent():
     return lambda line="", **rest: None
+
+
+class Reader(HTMLParser):
+    """Tags and their attributes; the tags that are still open."""
+
+    EMPTY = {"meta", "img", "br"}
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+
+def read(text):
+    reader = Reader()
+    reader.feed(text)
+    assert not reader.open
+    return reader.tags
+
+
+def whole_page(text):
+    """Nothing is loaded from anywhere, and every picture is whole. Returns the pictures."""
+    found = []
+    for tag, attributes in read(text):
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base"), tag
+        assert not any(name.startswith("on") for name in attributes)
+        source = attributes.get("src")
+        if source is not None:
+            kind, _, content = source.partition(",")
+            assert kind == "data:image/png;base64"
+            picture = Image.open(io.BytesIO(base64.b64decode(content, validate=True)))
+            picture.load()
+            assert picture.size == (int(attributes["width"]), int(attributes["height"]))
+            assert attributes["alt"]
+            found.append(picture)
+        assert "srcset" not in attributes
+        assert tag == "a" or not attributes.get("href")
+    assert not re.search(r"url\(|@import", text)
+    return found
+
+
+@pytest.fixture
+def read_html():
+    """read_html(text): [(tag, {attribute: value})], once every tag is closed."""
+    return read
+
+
+@pytest.fixture
+def check_self_contained():
+    """check_self_contained(text): as `whole_page`."""
+    return whole_page

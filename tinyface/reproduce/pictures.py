@@ -95,12 +95,11 @@ def figure5(job):
     parser = load_parser(job.parser, job.device)
     found = {name: focus(task, parser, in_batches(job, seen)) for name, task in compared.items()}
     spreads = ", ".join(f"{name} {100 * f.spread:.1f} %" for name, f in found.items())
-    shares = ", ".join(f"{name} {100 * f.region_share:.1f} %" for name, f in found.items())
-    even = 100 * next(iter(found.values())).even_region_share
+    lifts = ", ".join(f"{name} {f.lift:.2f}" for name, f in found.items())
     caption = (
         f"The {TOP} channels of the last convolution layer with the largest means, for one face. Over "
-        f"{of_faces(job, seen)}, a channel is in effect spread over this share of the cells: {spreads}. In its best "
-        f"region lies this share of it: {shares} (of an even map {even:.1f} %)."
+        f"{of_faces(job, seen)}, a channel is in effect spread over this share of the cells: {spreads}. Its mean in "
+        f"its best region is so many times its mean over the map: {lifts}."
     )
     return {
         "figure5": ("Figure 5: how localized the activations are", caption, figures.figure5(compared, seen))
@@ -159,5 +158,5 @@ def in_batches(job, dataset):
 
 def of_faces(job, seen):
     """E.g. "the 300 faces of split test of toyfaces", or the first 512 of them."""
-    first = "the first 512 of " if len(seen) == LOOKED_AT else ""
-    return first.replace("512", str(LOOKED_AT)) + judged(job.data, "attributes")
+    first = f"the first {LOOKED_AT} of " if len(seen) == LOOKED_AT else ""
+    return first + judged(job.data, "attributes")
