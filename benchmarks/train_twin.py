@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
-from tinyface import backend, checkpoint, models, optim, runs, tasks, train
+from tinyface import backend, checkpoint, finetune, models, optim, runs, tasks, train
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader, batches_in_order
 from tinyface.metrics import ConfusionMatrix, attribute_metrics
@@ -40,6 +40,8 @@ def main():
 
     saved = checkpoint.load(given.run / train.LAST)
     options, config = saved.training["options"], saved.network.config
+    if isinstance(saved.network, models.JointNet) or (given.run / finetune.START).exists():
+        raise SystemExit("only runs of train-seg and of train-attr without --balanced have a twin")
     backend.seed(options["seed"])
     network = type(saved.network)(**config)  # the same seed, so the same first weights as the run's
     if isinstance(network, models.SegmentationNet):

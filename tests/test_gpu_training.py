@@ -21,7 +21,8 @@ def after_five_steps(mode, device, dtype, lr=1e-3):
     """All weights and statistics."""
     backend.seed(0)
     rng = np.random.default_rng(0)
-    net = models.SegmentationNet(4, SIZE) if mode == "segmentation" else models.AttributeNet(4, mode, SIZE)
+    whole = {"segmentation": models.SegmentationNet, "shared encoder": models.JointNet}
+    net = whole[mode](4, SIZE) if mode in whole else models.AttributeNet(4, mode, SIZE)
     net.to(dtype).to(device)
     optimizer = optim.AdaGrad(net.parameters(), lr, 5e-4)
     for _ in range(5):
@@ -34,6 +35,9 @@ def after_five_steps(mode, device, dtype, lr=1e-3):
         net.zero_grad()
         if mode == "segmentation":
             loss = models.segmentation_loss(net(Tensor(x)), labels)
+        elif mode == "shared encoder":
+            maps, logits = net(Tensor(x), Tensor(x[:, :, ::-1]))
+            loss = models.segmentation_loss(maps, labels) + ops.sigmoid_cross_entropy(logits, targets)
         else:
             loss = ops.sigmoid_cross_entropy(net(Tensor(x), [Tensor(h) for h in heads], points), targets)
         loss.backward()
@@ -42,7 +46,7 @@ def after_five_steps(mode, device, dtype, lr=1e-3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["segmentation", *MODES])
+@pytest.mark.parametrize("mode", ["segmentation", "shared encoder", *MODES])
 def test_float64_agrees_in_every_weight(mode):
     cpu, cuda = (after_five_steps(mode, device, np.float64) for device in ("cpu", "cuda"))
     for name in cpu.keys() - {BY_NATURE}:
@@ -52,7 +56,7 @@ def test_float64_agrees_in_every_weight(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["segmentation", *MODES])
+@pytest.mark.parametrize("mode", ["segmentation", "shared encoder", *MODES])
 def test_float32_agrees(mode):
     """To 1e-4 of 1 or of the largest weight beside it. AdaGrad's first steps divide each gradient by its own size, so
     where one is nothing but rounding, rounding decides on the sign of a whole step; hence not of the weight itself."""
@@ -142,3 +146,19 @@ def test_the_training_commands(faces, tmp_path):
     assert abs(measures[0] - measures[1]) < 1e-3
     photo = next((faces / "helen").rglob("*.jpg"))
     run("predict", photo, "--weights", tmp_path / "attr", "--device", "cuda", "--out", tmp_path / "pictures")
+
+    short = "--steps", 3, "--device", "cuda", "--batch-size", 4
+    run(
+        "train-attr",
+        "--ssp",
+        "--balanced",
+        "--from",
+        tmp_path / "attr",
+        *short,
+        "--out",
+        tmp_path / "balanced",
+    )
+    run("train-joint", *common, *short, "--compare", tmp_path / "seg", "--out", tmp_path / "joint")
+    run("train-joint", "--resume", "--device", "cpu", "--out", tmp_path / "joint")
+    for name in ("balanced", "joint"):
+        run("evaluate", tmp_path / name, "--data", faces, "--device", "cuda")

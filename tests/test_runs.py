@@ -72,7 +72,7 @@ def refused(call, *args, **kwargs):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("kind", ["segmentation", "attributes"])
+@pytest.mark.parametrize("kind", ["segmentation", "attributes", "balanced", "joint"])
 def test_what_is_not_given_comes_from_the_preset(name, kind):
     preset = PRESETS[name]
     training = getattr(preset, kind)

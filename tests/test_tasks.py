@@ -8,7 +8,7 @@ from tinyface.data.landmarks import landmarks_from_regions
 from tinyface.data.loader import Batch
 from tinyface.errors import NotFiniteError
 from tinyface.metrics import attribute_metrics
-from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.models import AttributeNet, JointNet, SegmentationNet
 from tinyface.models.attributes import HEADS_NEEDED, MODES
 from tinyface.ops.sigmoid import logistic
 
@@ -126,6 +126,57 @@ def test_segmentation_loss_by_hand(batches):
         ]
         expected -= np.mean(pixels)
     np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+
+
+def test_balanced_loss_by_hand(batches):
+    plain, batch = make_task("avg"), batches["attributes"][0]
+    weights = np.linspace(0.1, 5, ATTRIBUTES).astype(np.float32)
+    task = tasks.BalancedTask(plain.network.eval(), None, weights)
+    p, t = sigmoid(task.logits(batch.images).data), batch.targets
+    expected = -np.mean(weights * t * np.log(p) + (1 - t) * np.log(1 - p))
+    np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+    assert (task.measure, task.larger_is_better) == ("balanced_accuracy", True)
+    assert task.measure in task.summarise(task.evaluate(batches["attributes"]))
+
+
+def test_positive_weights_balance_the_training_split():
+    shares = np.array([1, 2, 5, 8, 9]) / 10
+    attributes = (np.arange(10)[:, None] < 10 * shares).astype(np.uint8)
+    weights = tasks.positive_weights(attributes)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, [9, 4, 1, 1 / 4, 1 / 9], rtol=1e-6)
+    positives, negatives = attributes.sum(axis=0), (1 - attributes).sum(axis=0)
+    np.testing.assert_allclose(weights * positives, negatives, rtol=1e-6)
+
+
+def test_positive_weights_of_rare_and_one_sided_attributes():
+    attributes = np.zeros((1000, 4), np.uint8)
+    attributes[0, 0] = 1  # one face in a thousand
+    attributes[1:, 1] = 1  # all but one
+    attributes[:, 2] = 1  # all; and of the last, none
+    assert tasks.positive_weights(attributes).tolist() == [100, np.float32(1 / 100), 1, 1]
+
+
+def joint_batch(batches):
+    return tasks.JointBatch(batches["labels"][0], batches["attributes"][2])
+
+
+def test_joint_loss_is_the_sum_of_both(batches):
+    backend.seed(3)
+    task, batch = tasks.JointTask(JointNet(2, SIZE)), joint_batch(batches)
+    task.network.eval()
+    apart = task.parsing.loss(batch.labelled).item() + task.reading.loss(batch.attributed).item()
+    assert task.loss(batch).item() == pytest.approx(apart, rel=1e-5)
+
+
+def test_joint_measures(batches):
+    backend.seed(3)
+    task = tasks.JointTask(JointNet(2, SIZE))
+    found = task.parsing.evaluate(batches["labels"]), task.reading.evaluate(batches["attributes"])
+    measures = task.summarise(found)
+    assert measures["mean_iou"] == found[0].mean_iou() and measures["error"] == found[1].mean_error
+    assert measures[task.measure] == found[0].mean_iou() and task.larger_is_better
+    assert list(task.summarise((found[0], None))) == ["mean_iou", "pixel_accuracy"]
 
 
 def test_training_mode_uses_the_statistics_of_the_batch(batches):

@@ -363,11 +363,10 @@ def evaluate(
             result = measure_parsers(parsers, dataset, batch_size, whisper)
         else:
             size = common_size(readers)
-            parser = (
-                load_parser(parser_file(seg_weights), device) if seg_weights else parser_for(parsers, readers)
-            )
+            parser = load_parser(parser_file(seg_weights), device) if seg_weights else None
             if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
-                parser = load_parser(find_parser(None, size, whisper), device)
+                parser = parser_for(parsers, readers)
+                parser = parser or load_parser(find_parser(None, size, whisper), device)
             attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
             result, table = judge(attribute_tasks, dataset, batch_size)
             whisper(table)
