@@ -10,6 +10,7 @@ from tinyface.data.device import DeviceBatches
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
 from tinyface.data.toyfaces import draw_dataset
+from tinyface.models.attributes import MODES
 
 pytestmark = pytest.mark.gpu
 SIZE = 55, 45  # of the tiny preset
@@ -27,20 +28,21 @@ def after_five_steps(mode, device, dtype, lr=1e-3):
         x = rng.standard_normal((4, 3, *SIZE)).astype(dtype)
         labels = rng.integers(0, 7, (4, *SIZE)).astype(np.uint8)
         targets = (rng.random((4, 40)) < 0.5).astype(dtype)
-        heads = [rng.standard_normal((4, 7, -(-55 // s), -(-45 // s))).astype(dtype) for s in (8, 4, 2)]
+        heads = [rng.standard_normal((4, 7, -(-55 // s), -(-45 // s))).astype(dtype) for s in (8, 4, 2, 1)]
+        points = backend.to_device(rng.uniform(0, SIZE[::-1], (4, 5, 2)).astype(dtype), device)
         x, labels, targets, *heads = (backend.to_device(a, device) for a in (x, labels, targets, *heads))
         net.zero_grad()
         if mode == "segmentation":
             loss = models.segmentation_loss(net(Tensor(x)), labels)
         else:
-            loss = ops.sigmoid_cross_entropy(net(Tensor(x), [Tensor(h) for h in heads]), targets)
+            loss = ops.sigmoid_cross_entropy(net(Tensor(x), [Tensor(h) for h in heads], points), targets)
         loss.backward()
         optimizer.step()
     return {name: backend.to_device(array, "cpu") for name, array in net.state_dict().items()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["segmentation", "avg", "ssp", "ssg"])
+@pytest.mark.parametrize("mode", ["segmentation", *MODES])
 def test_float64_agrees_in_every_weight(mode):
     cpu, cuda = (after_five_steps(mode, device, np.float64) for device in ("cpu", "cuda"))
     for name in cpu.keys() - {BY_NATURE}:
@@ -50,7 +52,7 @@ def test_float64_agrees_in_every_weight(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["segmentation", "avg", "ssp", "ssg"])
+@pytest.mark.parametrize("mode", ["segmentation", *MODES])
 def test_float32_agrees(mode):
     """To 1e-4 of 1 or of the largest weight beside it. AdaGrad's first steps divide each gradient by its own size, so
     where one is nothing but rounding, rounding decides on the sign of a whole step; hence not of the weight itself."""
@@ -71,8 +73,8 @@ def faces(tmp_path_factory):
 def test_device_batches_are_the_loaders(faces, targets):
     dataset = open_dataset(faces, "train", targets)
     with (
-        TrainLoader(dataset, targets, 4, SIZE, seed=3) as plain,
-        TrainLoader(dataset, targets, 4, SIZE, seed=3, raw=True) as raw,
+        TrainLoader(dataset, targets, 4, SIZE, seed=3, landmarks=True) as plain,
+        TrainLoader(dataset, targets, 4, SIZE, seed=3, raw=True, landmarks=True) as raw,
     ):
         batches = DeviceBatches(raw)
         for _ in range(6):
@@ -80,6 +82,10 @@ def test_device_batches_are_the_loaders(faces, targets):
             assert got.step == wanted.step
             np.testing.assert_array_equal(backend.to_device(got.images, "cpu"), wanted.images)
             np.testing.assert_array_equal(backend.to_device(got.targets, "cpu"), wanted.targets)
+            if targets == "labels":
+                assert wanted.landmarks is got.landmarks is None
+            else:
+                np.testing.assert_array_equal(backend.to_device(got.landmarks, "cpu"), wanted.landmarks)
 
 
 def test_a_slow_gpu_holds_up_the_host(faces, monkeypatch):
@@ -115,6 +121,8 @@ def test_the_training_commands(faces, tmp_path):
         "train-attr",
         "--ssp",
         "--ssg",
+        "--naive",
+        "--bbox",
         *common,
         *parser,
         "--steps",
@@ -125,6 +133,8 @@ def test_the_training_commands(faces, tmp_path):
         tmp_path / "attr",
     )
     assert checkpoint.load(tmp_path / "attr" / "ssg" / "last.h5").training["step"] == 5
+    for name in ("naive", "bbox"):
+        run("evaluate", tmp_path / "attr" / name, "--data", faces, "--device", "cuda")
     measures = []
     for device in ("cpu", "cuda"):
         text = run("evaluate", tmp_path / "attr" / "ssp", "--data", faces, "--json", "--device", device)

@@ -41,9 +41,10 @@ def landmarks_from_regions(labels: np.ndarray) -> np.ndarray:
     """Points guessed from the regions of parsed faces, for images without landmarks: (N, H, W) ids → (N, 5, 2) float32.
 
     Our reading; the paper takes CelebA's own points. Eyes: the centroids of the eye pixels left and right of the face's
-    middle, which is the mean x of the face's pixels. Nose: the centroid of its pixels. Mouth corners: the middles of
-    the leftmost and of the rightmost column of mouth pixels. A point whose pixels are missing stands where the average
-    face has it, moved by as much as the points that were found are off theirs, on average.
+    middle, which is the mean x of the face's pixels. Nose: the centroid of the lower half of its pixels, for the
+    landmark is its tip, and the region reaches up to between the eyes. Mouth corners: the middles of the leftmost and
+    of the rightmost column of mouth pixels. A point whose pixels are missing stands where the average face has it,
+    moved by as much as the points that were found are off theirs, on average.
     """
     standard = standard_landmarks(labels.shape[1:])
     points = np.empty((len(labels), *standard.shape), np.float32)
@@ -65,7 +66,7 @@ def _points_of(face):
             if side.any():
                 points[point] = eyes[side].mean(axis=0)
     if len(nose):
-        points[2] = nose.mean(axis=0)
+        points[2] = nose[nose[:, 1] >= np.median(nose[:, 1])].mean(axis=0)
     if len(mouth):
         for point, x in ((3, mouth[:, 0].min()), (4, mouth[:, 0].max())):
             points[point] = mouth[mouth[:, 0] == x].mean(axis=0)

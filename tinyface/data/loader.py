@@ -30,9 +30,7 @@ class Batch:
     flips: np.ndarray  # (N,) bool: which of them are mirrored
     images: np.ndarray  # (N, 3, h, w) float32 in [-1, 1]
     targets: np.ndarray  # "attributes": (N, 40) float32, 0 or 1; "labels": (N, h, w) uint8, ids of REGIONS
-    landmarks: np.ndarray | None = (
-        None  # (N, 5, 2) float32: x, y in pixels of `images`; where asked for and known
-    )
+    landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the images, where known
 
 
 class SampleCache:
