@@ -579,6 +579,30 @@ def test_evaluate_says_the_same_as_the_training(faces, both):
     assert record["measures"] == json.loads(json.dumps(result)) == report["networks"]
 
 
+def test_the_summary_says_which_attributes_its_means_leave_out(faces, both):
+    """Among five faces several attributes have no positive or no negative."""
+    _, said = both
+    targets = open_dataset(faces, "val", "attributes").attributes
+    summary = said.rpartition("\nnetwork ")[2]
+    for measure, known in (
+        ("average precision", targets.any(axis=0)),
+        ("balanced accuracy", targets.any(axis=0) & ~targets.all(axis=0)),
+    ):
+        names = ", ".join(name for name, k in zip(ATTRIBUTES, known, strict=True) if not k)
+        assert names and f"\nmean {measure} over {known.sum()} of 40, undefined for {names}\n" in summary
+
+
+def test_measures_that_are_undefined_on_every_face_are_null(both, tmp_path):
+    draw_dataset(tmp_path / "one", train=1, val=1, test=0, seed=3)
+    said = []
+    runs.evaluate([both[0]], tmp_path / "one", as_json=True, say=said.append)
+    record = json.loads(said[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert all(measures["balanced_accuracy"] is None for measures in record["measures"].values())
+    said.clear()
+    runs.evaluate([both[0]], tmp_path / "one", say=said.append)
+    assert "nan" not in said[-1] and "mean balanced accuracy over 0 of 40, undefined for" in said[-1]
+
+
 def test_evaluate_networks_of_one_kind(faces, both):
     """Each under a name of its own, and not one in place of the other."""
     folder, _ = both

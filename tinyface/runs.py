@@ -18,7 +18,7 @@ from .data.layouts import describe, find_layouts, open_dataset, split_sizes
 from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder
-from .metrics import format_attribute_table, format_region_table, majority_error
+from .metrics import format_attribute_table, format_region_table, majority_error, percent, undefined_lines
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_file, parser_for
@@ -310,17 +310,18 @@ def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     summary = {}
     for name, metrics in measured.items():
         e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
-        lines.append(f"{name:<14}{100 * e:>10.2f}{100 * ap:>10.2f}{100 * balanced:>12.2f}")
+        lines.append(f"{name:<14}{percent(e):>10}{percent(ap):>10}{percent(balanced):>12}")
         summary[name] = {
             "error": e,
-            "average_precision": ap,
-            "balanced_accuracy": balanced,
+            "average_precision": defined(ap),
+            "balanced_accuracy": defined(balanced),
             "per_attribute": {
                 "error": named(ATTRIBUTES, metrics.error),
                 "average_precision": named(ATTRIBUTES, metrics.average_precision),
                 "balanced_accuracy": named(ATTRIBUTES, metrics.balanced_accuracy),
             },
         }
+    lines += undefined_lines(metrics, ATTRIBUTES)  # of one data set, so the same for all networks
     last = format_attribute_table(metrics, ATTRIBUTES)
     return summary, "\n".join([f"{name}, attribute by attribute:", last, "", *lines])
 
@@ -384,8 +385,8 @@ def measure_parsers(parsers, dataset, batch_size, say):
     for path, parser in parsers:
         task = tasks.SegmentationTask(parser)
         confusion = tasks.validation(task, dataset, batch_size, tuple(parser.config["size"]))
-        result[str(path)] = task.summarise(confusion) | {
-            "mean_f1": confusion.mean_f1(),
+        means = task.summarise(confusion) | {"mean_f1": confusion.mean_f1()}
+        result[str(path)] = {name: defined(value) for name, value in means.items()} | {
             "iou": named(REGIONS, confusion.iou()),
             "f1": named(REGIONS, confusion.f1()),
         }
@@ -605,7 +606,12 @@ def report(folder, measures):
 
 def named(names, values):
     """{name: value}, None where a measure is undefined."""
-    return {name: None if math.isnan(v) else float(v) for name, v in zip(names, values, strict=True)}
+    return {name: defined(value) for name, value in zip(names, values, strict=True)}
+
+
+def defined(value):
+    """A measure as JSON can hold it: None where it is undefined."""
+    return None if math.isnan(value) else float(value)
 
 
 # ---------------------------------------------------------------- pictures

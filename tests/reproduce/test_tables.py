@@ -87,12 +87,12 @@ def test_the_parsing_table_has_the_gain_and_its_deviation():
 
 def test_what_the_means_leave_out_is_said(filled):
     assert filled.notes[-1] == "AP: the mean over 1 of 2, undefined for Bald."
-    assert table2({}).notes == ("A note.", "† beyond the paper.")
+    assert table2({}).notes == ("A note.", "(beyond): not in the paper.")
 
 
 def test_text_is_aligned(filled):
     title, _, *lines, note, beyond, _ = tables.to_text(filled).splitlines()
-    assert title == "Table 2" and (note, beyond) == ("A note.", "† beyond the paper.")
+    assert title == "Table 2" and (note, beyond) == ("A note.", "(beyond): not in the paper.")
     assert len({len(line) for line in lines}) == 1 and len(lines) == len(ROWS) + 2
 
 

@@ -8,6 +8,8 @@ from .claims import describe
 from .statistics import NO, YES
 from .tables import show
 
+WIDE = 640  # pixels
+
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #20242c; --soft: #667; --line: #e2e5ea; --mark: #0072b2;
   --shade: #f6f7f9; --yes: #00795a; --no: #b3470f; }
@@ -40,6 +42,7 @@ img { display: block; max-width: 100%; height: auto; background: #fff; border: 1
   border-radius: 6px; }
 @media (prefers-color-scheme: dark) { img { filter: brightness(.9); } }
 a { color: var(--mark); }
+@media (max-width: 40rem) { img.wide { max-width: none; width: 44rem; } }
 @media print { body { max-width: none; } figure, table { break-inside: avoid; } }
 """
 
@@ -95,10 +98,11 @@ def claim_list(claims):
 
 
 def picture_block(heading, caption, image):
-    """A picture inside the page itself; its caption is also what a screen reader says."""
+    """A picture inside the page itself. On a phone a wide one scrolls sideways, else it could not be read."""
+    wide = ' class="wide"' if image.width > WIDE else ""
     return (
         f"<h2>{escape(heading)}</h2>\n<figure><div>"
-        f'<img src="{data_uri(image)}" width="{image.width}" height="{image.height}" alt="{escape(heading)}">'
+        f'<img{wide} src="{data_uri(image)}" width="{image.width}" height="{image.height}" alt="{escape(heading)}">'
         f"</div><figcaption>{escape(caption)}</figcaption></figure>"
     )
 

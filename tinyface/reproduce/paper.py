@@ -33,8 +33,8 @@ ROWS = (
     Row("naive", "naive", ("naive",), 9.13, 79.74),
     Row("spp", "SPPNet*", ("spp",), 9.49, 77.69),
     Row("bbox", "BBox", ("bbox",), 8.76, 79.95),
-    Row("concat", "concat", ("concat",), beyond=True),
-    Row("joint", "SSP–SSG, one network", ("joint",), beyond=True),
+    Row("concat", "concat (beyond)", ("concat",), beyond=True),
+    Row("joint", "SSP-SSG joint (beyond)", ("joint",), beyond=True),
 )
 LFWA_ROWS = ROWS[:4]
 

@@ -8,7 +8,7 @@ from ..activations import TOP, focus
 from ..charts import bar_chart, curves_chart
 from ..data.layouts import open_dataset
 from ..data.loader import batches_in_order
-from ..drawing import FAINT, INK, SOFT, canvas, font_of
+from ..drawing import FAINT, INK, SOFT, canvas, drawable, font_of
 from ..localization import gather_weights
 from ..models.attributes import MODES
 from ..predict import load_parser
@@ -22,12 +22,12 @@ LOOKED_AT = 512  # faces at most that Figures 4 and 5 average over
 def draw_table(table):
     """A table as a PIL image: title, heads, rows, notes."""
     font, head, margin, line, gap = font_of(15), font_of(18), 26, 30, 26
-    cells = [list(table.columns), *([show(cell) for cell in row] for row in table.rows)]
+    cells = [list(table.columns), *([drawable(show(cell)) for cell in row] for row in table.rows)]
     widths = [
         math.ceil(max(font.getlength(row[i]) for row in cells)) + gap for i in range(len(table.columns))
     ]
     width = max(sum(widths), math.ceil(head.getlength(table.title))) + 2 * margin
-    notes = [part for note in table.notes for part in wrap(note, font_of(13), width - 2 * margin)]
+    notes = [part for note in table.notes for part in wrap(drawable(note), font_of(13), width - 2 * margin)]
     top = margin + 40
     picture, draw = canvas(width, top + len(cells) * line + 20 * len(notes) + 2 * margin)
     draw.text((margin, margin), table.title, INK, head)

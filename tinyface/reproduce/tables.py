@@ -57,7 +57,7 @@ def attribute_table(name, title, rows, measured, fine_tuned, paper, notes):
         tuned = fine_tuned.get(row.modes, [])
         lines.append(
             [
-                row.name + (" †" if row.beyond else ""),
+                row.name,
                 percent(m["error"] for m in found),
                 error,
                 percent(m["average_precision"] for m in found),
@@ -68,7 +68,7 @@ def attribute_table(name, title, rows, measured, fine_tuned, paper, notes):
             ]
         )
     if any(row.beyond for row in rows):
-        notes = (*notes, "† beyond the paper.")
+        notes = (*notes, "(beyond): not in the paper.")
     first = next((found[0] for found in measured.values() if found), None)
     return Table(name, title, columns, lines, notes + (left_out(first) if first else ()))
 
