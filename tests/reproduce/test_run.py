@@ -1,5 +1,6 @@
 """`reproduce` from end to end: whatever interrupts it, the same command goes on to the same tables."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -133,6 +134,31 @@ def test_other_tables_join_what_is_there(straight, faces, tmp_path):
     ours, theirs = (json.loads((o / "measures.json").read_text()) for o in (out, straight))
     assert ours["seed-0/ssp"]["measures"] == theirs["seed-0/ssp"]["measures"]
     assert {"seed-0/avg", "seed-0/joint-parser", "seed-0/balanced/avg"} <= set(ours)
+
+
+# ---------------------------------------------------------------- what comes from where
+
+
+def test_every_seed_has_networks_of_its_own_and_these_are_fine_tuned(straight):
+    best = [(straight / f"seed-{seed}/ssp/best.h5").read_bytes() for seed in (0, 1)]
+    assert best[0] != best[1]
+    assert [(straight / f"seed-{seed}/balanced/ssp/start.h5").read_bytes() for seed in (0, 1)] == best
+
+
+def test_the_table_has_the_mean_of_what_was_measured(straight):
+    kept = json.loads((straight / "measures.json").read_text())
+    with open(straight / "table2.csv", newline="") as file:
+        [row] = csv.DictReader(file)
+    for column, folder, measure in (
+        ("error", "ssp", "error"),
+        ("AP", "ssp", "average_precision"),
+        ("balanced", "ssp", "balanced_accuracy"),
+        ("balanced, fine-tuned", "balanced/ssp", "balanced_accuracy"),
+    ):
+        values = [100 * kept[f"seed-{seed}/{folder}"]["measures"][measure] for seed in (0, 1)]
+        assert float(row[column]) == pytest.approx(sum(values) / 2), column
+        assert float(row[f"{column} deviation"]) == pytest.approx(abs(values[0] - values[1]) / 2**0.5), column
+        assert row[f"{column} seeds"] == "2"
 
 
 # ---------------------------------------------------------------- all of it
