@@ -15,6 +15,7 @@ from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.data.transforms import to_network_input
 from tinyface.errors import TinyfaceError
+from tinyface.metrics import attribute_metrics
 from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.models.attributes import MODES
 from tinyface.presets import PRESETS
@@ -471,9 +472,13 @@ def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_pa
     task = tasks.AttributeTask(checkpoint.load_network(baselines / "bbox" / train.BEST), parser)
     points = scale_landmarks(dataset.landmarks, (218, 178), TINY.size)
     images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
-    wrong = (task.probabilities(images, landmarks=points) > 0.5) != (dataset.attributes == 1)
+    measured = attribute_metrics(task.probabilities(images, landmarks=points), dataset.attributes)
+    best = checkpoint.load(baselines / "bbox" / train.BEST)
     report = json.loads((baselines / runs.REPORT).read_text())["networks"]["bbox"]
-    assert report["error"] == pytest.approx(wrong.mean())
+    for said in (report, best.notes["validation"]):
+        assert said["average_precision"] == pytest.approx(measured.mean_average_precision)
+    guessed = attribute_metrics(task.probabilities(images), dataset.attributes)
+    assert abs(guessed.mean_average_precision - measured.mean_average_precision) > 1e-6
 
 
 def test_a_contradiction_is_told_before_training(faces, both):
