@@ -22,6 +22,7 @@ from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import EXAMPLES, GradcheckError
+from tinyface.models.attributes import MODES
 from tinyface.presets import PRESETS
 from tinyface.train import Interrupted
 
@@ -128,6 +129,44 @@ def test_train_attr_without_flags_trains_the_basic_network(faces):
     assert result.exit_code == 0 and "regions" not in result.stdout and "Young" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "flags, modes",
+    [
+        ([], []),
+        (["--ssg", "--ssp"], ["ssp", "ssg"]),
+        (["--pool", "avg"], ["avg"]),
+        (["--pool", "spp", "--pool", "avg", "--ssp"], ["spp", "avg", "ssp"]),
+        (["--naive", "--bbox", "--concat", "--joint-ssp-ssg"], ["naive", "bbox", "concat", "joint"]),
+    ],
+)
+def test_each_flag_of_train_attr_is_a_network(monkeypatch, flags, modes):
+    asked = []
+    monkeypatch.setattr(runs, "train_attributes", lambda modes, *rest: asked.append(modes))
+    assert run("train-attr", *flags).exit_code == 0
+    assert asked == [modes]
+
+
+@pytest.mark.slow
+def test_baselines_from_training_to_prediction(trained, faces, photo):
+    seg = "--seg-weights", trained / "seg"
+    common = "--data", faces, *QUICK, "--out", "all"
+    result = run("train-attr", "--pool", "spp", "--bbox", *common, *seg)
+    assert result.exit_code == 0, result.output
+    result = run("train-attr", "--naive", "--concat", "--joint-ssp-ssg", *common, "--resume")
+    assert result.exit_code == 0, result.output
+    modes = ["spp", "naive", "bbox", "concat", "joint"]
+    assert list(json.loads(Path("all/report.json").read_text())["networks"]) == modes
+    result = run("evaluate", "all", "--data", faces, "--split", "val", "--json")
+    assert result.exit_code == 0 and list(json.loads(result.stdout)["measures"]) == modes
+    for mode in modes:
+        result = run("predict", photo, "--weights", f"all/{mode}", "--json")
+        assert result.exit_code == 0, result.output
+        assert len(json.loads(result.stdout)[0]["attributes"]) == 40
+    assert run("summary", "all").stdout.count("attribute network") == 5
+    fails("train-attr", "--pool", "spp", *seg, naming="--seg-weights", code=2)
+    fails("train-attr", "--out", "all", "--resume", naming=["all", "spp and naive and bbox", "--resume"])
+
+
 def test_train_attr_takes_the_parser_trained_last_and_says_so(faces, trained):
     shutil.copytree(trained / "seg", "runs/seg-tiny")
     result = run("train-attr", "--ssg", "--data", faces, *QUICK)
@@ -226,7 +265,7 @@ def test_draw_faces_sheet():
 
 def test_summary_of_a_preset_and_of_a_file(trained):
     result = run("summary", "--preset", "tiny")
-    assert result.exit_code == 0 and result.stdout.count("total") == 4
+    assert result.exit_code == 0 and result.stdout.count("total") == 1 + len(MODES)
     result = run("summary", trained / "attr/ssg/best.h5")
     assert "SSG attribute network" in result.stdout and "RegionGate" in result.stdout
 

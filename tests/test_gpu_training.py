@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, checkpoint, models, ops, optim
+from tinyface import Tensor, backend, checkpoint, models, ops, optim, tasks
 from tinyface.data.device import DeviceBatches
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
@@ -99,6 +99,16 @@ def test_a_slow_gpu_holds_up_the_host(faces, monkeypatch):
         pairs = [(next(plain), batch) for batch, _ in zip(DeviceBatches(raw), range(5), strict=False)]
     for wanted, got in pairs:
         np.testing.assert_array_equal(backend.to_device(got.images, "cpu"), wanted.images)
+
+
+def test_landmarks_from_the_regions_of_a_batch_on_the_gpu():
+    backend.seed(0)
+    task = tasks.AttributeTask(models.AttributeNet(2, "bbox", SIZE), models.SegmentationNet(2, SIZE))
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 3, *SIZE)).astype(np.float32)
+    expected = task.probabilities(images)
+    for network in (task.network, task.parser):
+        network.to("cuda")
+    np.testing.assert_allclose(task.probabilities(images), expected, atol=1e-4)
 
 
 @pytest.mark.slow
