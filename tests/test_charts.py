@@ -112,8 +112,10 @@ def test_whiskers_reach_from_mean_minus_to_mean_plus_deviation():
     dark = np.flatnonzero((np.abs(row - drawing.INK).sum(-1) < 60) & (np.arange(len(row)) >= start))
     dark = dark[dark < start + 480]
     assert abs(dark.min() - (start + 480 * 0.3)) <= 2 and abs(dark.max() - (start + 480 * 0.7)) <= 2
+    assert (np.diff(dark) == 1).all()
     wide = charts.bar_chart({"a": (0.05, 0.07), "b": (0.1, None)}, "e")  # not below 0
     assert where(wide.crop((start + 2, 62, start + 480, 94)), drawing.INK)[0].size
+    assert not where(wide.crop((start - 12, 62, start - 2, 94)), drawing.INK)[0].size
 
 
 def test_the_paper_is_marked_where_its_value_is():

@@ -14,6 +14,8 @@ def test_polyline_is_a_smooth_line_from_point_to_point():
     dark = 255 - np.asarray(image, float)[..., 0]
     assert dark[20, 12:48].min() == 255 and dark[:, :8].max() == 0 and dark[:, 53:].max() == 0
     np.testing.assert_allclose(dark[:, 30].sum() / 255, 4, atol=0.5)  # as thick as asked for
+    middle = [np.average(np.arange(n) + 0.5, weights=dark.sum(axis=axis)) for axis, n in ((0, 60), (1, 40))]
+    np.testing.assert_allclose(middle, [30, 20], atol=0.3)
     drawing.polyline(image, [(10, 20), (50, 20)], (255, 0, 0), 1, dots=5)
     assert image.getpixel((10, 16)) == image.getpixel((50, 24)) == (255, 0, 0)
 

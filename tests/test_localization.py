@@ -136,6 +136,8 @@ def test_toy_faces_know_where_their_attributes_show():
         weights[0, REGIONS.index(ATTRIBUTE_REGIONS.get(name, ("nose",))[0]), index] = 1
     result = localization_share(weights, np.ones((1, 40)))
     assert result.share == 1 and result.counted == len(ATTRIBUTE_REGIONS)
+    places = [len(places) for places in ATTRIBUTE_REGIONS.values()]
+    assert result.chance == pytest.approx(np.mean(places) / 7)
     moved = localization_share(np.roll(weights, 1, axis=1), np.ones((1, 40)))
     assert moved.share < 0.1
     with pytest.raises(ValueError, match="not 7 regions"):
