@@ -29,6 +29,15 @@ def test_label_maps_come_from_the_same_data_unless_said(make_job, faces, silent)
     assert job.seg_data == str(faces / "helen")
 
 
+def test_label_maps_that_are_there_are_used_where_none_are_needed(make_job, faces, silent):
+    job = make_job()
+    job.find_data(False, silent)
+    assert job.seg_data == str(faces)
+    job = make_job(data=faces / "celeba")
+    job.find_data(False, silent)
+    assert job.seg_data is None
+
+
 def test_data_without_labels_is_refused_where_labels_are_needed(make_job, faces, silent):
     job = make_job(data=faces / "celeba")
     text = refused(job.find_data, True, silent)

@@ -121,3 +121,10 @@ def test_long_notes_are_wrapped():
     lines = pictures.wrap("word " * 60, font, 300)
     assert len(lines) > 1 and all(font.getlength(line) <= 300 for line in lines)
     assert " ".join(lines).split() == ["word"] * 60
+
+
+def test_a_curve_is_averaged_in_stretches():
+    points = [(10.0 * k, float(k % 2)) for k in range(80)]
+    found = pictures.in_stretches(points)
+    assert len(found) == 40 and found[0] == (5.0, 0.5) and found[-1] == (785.0, 0.5)
+    assert pictures.in_stretches(points[:3]) == points[:3]

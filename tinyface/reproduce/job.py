@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import runs
-from ..data.layouts import choose_layout, describe, open_dataset
+from ..data.layouts import choose_layout, describe, find_layouts, open_dataset
 from ..errors import TinyfaceError
 from ..files import atomic_write
 from ..predict import load_parser, parser_file
@@ -65,7 +65,7 @@ class Job:
         """
         self.data = str(runs.find_data(self.data, "attributes", say))
         usable(self.data, "attributes", "--data")
-        if need_labels:
+        if need_labels or self.seg_data or has_labels(self.data):
             self.seg_data = str(self.seg_data or self.data)
             usable(self.seg_data, "labels", "--seg-data")
         if self.seg_weights:
@@ -118,6 +118,11 @@ def usable(data, need, option):
             open_dataset(data, split, need)
     except TinyfaceError as error:
         raise TinyfaceError(f"{option}: {error}") from None
+
+
+def has_labels(data):
+    """Whether a folder holds faces with label maps."""
+    return any("labels" in layout.offers for layout in find_layouts(data))
 
 
 def judged_on(data, need):

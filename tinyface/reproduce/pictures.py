@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 from .. import checkpoint, figures, runs, tasks
 from ..activations import TOP, focus
 from ..charts import bar_chart, curves_chart
@@ -120,7 +122,7 @@ def charts(job, table):
         records = read_log(job.out / "seed-0" / mode / LOG)
         points = [(r["step"], r["loss"]) for r in records if "loss" in r]
         if points:
-            losses[mode] = points
+            losses[mode] = in_stretches(points)
     drawn = {
         "table2-error": (
             "Table 2 in bars",
@@ -132,6 +134,12 @@ def charts(job, table):
         curves = curves_chart(losses, "loss", percent=False)
         drawn["curves"] = ("How the losses fell", "Loss of the training batches, seed 0.", curves)
     return drawn
+
+
+def in_stretches(points, count=40):
+    """[(step, value)] averaged over at most `count` stretches, since batches differ and eight lines would cross."""
+    stretches = np.array_split(np.array(points, float), min(count, len(points)))
+    return [tuple(stretch.mean(axis=0).tolist()) for stretch in stretches]
 
 
 # ---------------------------------------------------------------- faces and networks
