@@ -70,7 +70,9 @@ def whole_page(text):
         if source is not None:
             kind, _, content = source.partition(",")
             assert kind == "data:image/png;base64"
-            picture = Image.open(io.BytesIO(base64.b64decode(content, validate=True)))
+            content = base64.b64decode(content, validate=True)
+            assert content.endswith(b"IEND\xaeB`\x82")  # Pillow would not miss the end
+            picture = Image.open(io.BytesIO(content))
             picture.load()
             assert picture.size == (int(attributes["width"]), int(attributes["height"]))
             assert attributes["alt"]

@@ -42,7 +42,7 @@ def test_data_without_labels_is_refused_where_labels_are_needed(make_job, faces,
     job = make_job(data=faces / "celeba")
     text = refused(job.find_data, True, silent)
     assert text.startswith("--seg-data: ") and "label maps" in text
-    job.find_data(False, silent)
+    make_job(data=faces / "celeba").find_data(False, silent)
 
 
 def test_data_without_attributes_is_refused(make_job, faces, silent):
