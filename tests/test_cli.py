@@ -419,6 +419,27 @@ def test_split_that_is_not_there(trained, tmp_path):
     fails("evaluate", trained / "seg", "--data", tmp_path / "train only", naming="split")
 
 
+def test_joint_training_without_labels_or_attributes(faces, trained):
+    joint = ("train-joint", *QUICK, "--out", "out")
+    fails(*joint, "--data", faces / "celeba", naming=[faces / "celeba", "label maps"])
+    fails(*joint, "--data", faces / "helen", naming=[faces / "helen", "attributes", "--attr-data"])
+    fails(*joint, "--data", faces, "--attr-data", "nowhere", naming="nowhere")
+    fails(*joint, "--data", faces, "--compare", trained / "attr/ssp", naming=["AttributeNet", "parser"])
+    assert not Path("out").exists()
+
+
+def test_fine_tuning_needs_a_trained_run(faces, trained):
+    fails("train-attr", "--from", trained / "attr", naming=["--from", "--balanced"], code=2)
+    balanced = ("train-attr", "--balanced", "--out", "out")
+    fails(*balanced, "--seg-weights", trained / "seg", naming="--seg-weights", code=2)
+    fails(*balanced, "--init", "parser", naming="--init", code=2)
+    fails(*balanced, "--ssp", naming=["--from", "train one first"])
+    fails(*balanced, "--from", trained / "attr", naming=["--from", "avg"])
+    fails(*balanced, "--from", trained / "seg", naming=["--from", trained / "seg"])
+    fails(*balanced, "--ssp", "--from", trained / "attr", "--preset", "small", naming="--preset small")
+    assert not Path("out").exists()
+
+
 def test_one_bad_photo_among_several(trained, photo):
     data = photo.read_bytes()
     Path("cut.jpg").write_bytes(data[: len(data) // 2])
