@@ -266,10 +266,11 @@ def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.PRESETS.choices) == set(PRESETS)
     assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
     assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
-    for command in ("train-seg", "train-attr"):
+    of_one = {"init": "train-attr", "attr_data": "train-joint"}  # all others are options of all three
+    for command in ("train-seg", "train-attr", "train-joint"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        only_attributes = {"init"} if command == "train-seg" else set()
-        assert set(runs.BINDING + runs.FREE) - only_attributes <= names
+        for name in runs.BINDING + runs.FREE:
+            assert (name in names) == (of_one.get(name, command) == command), (command, name)
 
 
 def test_help_loads_nothing_heavy():
