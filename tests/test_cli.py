@@ -305,10 +305,11 @@ def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.PRESETS.choices) == set(PRESETS)
     assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
     assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
-    for command in ("train-seg", "train-attr"):
+    of_one = {"init": "train-attr", "attr_data": "train-joint"}  # all others are options of all three
+    for command in ("train-seg", "train-attr", "train-joint"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        only_attributes = {"init"} if command == "train-seg" else set()
-        assert set(runs.BINDING + runs.FREE) - only_attributes <= names
+        for name in runs.BINDING + runs.FREE:
+            assert (name in names) == (of_one.get(name, command) == command), (command, name)
 
 
 def test_help_loads_nothing_heavy():
@@ -456,6 +457,27 @@ def test_split_that_is_not_there(trained, tmp_path):
     draw_dataset(tmp_path / "train only", train=2, val=0, test=0)
     fails("evaluate", trained / "seg", "--data", tmp_path / "train only", "--split", "test", naming="test")
     fails("evaluate", trained / "seg", "--data", tmp_path / "train only", naming="split")
+
+
+def test_joint_training_without_labels_or_attributes(faces, trained):
+    joint = ("train-joint", *QUICK, "--out", "out")
+    fails(*joint, "--data", faces / "celeba", naming=[faces / "celeba", "label maps"])
+    fails(*joint, "--data", faces / "helen", naming=[faces / "helen", "attributes", "--attr-data"])
+    fails(*joint, "--data", faces, "--attr-data", "nowhere", naming="nowhere")
+    fails(*joint, "--data", faces, "--compare", trained / "attr/ssp", naming=["AttributeNet", "parser"])
+    assert not Path("out").exists()
+
+
+def test_fine_tuning_needs_a_trained_run(faces, trained):
+    fails("train-attr", "--from", trained / "attr", naming=["--from", "--balanced"], code=2)
+    balanced = ("train-attr", "--balanced", "--out", "out")
+    fails(*balanced, "--seg-weights", trained / "seg", naming="--seg-weights", code=2)
+    fails(*balanced, "--init", "parser", naming="--init", code=2)
+    fails(*balanced, "--ssp", naming=["--from", "train one first"])
+    fails(*balanced, "--from", trained / "attr", naming=["--from", "avg"])
+    fails(*balanced, "--from", trained / "seg", naming=["--from", trained / "seg"])
+    fails(*balanced, "--ssp", "--from", trained / "attr", "--preset", "small", naming="--preset small")
+    assert not Path("out").exists()
 
 
 def test_one_bad_photo_among_several(trained, photo):
