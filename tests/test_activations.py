@@ -13,9 +13,10 @@ from tinyface.tasks import AttributeTask, parser_heads
 SIZE = (35, 21)
 
 
-def build(mode, parser=True):
+def build(mode, parser=True, device="cpu"):
     backend.seed(0)
-    return AttributeTask(AttributeNet(2, mode, SIZE), SegmentationNet(2, SIZE) if parser else None)
+    network, parser = AttributeNet(2, mode, SIZE), SegmentationNet(2, SIZE).to(device) if parser else None
+    return AttributeTask(network.to(device), parser)
 
 
 def images(count=2, seed=0):
@@ -83,12 +84,12 @@ def test_top_channels_have_the_largest_mean():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_last_maps_are_the_features_in_evaluation(mode):
-    task = build(mode)
+def test_last_maps_are_the_features_in_evaluation(mode, device, put):
+    task = build(mode, device=device)
     found = activations.last_maps(task, images())
     with no_grad():
         heads = parser_heads(task.parser, images(), 4)
-        expected = task.network.eval().features(Tensor(images()), heads).numpy()
+        expected = task.network.eval().features(Tensor(put(images())), heads).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert isinstance(found, np.ndarray) and found.shape == (2, 32, 3, 2)
 
@@ -117,7 +118,7 @@ def test_focus_is_the_mean_over_faces_and_their_top_channels(monkeypatch):
     assert activations.focus(task, task.parser, batches, None).silent == pytest.approx(1 / 15)
 
 
-def test_focus_of_a_network_and_a_parser():
-    task = build("ssp")
+def test_focus_of_a_network_and_a_parser(device):
+    task = build("ssp", device=device)
     found = activations.focus(task, task.parser, [Batch(0, None, None, images(3), None)])
     assert 1 / 6 <= found.spread <= 1 and found.lift >= 1 and found.faces == 3

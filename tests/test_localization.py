@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import backend, localization
+from tinyface import Tensor, backend, localization
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.loader import Batch
 from tinyface.data.toyfaces import ATTRIBUTE_REGIONS
@@ -16,9 +16,9 @@ from tinyface.tasks import AttributeTask, parser_heads
 SIZE = (35, 21)
 
 
-def build(mode):
+def build(mode, device="cpu"):
     backend.seed(0)
-    return AttributeTask(AttributeNet(2, mode, SIZE), SegmentationNet(2, SIZE))
+    return AttributeTask(AttributeNet(2, mode, SIZE).to(device), SegmentationNet(2, SIZE).to(device))
 
 
 def images(count, seed=0):
@@ -34,15 +34,15 @@ def batch(count, seed):
 
 
 @pytest.mark.parametrize("mode", localization.WEIGHTED)
-def test_weights_of_all_faces_in_order(mode):
-    task, batches = build(mode), [batch(3, 0), batch(2, 1)]
+def test_weights_of_all_faces_in_order(mode, device, put):
+    task, batches = build(mode, device), [batch(3, 0), batch(2, 1)]
     weights, targets = localization.gather_weights(task, iter(batches))
-    assert weights.shape == (5, 7, 40)
+    assert isinstance(weights, np.ndarray) and weights.shape == (5, 7, 40)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(targets, np.concatenate([b.targets for b in batches]))
     last = np.concatenate([b.images for b in batches])[4:]
     task.network.eval()
-    task.network(last, parser_heads(task.parser, last, 3))
+    task.network(Tensor(put(last)), parser_heads(task.parser, last, 3))
     np.testing.assert_allclose(weights[4:], task.network.region_weights, rtol=1e-4, atol=1e-6)
 
 
