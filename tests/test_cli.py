@@ -141,7 +141,7 @@ def test_train_attr_without_flags_trains_the_basic_network(faces):
 )
 def test_each_flag_of_train_attr_is_a_network(monkeypatch, flags, modes):
     asked = []
-    monkeypatch.setattr(runs, "train_attributes", lambda modes, *rest: asked.append(modes))
+    monkeypatch.setattr(runs, "train_attributes", lambda modes, *rest, **more: asked.append(modes))
     assert run("train-attr", *flags).exit_code == 0
     assert asked == [modes]
 
