@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import train
-from .drawing import (  # fmt: skip
+from .drawing import (
     ACCENT,
     FAINT,
     INK,

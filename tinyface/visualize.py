@@ -29,7 +29,7 @@ from .drawing import (
     save_png,
     scaled,
     to_pixels,
-)  # fmt: skip
+)
 from .errors import TinyfaceError
 
 # One colour per region, from Okabe and Ito's set that colour-blind people tell apart. The background is
