@@ -97,11 +97,13 @@ def test_a_slow_gpu_holds_up_the_host(faces, monkeypatch):
     monkeypatch.setattr("tinyface.data.device.MOST_PINNED", 1)
     dataset = open_dataset(faces, "train", "attributes")
     with (
-        TrainLoader(dataset, "attributes", 4, SIZE, seed=3) as plain,
-        TrainLoader(dataset, "attributes", 4, SIZE, seed=3, raw=True) as raw,
+        TrainLoader(dataset, "attributes", 4, SIZE, seed=3, landmarks=True) as plain,
+        TrainLoader(dataset, "attributes", 4, SIZE, seed=3, raw=True, landmarks=True) as raw,
     ):
         pairs = [(next(plain), batch) for batch, _ in zip(DeviceBatches(raw), range(5), strict=False)]
     for wanted, got in pairs:
+        for name in ("targets", "landmarks"):
+            np.testing.assert_array_equal(backend.to_device(getattr(got, name), "cpu"), getattr(wanted, name))
         np.testing.assert_array_equal(backend.to_device(got.images, "cpu"), wanted.images)
 
 

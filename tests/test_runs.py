@@ -365,7 +365,7 @@ def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path)
     folder = shutil.copytree(both[0], tmp_path / "mine")
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     join = functools.partial(runs.train_attributes, ["concat"])
-    text = refused(join, {"lr": 0.7}, None, folder, True, silent)
+    text = refused(join, {**SHORT, "data": faces, "lr": 0.7}, None, folder, True, silent)
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
     other = save_parser(tmp_path / "other.h5", seed=5)
     text = refused(join, {}, other, folder, True, silent)
