@@ -154,6 +154,15 @@ def test_a_preset_that_does_not_fit_is_named_before_anything_is_written(trained)
     assert not Path("runs").exists()
 
 
+def test_a_network_of_another_kind_is_named(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    for other in (trained / runs.PARSER, trained / "ssp" / train.BEST):
+        shutil.copy(other, copy / "ssg" / train.BEST)
+        assert refused(tune, copy).startswith(
+            f"{copy / 'ssg' / train.BEST}: holds no attribute network of mode ssg"
+        )
+
+
 def test_a_damaged_network_is_named(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
     (copy / "ssg" / train.BEST).write_bytes(b"no checkpoint")

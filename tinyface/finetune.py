@@ -51,12 +51,17 @@ def preset_of(file):
 def adopt(given, files):
     """`given` with the preset and the data that the networks in these files were trained with, where it has none.
 
-    Raises TinyfaceError where it has another preset than fits them.
+    files: each in a folder named after its network's mode. Raises TinyfaceError where one holds another network, or
+    `given` has another preset than fits them.
     """
     name = given.get("preset") or preset_of(files[0]) or "small"
     preset = find_preset(name)
     for file in files:
         saved = checkpoint.load(file)
+        if getattr(saved.network, "mode", None) != file.parent.name:
+            raise TinyfaceError(
+                f"{file}: holds no attribute network of mode {file.parent.name}; give a run of train-attr"
+            )
         (h, w), width = saved.network.config["size"], saved.network.config["width"]
         if (width, (h, w)) != (preset.width, tuple(preset.size)):
             raise TinyfaceError(
