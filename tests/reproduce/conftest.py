@@ -1,11 +1,15 @@
 import base64
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
+from tinyface.data.dataset import ATTRIBUTES
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.reproduce import Job
 
@@ -18,6 +22,28 @@ def faces(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "faces"
     draw_dataset(path, train=12, val=4, test=6, seed=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def lfwa(faces, tmp_path_factory):
+    """The same faces as MATLAB files like LFWA's: 8 to train on, 6 to test on, none to validate."""
+    root, photos = tmp_path_factory.mktemp("lfwa"), sorted((faces / "celeba").rglob("*.jpg"))[:14]
+    labels = np.random.default_rng(0).integers(0, 2, (len(photos), len(ATTRIBUTES)))
+    with h5py.File(root / "lfw_att_40.mat", "w") as file:
+        names = [f"Ann\\{photo.name}" for photo in photos]
+        for name, texts in (("AttrName", ATTRIBUTES), ("name", names)):
+            cells = file.create_dataset(name, (1, len(texts)), dtype=h5py.ref_dtype)
+            for k, text in enumerate(texts):
+                letters = np.array([[ord(c)] for c in text], np.uint16)
+                cells[0, k] = file.create_dataset(f"#refs#/{name}{k}", data=letters).ref
+        file["label"] = labels.T.astype(float)
+    with h5py.File(root / "indices_train_test.mat", "w") as file:
+        file["indices_img_train"] = np.arange(1.0, 9.0)[None]
+        file["indices_img_test"] = np.arange(9.0, 15.0)[None]
+    (root / "lfw/Ann").mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(photo, root / "lfw/Ann")
+    return root
 
 
 @pytest.fixture
