@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tinyface import train
+from tinyface import checkpoint, train
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("cli", ROOT / "cli.py")
@@ -161,15 +161,17 @@ def test_the_table_has_the_mean_of_what_was_measured(straight):
         assert row[f"{column} seeds"] == "2"
 
 
-def check_table3(out):
-    """Every row of Table 3 has been measured, on LFWA's test faces."""
+def check_table3(out, lfwa):
+    """Every row of Table 3 has been trained on LFWA and measured on its test faces."""
     with open(out / "table3.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["network"] for row in rows] == ["basic", "SSG", "SSP", "SSP + SSG"]
     kept = json.loads((out / "measures.json").read_text())
     for row, modes in zip(rows, ("avg", "ssg", "ssp", "ssp + ssg"), strict=True):
         measures = kept[f"lfwa/seed-0/{modes}"]["measures"]
-        assert float(row["error"]) == pytest.approx(100 * measures["error"]) and measures["faces"] == 6
+        assert float(row["error"]) == pytest.approx(100 * measures["error"]) and measures["faces"] == 5
+    for mode in ("avg", "ssg", "ssp"):
+        assert checkpoint.load(out / f"lfwa/seed-0/{mode}/best.h5").notes["data"] == str(lfwa)
     assert rows[0]["error, paper"] == "14.73" and rows[3]["error, paper"] == "12.87"
 
 
@@ -178,14 +180,14 @@ def test_table_3_is_of_lfwa_which_has_no_faces_to_validate_on(faces, lfwa, tmp_p
     result = reproduce("--table", "3", *QUICK, "--data", faces, "--lfwa", lfwa, "--out", out)
     assert result.exit_code == 0, result.output
     assert "LFWA is needed" not in result.stdout and not (out / "seed-0").exists()
-    check_table3(out)
+    check_table3(out, lfwa)
 
 
 def test_lfwa_as_the_data_set_itself_gives_table_3(faces, lfwa, tmp_path):
     out = tmp_path / "out"
     result = reproduce("--table", "3", *QUICK, "--data", lfwa, "--seg-data", faces, "--out", out)
     assert result.exit_code == 0, result.output
-    check_table3(out)
+    check_table3(out, lfwa)
 
 
 # ---------------------------------------------------------------- all of it
