@@ -137,6 +137,7 @@ PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
 DEVICES = click.Choice(("cpu", "cuda"))
 OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
+TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")  # of the paper, made by reproduce
 
 
 def command(name, section):
@@ -175,8 +176,8 @@ def training_options(function):
     # fmt: off
     options = (
         option("--data", type=PATH, metavar="FOLDER", section=DATA,
-               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN* or LaPa as it lies on disk, or a "
-                    "folder of such folders.  [default: toyfaces/, drawn when first needed]"),
+               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN*, LaPa or LFWA as it lies on disk, or "
+                    "a folder of such folders.  [default: toyfaces/, drawn when first needed]"),
         option("--preset", type=PRESETS, section=DATA,
                help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
                     "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
@@ -242,11 +243,36 @@ def train_seg(out, resume, **given):
 @option("--ssp", is_flag=True, section=NETWORKS, help="SSP, which pools the activations region by region.")
 @option("--ssg", is_flag=True, section=NETWORKS, help="SSG, which gates the activations by the regions.")
 @option(
+    "--pool",
+    type=click.Choice(("avg", "spp")),
+    multiple=True,
+    section=NETWORKS,
+    help="A network that knows no regions: avg, the basic one, pools over the whole map; spp over a pyramid of 1x1 "
+    "and 2x2 cells.  [default: avg, if no other network is named]",
+)
+@option(
+    "--naive",
+    is_flag=True,
+    section=NETWORKS,
+    help="The basic network, with the regions as 7 more input channels.",
+)
+@option(
+    "--bbox",
+    is_flag=True,
+    section=NETWORKS,
+    help="SSP on boxes around eyes, nose and mouth corners: the data set's landmarks, else those that the parser's "
+    "regions tell.",
+)
+@option(
+    "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
+)
+@option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
+@option(
     "--seg-weights",
     type=PATH,
     metavar="FILE",
     section=NETWORKS,
-    help="The parser that shows both the regions.  [default: the one trained last, else the one in weights/]",
+    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
 )
 @option(
     "--init",
@@ -255,26 +281,234 @@ def train_seg(out, resume, **given):
     help="How the first eight layers begin: random, as in the paper, or with the parser's, which learns faster.  "
     "[default: random; parser in the demo preset]",
 )
+@option(
+    "--balanced",
+    is_flag=True,
+    section=NETWORKS,
+    help="Fine-tune trained networks for balanced accuracy: a positive counts (1-p)/p times, with p the attribute's "
+    "rate. Preset, data and parser are those they were trained with.",
+)
+@option(
+    "--from",
+    "start_from",
+    type=PATH,
+    metavar="FOLDER",
+    section=NETWORKS,
+    help="The run of train-attr that --balanced begins with.  [default: the newest with these networks]",
+)
 @training_options
-def train_attr(ssp, ssg, seg_weights, out, resume, **given):
+def train_attr(
+    ssp,
+    ssg,
+    pool,
+    naive,
+    bbox,
+    concat,
+    joint_ssp_ssg,
+    seg_weights,
+    balanced,
+    start_from,
+    out,
+    resume,
+    **given,
+):
     """Train networks that read the 40 attributes of CelebA off a face.
 
     With --ssp and --ssg both networks are trained one after the other, and each is judged, as is the average
-    of the two; with neither, it is the basic network, which knows no regions. Without --data they learn from
-    toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+    of the two; so are others, each by itself. With none it is the basic network, which knows no regions. Without
+    --data they learn from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened, and can add
+    networks to a run.
 
     \b
       python cli.py train-attr --ssp --ssg
+      python cli.py train-attr --pool avg --pool spp --naive --bbox
       python cli.py train-attr --ssp --data celeba --preset paper --seg-weights runs/helen/best.h5
+      python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
     """
     from tinyface import runs
 
-    modes = [mode for mode, wanted in (("ssp", ssp), ("ssg", ssg)) if wanted] or ["avg"]
-    if seg_weights and modes == ["avg"] and given["init"] != "parser":
+    flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
+    modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
+    if seg_weights and not set(modes) - {"avg", "spp"} and given["init"] != "parser":
         raise click.UsageError(
-            "--seg-weights: the basic network knows no regions; add --ssp, --ssg or --init parser"
+            "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
         )
-    runs.train_attributes(modes, given, seg_weights, out, resume, click.echo)
+    if start_from and not balanced:
+        raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
+    for name, value in (("--seg-weights", seg_weights), ("--init", given["init"])):
+        if balanced and value:
+            raise click.UsageError(
+                f"{name}: --balanced goes on with trained networks and their parser; leave it out"
+            )
+    runs.train_attributes(
+        modes, given, seg_weights, out, resume, click.echo, balanced=balanced, start_from=start_from
+    )
+
+
+@command("train-joint", TRAINING)
+@option(
+    "--attr-data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="A data set with attributes, where --data has only label maps.  [default: as --data]",
+)
+@option(
+    "--compare",
+    type=PATH,
+    metavar="FILE",
+    section=RUN,
+    help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
+)
+@training_options
+def train_joint(compare, out, resume, **given):
+    """Train a parser and an attribute network that share their first eight layers.
+
+    It is the paper's reverse problem: whether attributes help parsing (section 4.4, Table 4). Each step takes a
+    batch of faces with label maps and one of faces with attributes, and adds the losses; --batch-size is the size
+    of each. Without --data it learns from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+
+    \b
+      python cli.py train-joint --compare runs/seg-small
+      python cli.py train-joint --data helen --attr-data celeba --preset paper --out runs/joint
+    """
+    from tinyface import joint_run
+
+    joint_run.train_joint(given, compare, out, resume, click.echo)
+
+
+@command("reproduce", TRAINING)
+@option(
+    "--table",
+    "tables",
+    type=click.Choice((*TABLES, "all")),
+    multiple=True,
+    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes. May come several times.",
+)
+@option(
+    "--figure",
+    "figures",
+    type=click.Choice((*FIGURES, "all")),
+    multiple=True,
+    help="3: parsed faces; 4: SSP's weights of the regions; 5: activations. May come several times.",
+)
+@option(
+    "--only",
+    metavar="ROW",
+    multiple=True,
+    help="Only this row of Tables 2 and 3: basic, ssg, ssp, "
+    "ssp+ssg, naive, spp, bbox, concat or joint. May come several times.",
+)
+@option(
+    "--data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Faces with attributes.  [default: toyfaces/, drawn when first needed]",
+)
+@option(
+    "--seg-data",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Faces with label maps, for the parser and Table 4.  [default: those of --data]",
+)
+@option(
+    "--seg-weights",
+    type=PATH,
+    metavar="FILE",
+    section=DATA,
+    help="A trained parser.  [default: one is trained first]",
+)
+@option("--lfwa", type=PATH, metavar="FOLDER", section=DATA, help="LFWA, for Table 3.")
+@option(
+    "--preset",
+    type=PRESETS,
+    default="small",
+    show_default=True,
+    section=DATA,
+    help="Size of networks and images.",
+)
+@option(
+    "--workers",
+    type=FROM_ZERO,
+    metavar="N",
+    section=DATA,
+    help="Threads that decode images ahead of training; 0 for none.  [default: 1]",
+)
+@option(
+    "--seeds",
+    type=COUNT,
+    metavar="N",
+    default=1,
+    show_default=True,
+    section=LEARNING,
+    help="Train every network so many times, from other first weights; the tables then show mean and deviation.",
+)
+@option(
+    "--steps",
+    type=COUNT,
+    metavar="N",
+    section=LEARNING,
+    help="Batches, of every training.  [default: the preset's]",
+)
+@option(
+    "--batch-size",
+    type=click.IntRange(min=2),
+    metavar="N",
+    section=LEARNING,
+    help="Images in a batch, of every training.  [default: the preset's]",
+)
+@option(
+    "--out",
+    type=PATH,
+    metavar="FOLDER",
+    section=RUN,
+    help="Where networks, tables and pictures go.  [default: runs/reproduce-PRESET]",
+)
+@option("--device", type=DEVICES, section=RUN, help="Where to compute.  [default: cpu]")
+@option(
+    "--tf32/--no-tf32",
+    default=None,
+    section=RUN,
+    help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  [default: no]",
+)
+@option(
+    "--val-every",
+    type=COUNT,
+    metavar="STEPS",
+    section=RUN,
+    help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
+)
+@option(
+    "--save-every",
+    type=COUNT,
+    metavar="STEPS",
+    section=RUN,
+    help="How often last.h5 is saved, to go on from.",
+)
+def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
+    """Make the paper's tables and figures, and say which of its claims came out.
+
+    Trains what is missing, skips what is done, and puts each table beside the paper's own numbers. Stop it at
+    any time; the same command goes on. It leaves the tables as CSV, Markdown and PNG, and report.html, one
+    page with everything on it.
+
+    \b
+      python cli.py reproduce --table all --figure all
+      python cli.py reproduce --table 2 --seeds 3 --data celeba --seg-data helen --preset paper
+    """
+    from tinyface.reproduce import Job, reproduce
+
+    if not tables and not figures:
+        raise click.UsageError("--table, --figure: name at least one, or all")
+    chosen = [
+        [name for name in names if name in given or "all" in given]
+        for names, given in ((TABLES, tables), (FIGURES, figures))
+    ]
+    out = out or f"runs/reproduce-{preset}"
+    job = Job(out, preset, data, seg_data, seg_weights, lfwa, seeds, options)
+    reproduce(job, *chosen, only, click.echo)
 
 
 # ---------------------------------------------------------------- using what was trained
@@ -292,7 +526,7 @@ def train_attr(ssp, ssg, seg_weights, out, resume, **given):
     "--seg-weights",
     type=PATH,
     metavar="FILE",
-    help="The parser for SSP and SSG.  [default: the one they were trained with, else as in train-attr]",
+    help="The parser for networks with regions.  [default: the one they were trained with, else as in train-attr]",
 )
 @option("--batch-size", type=COUNT, metavar="N", default=64, show_default=True, help="Images at a time.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -301,8 +535,8 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     """Measure networks on faces of a data set.
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
-    attribute networks (error, average precision, balanced accuracy of each attribute), and of several
-    attribute networks also the average of their predictions.
+    attribute networks (error, average precision, balanced accuracy of each attribute), and of SSP and SSG
+    also the average of their predictions.
 
     \b
       python cli.py evaluate runs/seg-small
@@ -430,7 +664,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
 def summary(weights, preset):
     """List the layers of the networks: output sizes, parameters, multiply-adds.
 
-    Of all four networks at the size of a preset, or of those in WEIGHTS: checkpoints or folders of runs. Sizes and
+    Of all networks at the size of a preset, or of those in WEIGHTS: checkpoints or folders of runs. Sizes and
     multiply-adds are for one image, channels x height x width. With --preset paper the segmentation network
     is the paper's Table 1.
     """

@@ -41,9 +41,9 @@ class GatedConv32(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, w, gated=False):
+    def __init__(self, w, gated=False, in_channels=3):
         super().__init__()
-        channels = [3, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
+        channels = [in_channels, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
         self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(8))
         if gated:
             self.blocks[5] = GatedConv32(w)
@@ -58,6 +58,9 @@ class Encoder(nn.Module):
 
     def conv4(self, x):
         return self.blocks[7](self.blocks[6](x))
+
+    def forward(self, x):
+        return self.conv4(self.until_pool3(x))
 
 
 class TorchSegmentationNet(nn.Module):
@@ -79,10 +82,12 @@ class TorchSegmentationNet(nn.Module):
         )
 
     def forward(self, x, heads=4):
-        sizes = [x.shape[2:]]
+        return self.decode(self.encoder(x), x.shape[2:], heads)
+
+    def decode(self, x, size, heads=4):
+        sizes = [size]
         for _ in range(3):
             sizes.append(torch.Size(-(-length // 2) for length in sizes[-1]))
-        x = self.encoder.conv4(self.encoder.until_pool3(x))
         logits = []
         for level, (first, second, head) in enumerate(list(self.levels)[:heads]):
             if level:
@@ -101,33 +106,90 @@ def segmentation_loss(heads, labels):
 
 
 class TorchAttributeNet(nn.Module):
-    """mode "avg", "ssp" or "ssg"."""
+    """mode: one of tinyface's MODES."""
 
     def __init__(self, width, mode):
         super().__init__()
         w, self.mode = width, mode
-        self.encoder = Encoder(w, gated=mode == "ssg")
+        if mode == "naive":
+            self.input_norm = nn.BatchNorm2d(10)
+        self.encoder = Encoder(w, gated=mode in ("ssg", "joint"), in_channels=10 if mode == "naive" else 3)
         channels = [8 * w, 8 * w, 8 * w, 16 * w, 16 * w]
         self.blocks = nn.ModuleList(block(nn.Conv2d, *channels[i : i + 2]) for i in range(4))
-        self.recognition = nn.Linear(16 * w, 40)
-        if mode == "ssp":
+        features = {"spp": 1 + 4, "concat": 7}.get(mode, 1) * 16 * w
+        self.recognition = nn.Linear(features, 40)
+        if mode in ("ssp", "joint", "bbox"):
             self.localization = nn.Linear(16 * w, 40)
 
-    def forward(self, x, heads=None):
-        x = self.encoder.until_pool3(x, gate=(heads[1],) if self.mode == "ssg" else ())
-        x = self.blocks[1](self.blocks[0](self.encoder.conv4(x)))
+    def forward(self, x, heads=None, landmarks=None):
+        size = x.shape[2:]
+        if self.mode == "naive":
+            x = self.input_norm(torch.cat([x, F.softmax(heads[3], dim=1)], dim=1))
+        x = self.encoder.until_pool3(x, gate=(heads[1],) if self.mode in ("ssg", "joint") else ())
+        return self.classify(self.encoder.conv4(x), size, heads, landmarks)
+
+    def classify(self, x, size, heads=None, landmarks=None):
+        """The encoder's output, of images of this size, to logits."""
+        x = self.blocks[1](self.blocks[0](x))
         x = self.blocks[3](self.blocks[2](pool(x)))
-        if self.mode != "ssp":
+        if self.mode == "spp":
+            return self.recognition(torch.cat([F.adaptive_avg_pool2d(x, n).flatten(1) for n in (1, 2)], 1))
+        if self.mode in ("avg", "ssg", "naive"):
             return self.recognition(x.mean((2, 3)))
-        masks = F.softmax(heads[2], dim=1)
-        large, small = masks[:, :3], masks[:, 3:]
-        for _ in range(3):
-            large = F.avg_pool2d(large, 2, ceil_mode=True, count_include_pad=False)
-            small = F.max_pool2d(small, 2, ceil_mode=True)
-        masks = torch.cat([large, small], 1).flatten(2)
-        features = torch.einsum("nrp,ncp->nrc", masks, x.flatten(2)) / masks.sum(2, keepdim=True)
+        masks = box_masks(landmarks, size) if self.mode == "bbox" else region_masks(heads[2])
+        sums = torch.einsum("nrp,ncp->nrc", masks.flatten(2), x.flatten(2))
+        features = sums / (masks.sum((2, 3))[..., None] + 1e-12)
+        if self.mode == "concat":
+            return self.recognition(features.flatten(1))
         weights = F.softmax(self.localization(features), dim=1)
         return (weights * self.recognition(features)).sum(1)
+
+
+class TorchJointNet(nn.Module):
+    """Section 4.4: the two networks with one encoder, through which both batches go as one."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.parser, self.reader = TorchSegmentationNet(width), TorchAttributeNet(width, "avg")
+        self.reader.encoder = self.parser.encoder
+
+    def forward(self, labelled, attributed):
+        x = self.parser.encoder(torch.cat([labelled, attributed]))
+        n = len(labelled)
+        return self.parser.decode(x[:n], labelled.shape[2:]), self.reader.classify(
+            x[n:], attributed.shape[2:]
+        )
+
+
+def region_masks(logits):
+    """SSP's: softmax, then pooled by maximum (eyes, eyebrows, mouth, nose) or average."""
+    masks = F.softmax(logits, dim=1)
+    large, small = masks[:, :3], masks[:, 3:]
+    for _ in range(3):
+        large = F.avg_pool2d(large, 2, ceil_mode=True, count_include_pad=False)
+        small = F.max_pool2d(small, 2, ceil_mode=True)
+    return torch.cat([large, small], 1)
+
+
+def box_masks(landmarks, size):
+    """BBox's: the share of each 16×16 cell within each box. landmarks (N, 5, 2) in pixels → (N, 16, h, w)."""
+
+    def shares(centres, side, length):
+        """One axis: how much of the line lies in the interval up to each edge, and so between two of them."""
+        edges = torch.arange(0, length + 15, 16, dtype=centres.dtype).clamp(max=length)
+        centres = centres.clamp(0, length - 1)[..., None] + 0.5
+        low, high = centres - side / 2, centres + side / 2
+        return torch.minimum(torch.maximum(edges, low), high).diff() / edges.diff()
+
+    (height, width), (x, y) = size, landmarks.unbind(2)
+    boxes = []
+    for along, across in ((1, 1), (2, 1), (1, 2)):
+        unit = 20 / (along * across) ** 0.5
+        rows = shares(y, unit * across * height / 218, height)
+        columns = shares(x, unit * along * width / 178, width)
+        boxes.append(torch.einsum("nph,npw->nphw", rows, columns))
+    boxes = torch.stack(boxes, dim=2).flatten(1, 2)
+    return torch.cat([torch.ones_like(boxes[:, :1]), boxes], dim=1)
 
 
 def copy_weights(twin, network):

@@ -2,7 +2,7 @@
 
     python benchmarks/train_twin.py RUN_FOLDER --data PATH [--threads 2] [--out twin.json] [--average-with other.npy]
 
-RUN_FOLDER is what train-seg made, or a network's folder (avg, ssp, ssg) inside what train-attr made. All
+RUN_FOLDER is what train-seg made, or a network's folder (avg, ssp, …) inside what train-attr made. All
 options come from its last.h5. Prints the measures of both on the validation split.
 """
 
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
-from tinyface import backend, checkpoint, models, optim, runs, tasks, train
+from tinyface import backend, checkpoint, finetune, models, optim, runs, tasks, train
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader, batches_in_order
 from tinyface.metrics import ConfusionMatrix, attribute_metrics
+from tinyface.models.attributes import HEADS_NEEDED
 
 
 def main():
@@ -39,6 +40,8 @@ def main():
 
     saved = checkpoint.load(given.run / train.LAST)
     options, config = saved.training["options"], saved.network.config
+    if isinstance(saved.network, models.JointNet) or (given.run / finetune.START).exists():
+        raise SystemExit("only runs of train-seg and of train-attr without --balanced have a twin")
     backend.seed(options["seed"])
     network = type(saved.network)(**config)  # the same seed, so the same first weights as the run's
     if isinstance(network, models.SegmentationNet):
@@ -46,13 +49,13 @@ def main():
     else:
         twin, need = TorchAttributeNet(config["width"], config["mode"]), "attributes"
         parser = None
-        if config["mode"] != "avg":
+        if HEADS_NEEDED[config["mode"]]:
             frozen = checkpoint.load_network(given.run.parent / runs.PARSER)
             parser = TorchSegmentationNet(frozen.config["width"]).eval()
             copy_weights(parser, frozen)
     copy_weights(twin, network)
-    if options["optimizer"] != "adagrad":
-        raise SystemExit("only runs with AdaGrad have a twin")
+    if options["optimizer"] != "adagrad" or config.get("mode") == "bbox":
+        raise SystemExit("only runs with AdaGrad, of networks other than bbox, have a twin")
     optimizer = torch.optim.Adagrad(twin.parameters(), lr=options["lr"], weight_decay=options["weight_decay"])
     schedule = optim.schedule(options["schedule"], options["steps"], options["warmup"])
 
@@ -60,7 +63,7 @@ def main():
         if parser is None:
             return None
         with torch.no_grad():
-            return parser(images, heads=3)
+            return parser(images, heads=HEADS_NEEDED[config["mode"]])
 
     def loss_of(batch):
         images = torch.from_numpy(batch.images).contiguous(memory_format=torch.channels_last)

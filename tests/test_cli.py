@@ -22,6 +22,7 @@ from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import EXAMPLES, GradcheckError
+from tinyface.models.attributes import MODES
 from tinyface.presets import PRESETS
 from tinyface.train import Interrupted
 
@@ -128,6 +129,44 @@ def test_train_attr_without_flags_trains_the_basic_network(faces):
     assert result.exit_code == 0 and "regions" not in result.stdout and "Young" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "flags, modes",
+    [
+        ([], []),
+        (["--ssg", "--ssp"], ["ssp", "ssg"]),
+        (["--pool", "avg"], ["avg"]),
+        (["--pool", "spp", "--pool", "avg", "--ssp"], ["spp", "avg", "ssp"]),
+        (["--naive", "--bbox", "--concat", "--joint-ssp-ssg"], ["naive", "bbox", "concat", "joint"]),
+    ],
+)
+def test_each_flag_of_train_attr_is_a_network(monkeypatch, flags, modes):
+    asked = []
+    monkeypatch.setattr(runs, "train_attributes", lambda modes, *rest, **more: asked.append(modes))
+    assert run("train-attr", *flags).exit_code == 0
+    assert asked == [modes]
+
+
+@pytest.mark.slow
+def test_baselines_from_training_to_prediction(trained, faces, photo):
+    seg = "--seg-weights", trained / "seg"
+    common = "--data", faces, *QUICK, "--out", "all"
+    result = run("train-attr", "--pool", "spp", "--bbox", *common, *seg)
+    assert result.exit_code == 0, result.output
+    result = run("train-attr", "--naive", "--concat", "--joint-ssp-ssg", *common, "--resume")
+    assert result.exit_code == 0, result.output
+    modes = ["spp", "naive", "bbox", "concat", "joint"]
+    assert list(json.loads(Path("all/report.json").read_text())["networks"]) == modes
+    result = run("evaluate", "all", "--data", faces, "--split", "val", "--json")
+    assert result.exit_code == 0 and list(json.loads(result.stdout)["measures"]) == modes
+    for mode in modes:
+        result = run("predict", photo, "--weights", f"all/{mode}", "--json")
+        assert result.exit_code == 0, result.output
+        assert len(json.loads(result.stdout)[0]["attributes"]) == 40
+    assert run("summary", "all").stdout.count("attribute network") == 5
+    fails("train-attr", "--pool", "spp", *seg, naming="--seg-weights", code=2)
+    fails("train-attr", "--out", "all", "--resume", naming=["all", "spp and naive and bbox", "--resume"])
+
+
 def test_train_attr_takes_the_parser_trained_last_and_says_so(faces, trained):
     shutil.copytree(trained / "seg", "runs/seg-tiny")
     result = run("train-attr", "--ssg", "--data", faces, *QUICK)
@@ -226,7 +265,7 @@ def test_draw_faces_sheet():
 
 def test_summary_of_a_preset_and_of_a_file(trained):
     result = run("summary", "--preset", "tiny")
-    assert result.exit_code == 0 and result.stdout.count("total") == 4
+    assert result.exit_code == 0 and result.stdout.count("total") == 1 + len(MODES)
     result = run("summary", trained / "attr/ssg/best.h5")
     assert "SSG attribute network" in result.stdout and "RegionGate" in result.stdout
 
@@ -266,10 +305,11 @@ def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.PRESETS.choices) == set(PRESETS)
     assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
     assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
-    for command in ("train-seg", "train-attr"):
+    of_one = {"init": "train-attr", "attr_data": "train-joint"}  # all others are options of all three
+    for command in ("train-seg", "train-attr", "train-joint"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        only_attributes = {"init"} if command == "train-seg" else set()
-        assert set(runs.BINDING + runs.FREE) - only_attributes <= names
+        for name in runs.BINDING + runs.FREE:
+            assert (name in names) == (of_one.get(name, command) == command), (command, name)
 
 
 def test_help_loads_nothing_heavy():
@@ -417,6 +457,27 @@ def test_split_that_is_not_there(trained, tmp_path):
     draw_dataset(tmp_path / "train only", train=2, val=0, test=0)
     fails("evaluate", trained / "seg", "--data", tmp_path / "train only", "--split", "test", naming="test")
     fails("evaluate", trained / "seg", "--data", tmp_path / "train only", naming="split")
+
+
+def test_joint_training_without_labels_or_attributes(faces, trained):
+    joint = ("train-joint", *QUICK, "--out", "out")
+    fails(*joint, "--data", faces / "celeba", naming=[faces / "celeba", "label maps"])
+    fails(*joint, "--data", faces / "helen", naming=[faces / "helen", "attributes", "--attr-data"])
+    fails(*joint, "--data", faces, "--attr-data", "nowhere", naming="nowhere")
+    fails(*joint, "--data", faces, "--compare", trained / "attr/ssp", naming=["AttributeNet", "parser"])
+    assert not Path("out").exists()
+
+
+def test_fine_tuning_needs_a_trained_run(faces, trained):
+    fails("train-attr", "--from", trained / "attr", naming=["--from", "--balanced"], code=2)
+    balanced = ("train-attr", "--balanced", "--out", "out")
+    fails(*balanced, "--seg-weights", trained / "seg", naming="--seg-weights", code=2)
+    fails(*balanced, "--init", "parser", naming="--init", code=2)
+    fails(*balanced, "--ssp", naming=["--from", "train one first"])
+    fails(*balanced, "--from", trained / "attr", naming=["--from", "avg"])
+    fails(*balanced, "--from", trained / "seg", naming=["--from", trained / "seg"])
+    fails(*balanced, "--ssp", "--from", trained / "attr", "--preset", "small", naming="--preset small")
+    assert not Path("out").exists()
 
 
 def test_one_bad_photo_among_several(trained, photo):

@@ -241,6 +241,48 @@ def test_many_attributes_equal_scikit_learn():
     assert m.mean_average_precision == pytest.approx(expected.mean())
 
 
+@st.composite
+def several_attributes(draw):
+    """Scores (N, A) of a few values, so with ties, and targets; columns of one kind only are frequent."""
+    n, count = draw(st.integers(1, 25)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    levels = draw(st.sampled_from([1, 3, 10, 10_000]))
+    rates = rng.choice([0, 0.1, 0.5, 1], count)
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    return (rng.integers(0, levels + 1, (n, count)) / levels).astype(dtype), rng.random((n, count)) < rates
+
+
+@pytest.mark.reference
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(several_attributes())
+def test_means_over_attributes_equal_scikit_learn(example):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    scores, targets = example
+    m = metrics.attribute_metrics(scores, targets)
+    columns = list(zip(scores.T, targets.T, strict=True))
+    expected = [sklearn.average_precision_score(t, s) if t.any() else np.nan for s, t in columns]
+    balanced = [
+        sklearn.balanced_accuracy_score(t, s > 0.5) if t.any() and not t.all() else np.nan for s, t in columns
+    ]
+    np.testing.assert_allclose(m.average_precision, expected, atol=1e-12)
+    np.testing.assert_allclose(m.balanced_accuracy, balanced, atol=1e-12)
+    assert m.mean_error == pytest.approx(sklearn.zero_one_loss(targets.ravel(), scores.ravel() > 0.5))
+    assert m.mean_error == pytest.approx(sklearn.hamming_loss(targets, scores > 0.5))
+    names = [f"a{k}" for k in range(len(columns))]
+    lines = iter(metrics.undefined_lines(m, names))
+    for values, mean, measure in (
+        (expected, m.mean_average_precision, "average precision"),
+        (balanced, m.mean_balanced_accuracy, "balanced accuracy"),
+    ):
+        known = [value for value in values if not np.isnan(value)]
+        assert mean == pytest.approx(np.mean(known) if known else np.nan, nan_ok=True)
+        if len(known) < len(values):
+            left_out = ", ".join(n for n, value in zip(names, values, strict=True) if np.isnan(value))
+            used = f"over {len(known)} of {len(values)}"
+            assert next(lines) == f"mean {measure} {used}, undefined for {left_out}"
+    assert list(lines) == []
+
+
 @pytest.mark.reference
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 3)), min_size=1, max_size=40))

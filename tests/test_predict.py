@@ -8,9 +8,11 @@ from PIL import Image
 
 from tinyface import backend, checkpoint
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.data.landmarks import landmarks_from_regions
 from tinyface.data.transforms import read_image, to_network_input
 from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.models.attributes import HEADS_NEEDED, MODES
 from tinyface.predict import (
     FaceReader,
     Reading,
@@ -54,7 +56,7 @@ def folder(tmp_path, parser):
         for name in names:
             path = tmp_path / "nets" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            mode = next((mode for mode in ("avg", "ssp", "ssg") if mode in name), None)
+            mode = next((mode for mode in MODES if mode in name), None)
             checkpoint.save(path, checkpoint.Checkpoint(network(mode) if mode else parser))
         return tmp_path / "nets"
 
@@ -69,7 +71,7 @@ def as_input(path, size=SIZE):
 
 
 def test_probabilities_are_those_of_evaluation(photo, parser):
-    for mode in ("avg", "ssp", "ssg"):
+    for mode in MODES:
         net = network(mode)
         expected = AttributeTask(net, parser).probabilities(as_input(photo))[0]
         np.testing.assert_array_equal(FaceReader(parser, [net]).read(photo).probabilities, expected)
@@ -91,11 +93,21 @@ def test_labels_are_the_parsers_brought_to_the_photos_size(photo, parser):
     np.testing.assert_array_equal(reading.image, read_image(photo))
 
 
-def test_region_weights_are_there_with_ssp_only(photo, parser):
-    weights = FaceReader(parser, [network("ssg"), network("ssp")]).read(photo).region_weights
+@pytest.mark.parametrize("mode", ["ssp", "joint"])
+def test_region_weights_are_those_of_ssp(photo, parser, mode):
+    """Not the weights of bbox's 16 boxes."""
+    weights = FaceReader(parser, [network("ssg"), network(mode), network("bbox")]).read(photo).region_weights
     assert weights.shape == (len(REGIONS), len(ATTRIBUTES))
     np.testing.assert_allclose(weights.sum(axis=0), 1, rtol=1e-5)
-    assert FaceReader(parser, [network("ssg")]).read(photo).region_weights is None
+    assert FaceReader(parser, [network("ssg"), network("bbox")]).read(photo).region_weights is None
+
+
+def test_bbox_reads_a_photo_by_the_landmarks_of_its_regions(photo, parser):
+    net = network("bbox", OTHER)
+    x = as_input(photo, OTHER)
+    points = landmarks_from_regions(parse(parser, x))
+    expected = AttributeTask(net).probabilities(x, landmarks=points)[0]
+    np.testing.assert_array_equal(FaceReader(parser, [net]).read(photo).probabilities, expected)
 
 
 def test_networks_handed_over_in_training_are_put_to_evaluation(photo, parser):
@@ -193,6 +205,18 @@ def test_folders_of_networks(folder, parser, names):
     assert [net.mode for _, net in readers] == ["ssp", "ssg"]
     reader = FaceReader.from_paths([str(path)])
     assert len(reader.networks) == 2 and isinstance(reader.parser, SegmentationNet)
+
+
+def test_a_run_of_all_networks(folder):
+    path = folder("parser.h5", *(f"{mode}/best.h5" for mode in MODES))
+    _, readers = find_networks([path])
+    assert [net.mode for _, net in readers] == list(MODES)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
+def test_a_network_without_the_parser_it_needs(mode):
+    with pytest.raises(TinyfaceError, match=f"the {mode} network needs a parser"):
+        FaceReader(None, [network(mode)])
 
 
 def test_run_of_the_basic_network_and_run_of_the_parser(folder):

@@ -1,6 +1,8 @@
+import functools
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,14 @@ import pytest
 
 from tinyface import backend, checkpoint, runs, tasks, train
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.data.landmarks import scale_landmarks
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.data.transforms import to_network_input
 from tinyface.errors import TinyfaceError
+from tinyface.metrics import attribute_metrics
 from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.models.attributes import MODES
 from tinyface.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -68,7 +73,7 @@ def refused(call, *args, **kwargs):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("kind", ["segmentation", "attributes"])
+@pytest.mark.parametrize("kind", ["segmentation", "attributes", "balanced", "joint"])
 def test_what_is_not_given_comes_from_the_preset(name, kind):
     preset = PRESETS[name]
     training = getattr(preset, kind)
@@ -316,8 +321,8 @@ def test_a_run_is_not_overwritten(faces, both, tmp_path):
 def test_a_run_is_resumed_with_the_networks_and_the_parser_it_was_started_with(faces, both, tmp_path):
     folder, _ = both
     given = {"data": faces}
-    text = refused(runs.train_attributes, ["avg"], given, None, folder, True, silent)
-    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; ")
+    text = refused(runs.train_attributes, [], given, None, folder, True, silent)  # no network named
+    assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
     other = save_parser(tmp_path / "other.h5", seed=5)
     text = refused(runs.train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
     assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
@@ -325,6 +330,155 @@ def test_a_run_is_resumed_with_the_networks_and_the_parser_it_was_started_with(f
     before = (folder / runs.REPORT).read_bytes()
     runs.train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
     assert (folder / runs.REPORT).read_bytes() == before
+
+
+def weights_of(folder, name=train.LAST):
+    return checkpoint.load_network(folder / name).state_dict()
+
+
+def assert_same_weights(one, other):
+    assert [name for name in one if not np.array_equal(one[name], other[name])] == []
+
+
+def test_networks_join_a_run_by_resume(faces, both, tmp_path):
+    """One after the other or all at once: the same weights, and a report of all."""
+    folder, parser = shutil.copytree(both[0], tmp_path / "mine"), both[0] / runs.PARSER
+    before = {path: path.read_bytes() for mode in ("ssp", "ssg") for path in (folder / mode).rglob("*.*")}
+    said = []
+    for mode in ("naive", "avg"):
+        runs.train_attributes([mode], {**SHORT, "data": faces}, parser, folder, True, said.append)
+    assert {path: path.read_bytes() for path in before} == before
+    at_once = runs.train_attributes(
+        ["avg", "naive"], {**SHORT, "data": faces}, parser, tmp_path / "at once", say=silent
+    )
+    for mode in ("avg", "naive"):
+        assert_same_weights(weights_of(folder / mode), weights_of(at_once / mode))
+    report = json.loads((folder / runs.REPORT).read_text())["networks"]
+    assert list(report) == ["avg", "ssp", "ssg", "naive", "ssp + ssg"]
+    earlier = json.loads((both[0] / runs.REPORT).read_text())["networks"]
+    assert {name: report[name] for name in earlier} == earlier
+    alone = json.loads((at_once / runs.REPORT).read_text())["networks"]
+    assert list(alone) == ["avg", "naive"] and {name: report[name] for name in alone} == alone
+
+
+def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path):
+    folder = shutil.copytree(both[0], tmp_path / "mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    join = functools.partial(runs.train_attributes, ["concat"])
+    text = refused(join, {**SHORT, "data": faces, "lr": 0.7}, None, folder, True, silent)
+    assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
+    other = save_parser(tmp_path / "other.h5", seed=5)
+    text = refused(join, {}, other, folder, True, silent)
+    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    text = refused(join, {}, None, folder, False, silent)
+    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; go on with it by --resume")
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+    join({}, None, folder, True, silent)
+    options = [checkpoint.load(folder / mode / train.LAST).training["options"] for mode in ("ssp", "concat")]
+    assert options[0] == options[1]
+
+
+def test_a_network_that_was_broken_off_is_not_in_the_report(faces, both, tmp_path, monkeypatch):
+    folder = shutil.copytree(both[0], tmp_path / "mine")
+    run = train.Trainer.run
+
+    def stops(self):
+        self.steps = 2  # of 3; a validation has left its best.h5
+        run(self)
+        raise train.Interrupted("stopped", 15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "run", stops)
+        with pytest.raises(train.Interrupted):
+            runs.train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
+    assert (folder / "spp" / train.BEST).exists()
+    assert [task.network.mode for task in runs.finished_tasks(folder)] == ["ssp", "ssg"]
+    runs.train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
+    assert [task.network.mode for task in runs.finished_tasks(folder)] == ["ssp", "ssg", "spp"]
+
+
+def test_judging_can_be_left_to_the_caller(faces, both, tmp_path):
+    folder = shutil.copytree(both[0], tmp_path / "mine")
+    (folder / runs.REPORT).unlink()
+    said = []
+    runs.train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, judging=False)
+    assert not (folder / runs.REPORT).exists() and "error %" not in "\n".join(said)
+    summary, table = runs.judge(runs.finished_tasks(folder), open_dataset(faces, "val", "attributes"))
+    report = json.loads((both[0] / runs.REPORT).read_text())
+    assert json.loads(json.dumps(summary)) == report["networks"] and table in both[1]
+
+
+@pytest.fixture(scope="module")
+def baselines(faces, tmp_path_factory):
+    """A run of all networks."""
+    folder = tmp_path_factory.mktemp("run") / "all"
+    parser = save_parser(folder.parent / "parser.h5")
+    runs.train_attributes(MODES, {**SHORT, "data": faces}, parser, folder, say=silent)
+    return folder
+
+
+def test_all_networks_in_one_run(faces, baselines):
+    report = json.loads((baselines / runs.REPORT).read_text())["networks"]
+    assert list(report) == [*MODES, "ssp + ssg"]
+    for mode in MODES:
+        assert checkpoint.load_network(baselines / mode / train.BEST).mode == mode
+        assert len(train.read_log(baselines / mode / train.LOG)) > 3
+    assert runs.evaluate([baselines], faces, say=silent) == report
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_evaluate_one_file_of_a_run(faces, baselines, mode):
+    """By the parser and the landmarks that it was trained with."""
+    report = json.loads((baselines / runs.REPORT).read_text())["networks"]
+    assert runs.evaluate([baselines / mode / train.BEST], faces, say=silent) == {mode: report[mode]}
+
+
+@pytest.mark.parametrize("mode", ["naive", "bbox", "joint"])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_path, monkeypatch, mode):
+    run, parser = train.Trainer.run, baselines / runs.PARSER
+
+    def stops(self):
+        self.steps = 2
+        run(self)
+        raise train.Interrupted("stopped", 15)
+
+    given, folder = {**SHORT, "data": faces}, tmp_path / "mine"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "run", stops)
+        with pytest.raises(train.Interrupted):
+            runs.train_attributes([mode], given, parser, folder, say=silent)
+    runs.train_attributes([mode], {"data": faces}, None, folder, True, silent)
+    assert_same_weights(weights_of(folder / mode), weights_of(baselines / mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_network_can_begin_with_the_parser(faces, baselines, mode):
+    given = {**SHORT, "data": faces, "steps": 1, "init": "parser"}
+    folder = runs.train_attributes([mode], given, baselines / runs.PARSER, say=silent, judging=False)
+    assert checkpoint.load_network(folder / mode / train.BEST).mode == mode
+
+
+def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_path):
+    """Without them, from those of the parser's regions: other weights."""
+    blind = shutil.copytree(faces, tmp_path / "faces")
+    for file in blind.rglob("list_landmarks*"):
+        file.unlink()
+    given = {**SHORT, "data": str(blind)}
+    folder = runs.train_attributes(["bbox"], given, baselines / runs.PARSER, say=silent)
+    ours, theirs = weights_of(folder / "bbox"), weights_of(baselines / "bbox")
+    assert not np.array_equal(ours["head.recognition.weight"], theirs["head.recognition.weight"])
+    dataset = open_dataset(faces, "val", "attributes")
+    parser = checkpoint.load_network(baselines / runs.PARSER)
+    task = tasks.AttributeTask(checkpoint.load_network(baselines / "bbox" / train.BEST), parser)
+    points = scale_landmarks(dataset.landmarks, (218, 178), TINY.size)
+    images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
+    measured = attribute_metrics(task.probabilities(images, landmarks=points), dataset.attributes)
+    best = checkpoint.load(baselines / "bbox" / train.BEST)
+    report = json.loads((baselines / runs.REPORT).read_text())["networks"]["bbox"]
+    for said in (report, best.notes["validation"]):
+        assert said["average_precision"] == pytest.approx(measured.mean_average_precision)
+    guessed = attribute_metrics(task.probabilities(images), dataset.attributes)
+    assert abs(guessed.mean_average_precision - measured.mean_average_precision) > 1e-6
 
 
 def test_a_contradiction_is_told_before_training(faces, both):
@@ -430,6 +584,30 @@ def test_evaluate_says_the_same_as_the_training(faces, both):
     assert record["measures"] == json.loads(json.dumps(result)) == report["networks"]
 
 
+def test_the_summary_says_which_attributes_its_means_leave_out(faces, both):
+    """Among five faces several attributes have no positive or no negative."""
+    _, said = both
+    targets = open_dataset(faces, "val", "attributes").attributes
+    summary = said.rpartition("\nnetwork ")[2]
+    for measure, known in (
+        ("average precision", targets.any(axis=0)),
+        ("balanced accuracy", targets.any(axis=0) & ~targets.all(axis=0)),
+    ):
+        names = ", ".join(name for name, k in zip(ATTRIBUTES, known, strict=True) if not k)
+        assert names and f"\nmean {measure} over {known.sum()} of 40, undefined for {names}\n" in summary
+
+
+def test_measures_that_are_undefined_on_every_face_are_null(both, tmp_path):
+    draw_dataset(tmp_path / "one", train=1, val=1, test=0, seed=3)
+    said = []
+    runs.evaluate([both[0]], tmp_path / "one", as_json=True, say=said.append)
+    record = json.loads(said[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert all(measures["balanced_accuracy"] is None for measures in record["measures"].values())
+    said.clear()
+    runs.evaluate([both[0]], tmp_path / "one", say=said.append)
+    assert "nan" not in said[-1] and "mean balanced accuracy over 0 of 40, undefined for" in said[-1]
+
+
 def test_evaluate_networks_of_one_kind(faces, both):
     """Each under a name of its own, and not one in place of the other."""
     folder, _ = both
@@ -447,9 +625,9 @@ def test_evaluate_takes_the_batch_size(faces, both, monkeypatch):
     sizes = []
     probabilities = tasks.AttributeTask.probabilities
 
-    def watching(self, images, heads=None):
+    def watching(self, images, *known):
         sizes.append(len(images))
-        return probabilities(self, images, heads)
+        return probabilities(self, images, *known)
 
     monkeypatch.setattr(tasks.AttributeTask, "probabilities", watching)
     runs.evaluate([both[0] / "ssp"], faces, batch_size=2, say=silent)

@@ -32,6 +32,15 @@ SIZES = {
     "ssg": ENCODER.replace(
         "MaxPool3 256×28×23", "RegionMasks 7×55×45, RegionGate 1792×55×45, MaxPool3 1792×28×23, Merge 256×28×23"
     ) + BEHIND_IT + ", GlobalAvgPool 1024, Linear 40",
+    "spp": ENCODER + BEHIND_IT + ", PyramidPool 5120, Linear 40",
+    "naive": "RegionMasks 10×218×178, " + ENCODER + BEHIND_IT + ", GlobalAvgPool 1024, Linear 40",
+    "bbox": ENCODER + BEHIND_IT + ", RegionPool 16×1024, Localization 16×40, Recognition 40",
+    "concat": ENCODER + BEHIND_IT + ", RegionMasks 7×14×12, RegionPool 7168, Linear 40",
+}
+SIZES["joint"] = SIZES["ssg"].replace("GlobalAvgPool 1024, Linear 40", SIZES["ssp"].split("Conv52 1024×14×12, ")[1])
+TITLES = {
+    "avg": "Basic", "ssp": "SSP", "ssg": "SSG", "spp": "SPP", "naive": "Naive", "bbox": "BBox",
+    "concat": "Concatenated SSP", "joint": "Joint SSP and SSG",
 }
 # fmt: on
 
@@ -62,7 +71,7 @@ def test_segmentation_network_is_table_1(paper):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_attribute_networks_have_the_papers_sizes(paper, mode):
-    title = {"avg": "Basic", "ssp": "SSP", "ssg": "SSG"}[mode] + " attribute network"
+    title = TITLES[mode] + " attribute network"
     assert sizes(paper[title][1]) == listed(SIZES[mode])
 
 
@@ -144,7 +153,8 @@ def test_text_is_aligned_and_adds_up():
 
 
 def test_all_presets_and_checkpoints(tmp_path):
-    assert [title.split()[0] for title, _ in networks_of("small")] == ["Segmentation", "Basic", "SSP", "SSG"]
+    expected = ["Segmentation network", *(f"{TITLES[mode]} attribute network" for mode in MODES)]
+    assert [title for title, _ in networks_of("small")] == expected
     for _, network in networks_of("tiny"):
         assert (
             network.config["size"] == PRESETS["tiny"].size

@@ -1,16 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, no_grad, optim, tasks
+from tinyface.data.landmarks import landmarks_from_regions
 from tinyface.data.loader import Batch
 from tinyface.errors import NotFiniteError
 from tinyface.metrics import attribute_metrics
-from tinyface.models import AttributeNet, SegmentationNet
-from tinyface.models.attributes import HEADS_NEEDED
+from tinyface.models import AttributeNet, JointNet, SegmentationNet
+from tinyface.models.attributes import HEADS_NEEDED, MODES
+from tinyface.ops.sigmoid import logistic
 
 SIZE = (19, 15)
 REGIONS, ATTRIBUTES = 7, 40
-MODES = ("avg", "ssp", "ssg")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def sigmoid(x):
 # ---------------------------------------------------------------- the parser while attributes train
 
 
-@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
 def test_the_parser_is_frozen(batches, mode):
     task = make_task(mode)
     task.parser.train()  # as a network fresh from training might come
@@ -72,7 +75,7 @@ def test_the_parser_is_frozen(batches, mode):
     assert all(parameter.grad is not None for parameter in task.network.parameters())
 
 
-@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
 def test_a_face_is_parsed_the_same_whatever_else_is_in_the_batch(batches, mode):
     task = make_task(mode)
     images = batches["attributes"][0].images
@@ -123,6 +126,57 @@ def test_segmentation_loss_by_hand(batches):
         ]
         expected -= np.mean(pixels)
     np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+
+
+def test_balanced_loss_by_hand(batches):
+    plain, batch = make_task("avg"), batches["attributes"][0]
+    weights = np.linspace(0.1, 5, ATTRIBUTES).astype(np.float32)
+    task = tasks.BalancedTask(plain.network.eval(), None, weights)
+    p, t = sigmoid(task.logits(batch.images).data), batch.targets
+    expected = -np.mean(weights * t * np.log(p) + (1 - t) * np.log(1 - p))
+    np.testing.assert_allclose(task.loss(batch).data, expected, rtol=1e-5)
+    assert (task.measure, task.larger_is_better) == ("balanced_accuracy", True)
+    assert task.measure in task.summarise(task.evaluate(batches["attributes"]))
+
+
+def test_positive_weights_balance_the_training_split():
+    shares = np.array([1, 2, 5, 8, 9]) / 10
+    attributes = (np.arange(10)[:, None] < 10 * shares).astype(np.uint8)
+    weights = tasks.positive_weights(attributes)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, [9, 4, 1, 1 / 4, 1 / 9], rtol=1e-6)
+    positives, negatives = attributes.sum(axis=0), (1 - attributes).sum(axis=0)
+    np.testing.assert_allclose(weights * positives, negatives, rtol=1e-6)
+
+
+def test_positive_weights_of_rare_and_one_sided_attributes():
+    attributes = np.zeros((1000, 4), np.uint8)
+    attributes[0, 0] = 1  # one face in a thousand
+    attributes[1:, 1] = 1  # all but one
+    attributes[:, 2] = 1  # all; and of the last, none
+    assert tasks.positive_weights(attributes).tolist() == [100, np.float32(1 / 100), 1, 1]
+
+
+def joint_batch(batches):
+    return tasks.JointBatch(batches["labels"][0], batches["attributes"][2])
+
+
+def test_joint_loss_is_the_sum_of_both(batches):
+    backend.seed(3)
+    task, batch = tasks.JointTask(JointNet(2, SIZE)), joint_batch(batches)
+    task.network.eval()
+    apart = task.parsing.loss(batch.labelled).item() + task.reading.loss(batch.attributed).item()
+    assert task.loss(batch).item() == pytest.approx(apart, rel=1e-5)
+
+
+def test_joint_measures(batches):
+    backend.seed(3)
+    task = tasks.JointTask(JointNet(2, SIZE))
+    found = task.parsing.evaluate(batches["labels"]), task.reading.evaluate(batches["attributes"])
+    measures = task.summarise(found)
+    assert measures["mean_iou"] == found[0].mean_iou() and measures["error"] == found[1].mean_error
+    assert measures[task.measure] == found[0].mean_iou() and task.larger_is_better
+    assert list(task.summarise((found[0], None))) == ["mean_iou", "pixel_accuracy"]
 
 
 def test_training_mode_uses_the_statistics_of_the_batch(batches):
@@ -205,9 +259,9 @@ def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batc
     def counting(kind):
         forward = kind.forward
 
-        def counted(self, x, heads=None):
+        def counted(self, x, heads=None, *landmarks):
             runs.append((self, heads if kind is SegmentationNet else None))
-            return forward(self, x, heads)
+            return forward(self, x, heads, *landmarks)
 
         monkeypatch.setattr(kind, "forward", counted)
 
@@ -216,6 +270,62 @@ def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batc
     tasks.evaluate_all(trio, batches["attributes"])
     once = [(trio[0].parser, 3), *((task.network, None) for task in trio)]
     assert runs == once * len(batches["attributes"])
+
+
+def test_only_ssp_and_ssg_are_averaged(batches):
+    made = [make_task(mode) for mode in ("avg", "ssp", "naive", "ssg", "joint")]
+    assert (
+        tasks.averaged(made) == [1, 3] and tasks.averaged(made[:3]) == [] and tasks.averaged(made[2:]) == []
+    )
+    measured = tasks.evaluate_all(made, batches["attributes"])
+    assert len(measured) == 6
+    pair = tasks.evaluate_all([made[1], made[3]], batches["attributes"])
+    np.testing.assert_array_equal(measured[-1].average_precision, pair[-1].average_precision)
+    assert len(tasks.evaluate_all(made[:3], batches["attributes"])) == 3
+
+
+# ---------------------------------------------------------------- landmarks
+
+
+def with_landmarks(batch, seed=5):
+    points = np.random.default_rng(seed).uniform(0, SIZE[::-1], (len(batch.images), 5, 2))
+    return dataclasses.replace(batch, landmarks=points.astype(np.float32))
+
+
+def test_bbox_takes_the_landmarks_of_the_batch_and_runs_no_parser(batches, monkeypatch):
+    task, batch = make_task("bbox"), with_landmarks(batches["attributes"][0])
+    monkeypatch.setattr(SegmentationNet, "forward", None)
+    with no_grad():
+        expected = task.network.eval()(Tensor(batch.images), landmarks=batch.landmarks)
+    np.testing.assert_array_equal(task.logits(batch.images, landmarks=batch.landmarks).data, expected.data)
+    np.testing.assert_array_equal(tasks.gather([task], [batch])[0][0], logistic(expected.data))
+    loss = task.loss(batch).item()
+    assert task.loss(with_landmarks(batch, seed=6)).item() != loss
+
+
+def test_bbox_without_landmarks_takes_those_of_the_parsers_regions(batches, monkeypatch):
+    task, batch = make_task("bbox"), batches["attributes"][0]
+    finest = np.random.default_rng(0).standard_normal((3, REGIONS, *SIZE))
+    monkeypatch.setattr(
+        tasks,
+        "parser_heads",
+        lambda parser, images, needed: [None, None, None, Tensor(finest)][:needed] or None,
+    )
+    points = landmarks_from_regions(finest.argmax(axis=1))
+    assert np.ptp(points, axis=0).max() > 0  # else it would not matter which face is whose
+    expected = task.probabilities(batch.images, landmarks=points)
+    np.testing.assert_array_equal(task.probabilities(batch.images), expected)
+    np.testing.assert_array_equal(tasks.gather([task], [batch])[0][0], expected)
+    assert (expected != task.probabilities(batch.images, landmarks=points[::-1].copy())).any()
+
+
+def test_only_bbox_wants_landmarks(batches):
+    assert [mode for mode in MODES if make_task(mode).landmarks] == ["bbox"]
+    for mode in MODES:
+        if mode != "bbox":
+            task, [batch] = make_task(mode), batches["attributes"][:1]
+            [got], _ = tasks.gather([task], [with_landmarks(batch)])
+            np.testing.assert_array_equal(got, task.probabilities(batch.images))
 
 
 def test_networks_with_parsers_of_their_own(batches):

@@ -1,11 +1,10 @@
 import math
-import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface import visualize
+from tinyface import drawing, visualize
 from tinyface.data.dataset import REGIONS
 from tinyface.errors import TinyfaceError
 
@@ -176,12 +175,6 @@ def test_nothing_to_draw_says_so(records):
         visualize.training_curve(records)
 
 
-def test_ticks_are_round_and_cover_the_values():
-    np.testing.assert_allclose(visualize._ticks(0.13, 0.88), [0, 0.2, 0.4, 0.6, 0.8, 1])
-    np.testing.assert_allclose(visualize._ticks(0, 40_000), [0, 10_000, 20_000, 30_000, 40_000])
-    assert len(visualize._ticks(3, 3)) == 2
-
-
 # Region weights
 
 
@@ -189,14 +182,14 @@ def test_region_weight_map_is_darker_where_the_weight_is_larger():
     weights = np.zeros((7, 3))
     weights[5, 1], weights[1, 0] = 1.0, 0.5
     image = visualize.region_weight_map(weights, ["Black_Hair", "Smiling", "Young"])
-    full, half, none = (visualize._heat(share) for share in (1, 0.5, 0))
+    full, half, none = (drawing.heat(share) for share in (1, 0.5, 0))
     assert sum(full) < sum(half) < sum(none)
     # The last column ends at the right margin of 24 pixels; a cell is 84 × 20.
     left, top = image.width - 24 - 7 * 84, 54
     for row in range(3):
         for region in range(7):
             cell = pixel(image, left + region * 84 + 40, top + row * 20 + 9)
-            assert cell == visualize._heat(weights[region, row])
+            assert cell == drawing.heat(weights[region, row])
 
 
 def test_region_weight_map_checks_the_shape():
@@ -204,37 +197,20 @@ def test_region_weight_map_checks_the_shape():
         visualize.region_weight_map(np.zeros((40, 7)), [str(i) for i in range(40)])
 
 
-# Saving
-
-
-def test_save_png_replaces_whole_files_only(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    visualize.save_png(Image.new("RGB", (3, 2), (1, 2, 3)), path)
-    before = path.read_bytes()
-
-    def disk_full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(TinyfaceError, match=r"a\.png: cannot be written \(No space left on device\)"):
-        visualize.save_png(Image.new("RGB", (9, 9)), path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_save_png_round_trip(tmp_path):
-    image, _ = face(5, 4)
-    visualize.save_png(Image.fromarray(image), str(tmp_path / "a.png"))
-    with Image.open(tmp_path / "a.png") as written:
-        np.testing.assert_array_equal(np.asarray(written), image)
-
-
-def test_save_png_says_where_it_cannot_write(tmp_path):
-    image = Image.new("RGB", (1, 1))
-    (tmp_path / "file").write_text("")
-    for path in tmp_path / "missing" / "a.png", tmp_path / "file" / "a.png", tmp_path:
-        with pytest.raises(TinyfaceError, match=r"cannot be written .* choose another place") as error:
-            visualize.save_png(image, path)
-        assert "\n" not in str(error.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert not list(tmp_path.parent.glob(f".{tmp_path.name}.*"))
+def test_region_weight_map_groups_by_the_heaviest_region():
+    """The background first; within the mouth the heavier first; 8 pixels between groups, numbers in the cells."""
+    weights = np.full((7, 4), 0.01)
+    weights[5, 0], weights[5, 2], weights[0, 1] = 0.6, 0.9, 0.7
+    weights[:, 3] = np.nan
+    image = visualize.region_weight_map(weights, list("abcd"), grouped=True)
+    left, tops = image.width - 24 - 7 * 84, [54, 54 + 28, 54 + 48, 54 + 76]
+    expected = [(0, 1), (5, 2), (5, 0)]
+    for top, (region, attribute) in zip(tops, expected, strict=False):
+        cell = pixel(image, left + region * 84 + 3, top + 3)
+        assert cell == drawing.heat(weights[region, attribute])
+    assert pixel(image, left + 3, tops[3] + 3) == visualize.PAPER  # NaN: nothing
+    assert pixel(image, left + 3, 54 + 22) == visualize.PAPER  # between the groups
+    numbered = visualize.region_weight_map(weights, list("abcd"), grouped=True, values=True)
+    changed = np.argwhere((np.asarray(numbered) != np.asarray(image)).any(-1))
+    rows = {int(y) // 20 for y, _ in changed - [54, 0]}
+    assert numbered.size == image.size and len(changed) > 300 and len(rows) >= 3

@@ -154,6 +154,12 @@ def format_attribute_table(metrics, names):
     columns = metrics.error, metrics.average_precision, metrics.balanced_accuracy
     means = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
     lines = _table(("attribute", "error", "AP", "balanced"), names, columns, ("mean", *means))
+    return "\n".join(lines + undefined_lines(metrics, names))
+
+
+def undefined_lines(metrics, names):
+    """What every table of means over attributes must say: which attributes a mean leaves out; [] where none."""
+    lines = []
     for measure, left_out in (
         ("average precision", metrics.without_average_precision),
         ("balanced accuracy", metrics.without_balanced_accuracy),
@@ -162,7 +168,7 @@ def format_attribute_table(metrics, names):
             listed = ", ".join(names[i] for i in left_out)
             used = len(names) - len(left_out)
             lines.append(f"mean {measure} over {used} of {len(names)}, undefined for {listed}")
-    return "\n".join(lines)
+    return lines
 
 
 def format_region_table(confusion, names):
@@ -173,7 +179,7 @@ def format_region_table(confusion, names):
     if np.isnan(iou).any():
         listed = ", ".join(names[i] for i in np.flatnonzero(np.isnan(iou)))
         lines.append(f"mean over {len(names) - np.isnan(iou).sum()} of {len(names)}, never seen: {listed}")
-    lines.append(f"pixel accuracy {_percent(confusion.pixel_accuracy()).strip()} %")
+    lines.append(f"pixel accuracy {percent(confusion.pixel_accuracy()).strip()} %")
     return "\n".join(lines)
 
 
@@ -182,12 +188,13 @@ def _table(head, names, columns, last):
     width = max(len(text) for text in (*names, head[0], last[0]))
     rows = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
     title = head[0].ljust(width) + "".join(f"{text + ' %':>12}" for text in head[1:])
-    body = [row[0].ljust(width) + "".join(f"{_percent(v):>12}" for v in row[1:]) for row in (*rows, last)]
+    body = [row[0].ljust(width) + "".join(f"{percent(v):>12}" for v in row[1:]) for row in (*rows, last)]
     rule = "-" * len(title)
     return [title, rule, *body[:-1], rule, body[-1]]
 
 
-def _percent(fraction):
+def percent(fraction):
+    """A fraction in percent, two decimals; "-" for NaN."""
     return "-" if np.isnan(fraction) else f"{100 * fraction:.2f}"
 
 

@@ -16,9 +16,10 @@ from . import backend, visualize
 from .checkpoint import load_network
 from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
+from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import SegmentationNet
+from .models import JointNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .ops.sigmoid import logistic
 
@@ -35,14 +36,15 @@ class Reading:
     image: np.ndarray  # (H, W, 3) uint8
     labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
     probabilities: np.ndarray | None  # (40,), the mean over the attribute networks
-    region_weights: np.ndarray | None  # (7, 40) of SSP: how much a region counts for an attribute
+    region_weights: np.ndarray | None  # (7, 40) of SSP or joint: how much a region counts
 
 
 class FaceReader:
     """A parser and attribute networks, ready to read photos.
 
     Each attribute network sees the photo at the size it was trained on, and the parser's heads for that very
-    input; the probabilities of several networks are averaged (Kalayeh et al. 2017, section 4.3.1).
+    input, or the landmarks that its regions tell; the probabilities of several networks are averaged (Kalayeh
+    et al. 2017, section 4.3.1).
     """
 
     def __init__(self, parser=None, networks=()):
@@ -83,14 +85,24 @@ class FaceReader:
         labels, probabilities, region_weights = None, [], None
         with no_grad():
             for network in self.networks:
-                probabilities.append(logistic(network(*at(network.config["size"])).numpy()[0]))
-                if network.mode == "ssp":
+                x, maps = at(network.config["size"])
+                landmarks = None
+                if network.mode == "bbox":
+                    landmarks = landmarks_from_regions(_regions_of(maps))
+                    landmarks = backend.to_device(landmarks, device)
+                probabilities.append(logistic(network(x, maps, landmarks).numpy()[0]))
+                if network.mode in ("ssp", "joint"):
                     region_weights = network.region_weights[0]
             if self.parser:
                 _, logits = at(self.parser.config["size"])
-                labels = resize_labels(logits[-1].numpy()[0].argmax(axis=0).astype(np.uint8), image.shape[:2])
+                labels = resize_labels(_regions_of(logits)[0], image.shape[:2])
         mean = np.mean(probabilities, axis=0) if probabilities else None
         return Reading(image, labels, mean, region_weights)
+
+
+def _regions_of(heads):
+    """Region of every pixel by the parser's finest head: (N, H, W) uint8."""
+    return heads[-1].numpy().argmax(axis=1).astype(np.uint8)
 
 
 def _shown_size(height, width):
@@ -120,11 +132,19 @@ def find_photos(paths):
 
 
 def find_networks(paths, device="cpu"):
-    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network)."""
+    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network).
+
+    A JointNet is one of each, unless its file stands for the parser alone, beside attribute networks.
+    """
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file).to(device)
-        (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
+        if isinstance(network, JointNet):
+            parsers.append((file, network.parser))
+            if file.name != PARSER:
+                readers.append((file, network.reader))
+        else:
+            (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
     return parsers, readers
 
 
@@ -152,6 +172,7 @@ def parser_file(path):
 def load_parser(path, device="cpu"):
     """The segmentation network in a file, on "cpu" or "cuda". Raises TinyfaceError where it holds another kind."""
     network = load_network(path)
+    network = network.parser if isinstance(network, JointNet) else network
     if not isinstance(network, SegmentationNet):
         raise TinyfaceError(
             f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "

@@ -28,6 +28,8 @@ class Preset:
     size: tuple
     segmentation: Training
     attributes: Training
+    balanced: Training  # fine-tuning what `attributes` trained
+    joint: Training
 
 
 PRESETS = {
@@ -37,6 +39,8 @@ PRESETS = {
         size=(55, 45),
         segmentation=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
         attributes=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        balanced=Training(steps=5, batch_size=8, lr=0.005, schedule="cosine", val_every=5, save_every=5),
+        joint=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
     ),
     # `make demo`: toy faces in a few minutes. The rates were searched for, see docs/results.md.
     "demo": Preset(
@@ -63,6 +67,26 @@ PRESETS = {
             save_every=500,
             init="parser",
         ),
+        balanced=Training(
+            steps=90,
+            batch_size=16,
+            lr=0.005,
+            weight_decay=1e-5,
+            schedule="cosine",
+            warmup=15,
+            val_every=45,
+            save_every=500,
+        ),
+        joint=Training(
+            steps=3200,
+            batch_size=4,
+            lr=0.05,
+            weight_decay=1e-5,
+            schedule="cosine",
+            warmup=300,
+            val_every=1600,
+            save_every=500,
+        ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(
@@ -74,6 +98,12 @@ PRESETS = {
         attributes=Training(
             steps=600, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=200
         ),
+        balanced=Training(
+            steps=150, batch_size=32, lr=0.005, weight_decay=1e-5, schedule="cosine", warmup=15, val_every=50
+        ),
+        joint=Training(
+            steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
+        ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
@@ -81,6 +111,8 @@ PRESETS = {
         size=(218, 178),
         segmentation=Training(steps=75_000, batch_size=32, lr=0.001),
         attributes=Training(steps=40_000, batch_size=32, lr=0.001),
+        balanced=Training(steps=10_000, batch_size=32, lr=0.0001),  # the paper gives no figures for this one
+        joint=Training(steps=75_000, batch_size=32, lr=0.001),
     ),
 }
 

@@ -1,23 +1,24 @@
 """What the commands do: settle the options, open the data, build the networks, train or evaluate, leave the pictures.
 
-A run is a folder. train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`) and
+A run is a folder. train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`, …) and
 the parser that they were trained with, so that the folder can be used by itself.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
 from pathlib import Path
 
-from . import backend, checkpoint, optim, tasks, train
+from . import backend, checkpoint, finetune, optim, tasks, train
 from .data.dataset import ATTRIBUTES, REGIONS
 from .data.device import DeviceBatches
-from .data.layouts import describe, open_dataset, split_sizes
+from .data.layouts import describe, find_layouts, open_dataset, split_sizes
 from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder
-from .metrics import format_attribute_table, format_region_table, majority_error
+from .metrics import format_attribute_table, format_region_table, majority_error, percent, undefined_lines
 from .models import AttributeNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_file, parser_for
@@ -32,7 +33,7 @@ VALIDATION_BATCH = 64
 BINDING = (
     "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed"
 )  # fmt: skip
-FREE = ("data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
+FREE = ("data", "attr_data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
 
 
 @dataclasses.dataclass
@@ -56,10 +57,11 @@ class Options:
     val_every: int
     save_every: int
     tf32: bool = False
+    attr_data: str | None = None  # of joint training, where `data` has no attributes
 
     @classmethod
     def settle(cls, kind, given, saved=None):
-        """kind: "segmentation" or "attributes". saved: the options of the run to be resumed.
+        """kind: a Training of the presets, "segmentation" and so on. saved: the options of the run to be resumed.
 
         Raises TinyfaceError where an option is impossible or contradicts the run that is resumed.
         """
@@ -136,7 +138,7 @@ def train_segmentation(given, out=None, resume=False, say=print):
     preset = find_preset(options.preset)
     backend.seed(options.seed)
     task = tasks.SegmentationTask(SegmentationNet(preset.width, preset.size))
-    fit(task, options, folder, data, {"command": "train-seg"}, saved, say)
+    fit(task, options, folder, Feed(task, data, options), {"command": "train-seg"}, saved, say)
     split = validation_split(data, "labels")
     if split:
         best = tasks.SegmentationTask(checkpoint.load_network(folder / train.BEST).to(options.device))
@@ -155,21 +157,56 @@ def train_segmentation(given, out=None, resume=False, say=print):
 # ---------------------------------------------------------------- train-attr
 
 
-def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say=print):
-    """Train one attribute network per mode ("avg", "ssp", "ssg"), report each and, of several, the average.
+def train_attributes(
+    modes,
+    given,
+    seg_weights=None,
+    out=None,
+    resume=False,
+    say=print,
+    judging=True,
+    balanced=False,
+    start_from=None,
+):
+    """Train one attribute network per mode of MODES, report each and the average of SSP and SSG.
 
-    seg_weights: the parser's file; else the last one trained, else the shipped one. Returns the run's folder.
+    modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
+    with its options and its parser. seg_weights: the parser's file; else the last one trained, else the shipped one.
+    judging: whether to measure all finished networks of the folder at the end. Returns the run's folder.
+    balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of the newest one,
+    and with its parser.
     """
-    folder = run_folder("attr", given, out, resume)
-    others = [mode for mode in MODES if mode not in modes and (folder / mode / train.LAST).exists()]
-    if others:
+    if balanced and (start_from is not None or not resume):
+        wanted = list(modes) or ["avg"]
+        start_from = finetune.find_run(start_from, wanted, given.get("preset"), RUNS)
+        say(f"networks to fine-tune: {start_from}")
+        if not resume:
+            given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
+    folder = run_folder("balanced" if balanced else "attr", given, out, resume)
+    there = [mode for mode in MODES if (folder / mode / train.LAST).exists()]
+    if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
-            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume and the flags it was "
-            "started with, or choose another folder"
+            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
+            "by the flags it was started with"
+        )
+    modes = list(modes) or ["avg"]
+    others = [mode for mode in there if mode not in modes]
+    if others and not resume:
+        raise TinyfaceError(
+            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
+            "or choose another folder"
         )
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)
-    options = Options.settle("attributes", given, saved and saved.training["options"])
+    if saved is None and others:
+        saved = resumable(folder / others[0], resume)
+    if saved:
+        finetune.check_kind(folder, [mode for mode in modes if states[mode]] or others, balanced)
+    elif balanced and resume:  # stopped before its first checkpoint
+        finetune.keep_starts(folder, start_from, modes)
+        given = finetune.adopt(given, [folder / mode / finetune.START for mode in modes])
+    kind = "balanced" if balanced else "attributes"
+    options = Options.settle(kind, given, saved and saved.training["options"])
     data = find_data(options.data, "attributes", say)
     preset = find_preset(options.preset)
     parser = None
@@ -182,35 +219,63 @@ def train_attributes(modes, given, seg_weights=None, out=None, resume=False, say
                     "leave the option out"
                 )
             source = kept
+        elif balanced and start_from and (start_from / PARSER).exists():
+            source = start_from / PARSER
         else:
             source = find_parser(seg_weights, preset.size, say)
         parser = load_parser(source, options.device)
     make_folder(folder)
     if parser is not None and source != kept:
         atomic_write(kept, Path(source).read_bytes())
+    if balanced:
+        finetune.keep_starts(folder, start_from, modes)
+        weights = tasks.positive_weights(open_dataset(data, "train", "attributes").attributes)
 
-    finished = []
     for mode in modes:
         backend.seed(options.seed)
-        network = AttributeNet(preset.width, mode, preset.size)
-        if options.init == "parser":
-            begin_with(network, parser)
-        task = tasks.AttributeTask(network, parser)
-        notes = {"command": f"train-attr ({mode})"}
-        fit(task, options, make_folder(folder / mode), data, notes, states[mode], say)
-        draw_curve(folder / mode, "error")
-        best = checkpoint.load_network(folder / mode / train.BEST).to(options.device)
-        finished.append(tasks.AttributeTask(best, parser))
+        if balanced:
+            network = checkpoint.load_network(folder / mode / finetune.START)
+            task = tasks.BalancedTask(network, parser, weights)
+        else:
+            network = AttributeNet(preset.width, mode, preset.size)
+            task = tasks.AttributeTask(network, parser)
+            if options.init == "parser":
+                begin_with(network, parser)
+        notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
+        feed = Feed(task, data, options)
+        fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
+        draw_curve(folder / mode, task.measure)
     split = validation_split(data, "attributes")
-    if split:
+    if split and judging:
         dataset = open_dataset(data, split, "attributes")
+        finished = finished_tasks(folder, options.device)
         summary, table = judge(finished, dataset)
         guess = majority_error(open_dataset(data, "train", "attributes").attributes, dataset.attributes)[1]
         say(table)
         say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
-        report(folder, {"split": split, "majority_error": guess, "networks": summary})
+        measures = {"split": split, "majority_error": guess, "networks": summary}
+        if balanced:
+            files = (folder / task.network.mode / finetune.START for task in finished)
+            started = (checkpoint.load_network(file).to(options.device) for file in files)
+            before, _ = judge([tasks.AttributeTask(network, parser) for network in started], dataset)
+            say(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
+            measures["before"] = before
+        report(folder, measures)
     say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
+
+
+def finished_tasks(folder, device="cpu"):
+    """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
+    folder, finished = Path(folder), []
+    parser = load_parser(folder / PARSER, device) if (folder / PARSER).exists() else None
+    for mode in MODES:
+        last, best = folder / mode / train.LAST, folder / mode / train.BEST
+        if last.exists() and best.exists():
+            state = checkpoint.load(last).training
+            if state and state["step"] == state["options"]["steps"]:
+                finished.append(tasks.AttributeTask(checkpoint.load_network(best).to(device), parser))
+    return finished
 
 
 def same_content(path, other):
@@ -227,29 +292,36 @@ def begin_with(network, parser):
 
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
-    """Measures of each network and, of several, of their average, on one data set: (dictionary, table as text)."""
+    """Measures of each network and of the average of SSP and SSG on one data set: (dictionary, table as text).
+
+    attribute_tasks: tasks.AttributeTask of networks made for one size. The dictionary: {name: {"error", …,
+    "per_attribute"}}, a network's name being its mode.
+    """
     start_workers(attribute_tasks[0].network.device)
     size = tuple(attribute_tasks[0].network.config["size"])
-    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size)
+    landmarks = any(task.landmarks for task in attribute_tasks)
+    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size, landmarks=landmarks)
     names = distinct(task.network.mode for task in attribute_tasks)
-    if len(names) > 1:
-        names.append(" + ".join(names))
+    together = tasks.averaged(attribute_tasks)
+    if together:
+        names.append(" + ".join(names[index] for index in together))
     measured = dict(zip(names, tasks.evaluate_all(attribute_tasks, batches), strict=True))
     lines = [f"{'network':<14}{'error %':>10}{'AP %':>10}{'balanced %':>12}"]
     summary = {}
     for name, metrics in measured.items():
         e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
-        lines.append(f"{name:<14}{100 * e:>10.2f}{100 * ap:>10.2f}{100 * balanced:>12.2f}")
+        lines.append(f"{name:<14}{percent(e):>10}{percent(ap):>10}{percent(balanced):>12}")
         summary[name] = {
             "error": e,
-            "average_precision": ap,
-            "balanced_accuracy": balanced,
+            "average_precision": defined(ap),
+            "balanced_accuracy": defined(balanced),
             "per_attribute": {
                 "error": named(ATTRIBUTES, metrics.error),
                 "average_precision": named(ATTRIBUTES, metrics.average_precision),
                 "balanced_accuracy": named(ATTRIBUTES, metrics.balanced_accuracy),
             },
         }
+    lines += undefined_lines(metrics, ATTRIBUTES)  # of one data set, so the same for all networks
     last = format_attribute_table(metrics, ATTRIBUTES)
     return summary, "\n".join([f"{name}, attribute by attribute:", last, "", *lines])
 
@@ -267,48 +339,58 @@ def evaluate(
     device="cpu",
     say=print,
 ):
-    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each and averaged.
+    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each, SSP and SSG also averaged.
 
-    weights: checkpoint files or run folders. split: else test where there is one, else val.
+    weights: checkpoint files or run folders. split: else test where there is one, else val. A joint network is measured
+    as both, or as far as the data set goes; as JSON these are two records, under "labels" and "attributes".
     """
     backend.check_device(device)
     start_workers(device)
     parsers, readers = find_networks(weights, device)
     whisper = (lambda text: None) if as_json else say
-    result = {}
-    if parsers and not readers:
-        data_path = find_data(data, "labels", whisper)
-        dataset = open_dataset(data_path, split or evaluation_split(data_path, "labels"), "labels")
+    joint = {path for path, _ in parsers} & {path for path, _ in readers}
+    needs = (
+        ["attributes"] if readers and not joint else ["labels"] if not readers else ["labels", "attributes"]
+    )
+    if joint and data is not None:  # a joint network is measured by what there is
+        offered = {need for layout in find_layouts(data) for need in layout.offers}
+        needs = [need for need in needs if need in offered] or needs
+    records = {}
+    for need in needs:
+        data_path = find_data(data, need, whisper)
+        dataset = open_dataset(data_path, split or evaluation_split(data_path, need), need)
         whisper(f"split {dataset.split}: {len(dataset)} faces")
-        for path, parser in parsers:
-            size = tuple(parser.config["size"])
-            task = tasks.SegmentationTask(parser)
-            confusion = tasks.validation(task, dataset, batch_size, size)
-            result[str(path)] = task.summarise(confusion) | {
-                "mean_f1": confusion.mean_f1(),
-                "iou": named(REGIONS, confusion.iou()),
-                "f1": named(REGIONS, confusion.f1()),
-            }
-            whisper(f"{path}\n{format_region_table(confusion, REGIONS)}")
-    else:
-        size = common_size(readers)
-        data_path = find_data(data, "attributes", whisper)
-        dataset = open_dataset(data_path, split or evaluation_split(data_path, "attributes"), "attributes")
-        whisper(f"split {dataset.split}: {len(dataset)} faces")
-        parser = (
-            load_parser(parser_file(seg_weights), device) if seg_weights else parser_for(parsers, readers)
-        )
-        if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
-            parser = load_parser(find_parser(None, size, whisper), device)
-        attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
-        result, table = judge(attribute_tasks, dataset, batch_size)
-        whisper(table)
+        if need == "labels":
+            result = measure_parsers(parsers, dataset, batch_size, whisper)
+        else:
+            size = common_size(readers)
+            parser = load_parser(parser_file(seg_weights), device) if seg_weights else None
+            if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
+                parser = parser_for(parsers, readers)
+                parser = parser or load_parser(find_parser(None, size, whisper), device)
+            attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
+            result, table = judge(attribute_tasks, dataset, batch_size)
+            whisper(table)
+        records[need] = {
+            "data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result
+        }  # fmt: skip
     if as_json:
-        say(
-            json.dumps(
-                {"data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result}
-            )
-        )
+        say(json.dumps(records if len(records) > 1 else records[need]))
+    return {name: measures for record in records.values() for name, measures in record["measures"].items()}
+
+
+def measure_parsers(parsers, dataset, batch_size, say):
+    """{file: measures} of parsers, pairs (file, network), on one data set; says their tables."""
+    result = {}
+    for path, parser in parsers:
+        task = tasks.SegmentationTask(parser)
+        confusion = tasks.validation(task, dataset, batch_size, tuple(parser.config["size"]))
+        means = task.summarise(confusion) | {"mean_f1": confusion.mean_f1()}
+        result[str(path)] = {name: defined(value) for name, value in means.items()} | {
+            "iou": named(REGIONS, confusion.iou()),
+            "f1": named(REGIONS, confusion.f1()),
+        }
+        say(f"{path}\n{format_region_table(confusion, REGIONS)}")
     return result
 
 
@@ -326,12 +408,51 @@ def common_size(networks):
 # ---------------------------------------------------------------- what they share
 
 
-def fit(task, options, folder, data, notes, saved, say):
-    """Train a task's network in a folder, or go on with it from `saved`."""
+class Feed:
+    """The data set that a task learns from, and is validated on.
+
+    data: its folder. seed: of the order of the images, the run's unless given.
+    """
+
+    per_step = 1  # batches
+
+    def __init__(self, task, data, options, seed=None):
+        self.task, self.name, self.options = task, str(data), options
+        self.seed = options.seed if seed is None else seed
+        self.size = tuple(task.network.config["size"])
+
+    @contextlib.contextmanager
+    def batches(self, start):
+        """Gives an iterator of training batches from step `start` on, on a GPU where the run is on one."""
+        dataset, on_gpu = open_dataset(self.name, "train", self.task.targets), self.options.device == "cuda"
+        with TrainLoader(
+            dataset,
+            self.task.targets,
+            self.options.batch_size,
+            self.size,
+            self.seed,
+            workers=self.options.workers,
+            start_step=start,
+            raw=on_gpu,
+            landmarks=self.task.landmarks,
+        ) as loader:
+            yield DeviceBatches(loader) if on_gpu else loader
+
+    def evaluator(self):
+        """A function () → what `task.evaluate` makes of the validation split; None where there is no such split."""
+        split = validation_split(self.name, self.task.targets)
+        if split is None:
+            return None
+        val = open_dataset(self.name, split, self.task.targets)
+        cache = SampleCache(val, self.task.targets, self.size, landmarks=self.task.landmarks)
+        return lambda: tasks.validation(self.task, val, VALIDATION_BATCH, self.size, cache)
+
+
+def fit(task, options, folder, feed, notes, saved, say):
+    """Train a task's network in a folder on what a Feed gives, or go on with it from `saved`."""
     start_workers(options.device)
     network = task.network.to(options.device)
-    need = task.targets
-    notes = {**notes, "data": str(data), "options": dataclasses.asdict(options)}
+    notes = {**notes, "data": feed.name, "options": dataclasses.asdict(options)}
     optimizer = options.new_optimizer(network)
     schedule = optim.schedule(options.schedule, options.steps, options.warmup)
     start = 0
@@ -347,41 +468,22 @@ def fit(task, options, folder, data, notes, saved, say):
         say(f"{folder}: going on after step {start} of {options.steps}")
     if start == options.steps and (folder / train.BEST).exists():
         return
-    size = tuple(network.config["size"])
-    dataset = open_dataset(data, "train", need)
-    val_split = validation_split(data, need)
-    if val_split:
-        val = open_dataset(data, val_split, need)
-        cache = SampleCache(val, need, size)
-        judge = train.Validation(
-            lambda: tasks.validation(task, val, VALIDATION_BATCH, size, cache),
-            options.val_every,
-            folder,
-            notes,
-        )
+    evaluate = feed.evaluator()
+    if evaluate:
+        judge = train.Validation(evaluate, options.val_every, folder, notes)
     else:
-        say(f"{data}: no validation split, so the best network is the last one")
+        say(f"{feed.name}: no validation split, so the best network is the last one")
         judge = train.KeepLast(folder, notes)
     saver = train.Saver(options.save_every, folder, dataclasses.asdict(options), notes)
-    label = folder.name
-    with TrainLoader(
-        dataset,
-        need,
-        options.batch_size,
-        size,
-        options.seed,
-        workers=options.workers,
-        start_step=start,
-        raw=options.device == "cuda",
-    ) as loader:
-        batches = DeviceBatches(loader) if options.device == "cuda" else loader
+    images = options.batch_size * feed.per_step
+    with feed.batches(start) as batches:
         trainer = train.Trainer(task, optimizer, schedule, batches, options.steps, options.log_every)
         trainer.step = start
         if saved:
             trainer.best, trainer.last_saved = saved.training["best"], (saver.path, start)
         trainer.callbacks = [
-            train.Progress(label, options.batch_size),
-            train.JsonLog(folder, options.batch_size),
+            train.Progress(folder.name, images),
+            train.JsonLog(folder, images),
             judge,
             saver,
         ]
@@ -418,17 +520,17 @@ def run_folder(kind, given, out, resume):
 
 def _check_folder(kind, folder, resume):
     """Raises TinyfaceError where a folder holds a run of the other kind or, with resume, no run at all."""
-    of_kind = {"seg": [train.LAST, train.LOG], "attr": [PARSER, *MODES]}
-    [other] = of_kind.keys() - {kind}
-    if any(
-        (folder / name / train.LAST if name in MODES else folder / name).exists() for name in of_kind[other]
-    ):
-        raise TinyfaceError(f"--out {folder}: holds a run of train-{other}; choose another folder")
+    one, several = [train.LAST, train.LOG], [PARSER, *MODES]  # a run of one network, and one of several
+    own, others, command = (
+        (one, several, "attr") if kind in ("seg", "joint") else (several, one, "seg or train-joint")
+    )
+    if any((folder / name / train.LAST if name in MODES else folder / name).exists() for name in others):
+        raise TinyfaceError(f"--out {folder}: holds a run of train-{command}; choose another folder")
     if not resume:
         return
     # A run that was killed before its first checkpoint has a folder too, with little or nothing in it.
     names = [path.name for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else None
-    if names is None or (names and not set(names) & set(of_kind[kind])):
+    if names is None or (names and not set(names) & set(own)):
         raise TinyfaceError(f"--resume: there is no run {folder} to go on with; check --out")
 
 
@@ -504,7 +606,12 @@ def report(folder, measures):
 
 def named(names, values):
     """{name: value}, None where a measure is undefined."""
-    return {name: None if math.isnan(v) else float(v) for name, v in zip(names, values, strict=True)}
+    return {name: defined(value) for name, value in zip(names, values, strict=True)}
+
+
+def defined(value):
+    """A measure as JSON can hold it: None where it is undefined."""
+    return None if math.isnan(value) else float(value)
 
 
 # ---------------------------------------------------------------- pictures
@@ -529,7 +636,7 @@ def draw_parsing(folder, data, size, faces=6):
     indices = range(min(faces, len(dataset)))
     images = np.stack([dataset.image(i, size) for i in indices])
     truth = np.stack([dataset.labels(i, size) for i in indices])
-    parser = checkpoint.load_network(folder / train.BEST)
+    parser = load_parser(folder / train.BEST)
     save_png(
         parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth), folder / "parsing.png"
     )

@@ -13,7 +13,8 @@ import numpy as np
 from . import nn
 from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
-from .models import AttributeNet, SegmentationNet
+from .data.landmarks import standard_landmarks
+from .models import AttributeNet, JointNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import find_checkpoints
 from .presets import find_preset
@@ -31,9 +32,22 @@ TITLES = {
     "upsample_nearest": "UpSample",
     "region_pool": "RegionPool",
     "region_gate": "RegionGate",
+    "spatial_pyramid_pool": "PyramidPool",
+}
+MODE_TITLES = {
+    "avg": "Basic",
+    "naive": "Naive",
+    "bbox": "BBox",
+    "concat": "Concatenated SSP",
+    "joint": "Joint SSP and SSG",
 }
 JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
-ALONE = ("region_pool", "region_gate", "global_avg_pool2d")  # a row of their own without being layers
+ALONE = (
+    "region_pool",
+    "region_gate",
+    "global_avg_pool2d",
+    "spatial_pyramid_pool",
+)  # a row of their own without being layers
 SILENT = ("getitem", "reshape", "concat")  # they compute nothing
 
 
@@ -52,7 +66,8 @@ def summarise(network, size=None):
     """Rows of a SegmentationNet or AttributeNet for an image of `size` (height, width), its own unless given.
 
     Multiply-adds are those of convolutions, linear layers and region pooling; normalisation and activation
-    add few. SSP and SSG are shown without the parser whose maps they take.
+    add few. Networks that take a parser's maps, or landmarks, are shown without the parser; bbox with the landmarks
+    of an average face.
     """
     rows, last_path, last_output = [], None, None
     seen = set()
@@ -73,7 +88,7 @@ def summarise(network, size=None):
 
 
 def networks_of(preset):
-    """(title, network) of the four networks at the size of a preset."""
+    """(title, network) of all networks at the size of a preset."""
     p = find_preset(preset)
     yield "Segmentation network", SegmentationNet(p.width, p.size)
     for mode in MODES:
@@ -84,6 +99,10 @@ def load_networks(paths):
     """(title, network) of each checkpoint, and of those in folders of runs."""
     for path in (file for place in paths for file in find_checkpoints(place)):
         network = load_network(path)
+        if isinstance(network, JointNet):
+            yield f"{path}: Segmentation network, which shares its encoder", network.parser
+            yield f"{path}: Basic attribute network, which shares its encoder", network.reader
+            continue
         title = (
             _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
         )
@@ -112,7 +131,9 @@ def _trace(network, size):
     """Send one black image through: [(path of the innermost module, op, input tensors, output tensor)]."""
     dtype = network.parameters()[0].dtype
     arguments = [Tensor(np.zeros((1, 3, *size), dtype))]
-    if isinstance(network, AttributeNet) and HEADS_NEEDED[network.mode]:
+    if isinstance(network, AttributeNet) and network.mode == "bbox":
+        arguments += [None, standard_landmarks(size)[None]]
+    elif isinstance(network, AttributeNet) and HEADS_NEEDED[network.mode]:
         regions = network.config["regions"]
         scales = ([math.ceil(length / factor) for length in size] for factor in (8, 4, 2, 1))
         arguments.append([Tensor(np.zeros((1, regions, *scale), dtype)) for scale in scales])
@@ -183,7 +204,7 @@ def _multiply_adds(op, inputs, output):
 
 
 def _attribute_title(mode):
-    return "Basic attribute network" if mode == "avg" else f"{mode.upper()} attribute network"
+    return f"{MODE_TITLES.get(mode) or mode.upper()} attribute network"
 
 
 def _count(number):

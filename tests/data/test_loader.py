@@ -8,13 +8,16 @@ from PIL import Image
 
 from tinyface.data.dataset import FaceDataset
 from tinyface.data.loader import SampleCache, TrainLoader, batches_in_order, sample_order
-from tinyface.data.transforms import to_network_input
+from tinyface.data.transforms import image_size, to_network_input
 from tinyface.errors import TinyfaceError
 
 N, SIZE = 11, (6, 5)
 PIXELS = np.random.default_rng(0).integers(0, 256, (N, *SIZE, 3), dtype=np.uint8)
 LABELS = PIXELS[..., 0] % 7
 ATTRIBUTES = np.random.default_rng(1).integers(0, 2, (N, 40), dtype=np.uint8)
+
+
+LANDMARKS = np.random.default_rng(2).uniform(0, 5, (N, 5, 2)).astype(np.float32)
 
 
 @pytest.fixture
@@ -188,3 +191,45 @@ def test_targets_must_exist(data):
         TrainLoader(data, "attributes", 4, SIZE, seed=0)
     with pytest.raises(ValueError, match="'attributes' or 'labels'"):
         TrainLoader(data, "smiles", 4, SIZE, seed=0)
+
+
+# ---------------------------------------------------------------- landmarks
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_landmarks_follow_size_and_mirroring(data, raw):
+    """A pixel marked in the file is the one that its landmark points at in the batch, whatever was done to it."""
+    data.landmarks = np.zeros((N, 5, 2), np.float32)
+    for index, path in enumerate(data.images):
+        x, y = 1 + index % 4, 1 + index // 4
+        data.landmarks[index] = x, y
+        pixels = np.zeros((6, 8, 3), np.uint8)
+        pixels[y, x] = 255
+        Image.fromarray(pixels).save(path)
+    for size in ((6, 8), (18, 24)):
+        batches = take(data, 4, "attributes", size=size, landmarks=True, raw=raw)
+        assert any(batch.flips.any() for batch in batches)
+        for batch in batches:
+            assert batch.landmarks.shape == (4, 5, 2) and batch.landmarks.dtype == np.float32
+            images = batch.images
+            if raw:  # mirrored by the GPU, the landmarks already here
+                images = to_network_input(
+                    np.where(batch.flips[:, None, None, None], images[:, :, ::-1], images)
+                )
+            for image, points in zip(images, batch.landmarks, strict=True):
+                brightest = np.unravel_index(image[0].argmax(), size)
+                np.testing.assert_allclose(points, [brightest[::-1]] * 5, atol=1e-4)
+
+
+def test_landmarks_come_only_where_asked_for_and_known(data):
+    assert take(data, 1)[0].landmarks is None
+    assert take(data, 1, landmarks=True)[0].landmarks is None
+    data.landmarks = LANDMARKS
+    assert take(data, 1)[0].landmarks is None
+    assert image_size(data.images[0]) == SIZE
+    cache = SampleCache(data, "attributes", SIZE, landmarks=True)
+    for _ in range(2):  # the second time from the cache
+        for options in ({"cache": cache}, {"landmarks": True}):
+            batches = batches_in_order(data, "attributes", 4, SIZE, **options)
+            found = np.concatenate([batch.landmarks for batch in batches])
+            np.testing.assert_allclose(found, LANDMARKS, atol=1e-6)

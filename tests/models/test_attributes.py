@@ -5,7 +5,8 @@ import pytest
 
 from tinyface import Tensor, backend, no_grad, ops
 from tinyface.models import AttributeNet, SegmentationNet, attributes
-from tinyface.models.attributes import HEADS_NEEDED, MODES, region_masks
+from tinyface.models.attributes import HEADS_NEEDED, MODES
+from tinyface.models.masks import region_masks
 
 SIZE = (55, 45)
 
@@ -21,6 +22,11 @@ def heads(size=SIZE, count=2, seed=1):
     return [Tensor(rng.standard_normal((count, 7, *scale)).astype(np.float32)) for scale in scales]
 
 
+def landmarks(size=SIZE, count=2, seed=2):
+    """Five points per image, in its pixels."""
+    return np.random.default_rng(seed).uniform((0, 0), size[::-1], (count, 5, 2)).astype(np.float32)
+
+
 def build(mode, width=2, seed=0):
     backend.seed(seed)
     return AttributeNet(width, mode, SIZE)
@@ -29,14 +35,14 @@ def build(mode, width=2, seed=0):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [SIZE, (218, 178), (16, 33), (9, 9)])
 def test_every_mode_gives_40_logits_at_any_size(mode, size):
-    assert build(mode)(image(size), heads(size)).shape == (2, 40)
+    assert build(mode)(image(size), heads(size), landmarks(size)).shape == (2, 40)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_parameter_gets_a_gradient(mode):
     net = build(mode)
     targets = np.random.default_rng(2).integers(0, 2, (2, 40))
-    ops.sigmoid_cross_entropy(net(image(), heads()), targets).backward()
+    ops.sigmoid_cross_entropy(net(image(), heads(), landmarks()), targets).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         # One number per attribute added to all regions alike changes no softmax: that bias has nothing to learn.
@@ -44,7 +50,7 @@ def test_every_parameter_gets_a_gradient(mode):
             assert np.abs(parameter.grad).max() > 0, name
 
 
-@pytest.mark.parametrize("mode", ["ssp", "ssg"])
+@pytest.mark.parametrize("mode", ["ssp", "ssg", "naive", "concat", "joint"])
 def test_what_the_mode_needs_is_asked_for(mode):
     net, needed = build(mode), HEADS_NEEDED[mode]
     with pytest.raises(ValueError, match=f"{mode} needs {needed} maps of the parser, got {needed - 1}"):
@@ -55,12 +61,25 @@ def test_what_the_mode_needs_is_asked_for(mode):
     np.testing.assert_array_equal(net(image(), heads()[:needed]).data, all_given)
 
 
-def test_basic_network_looks_at_no_head():
-    net = build("avg").eval()
+@pytest.mark.parametrize("given", [None, np.zeros((1, 5, 2)), np.zeros((2, 4, 2))])
+def test_bbox_asks_for_landmarks_and_looks_at_no_head(given):
+    net = build("bbox").eval()
+    with pytest.raises(ValueError, match=r"bbox needs landmarks \(2, 5, 2\), got"):
+        net(image(), heads(), given)
+    alone = net(image(), landmarks=landmarks()).data
+    np.testing.assert_array_equal(alone, net(image(), heads(), landmarks()).data)
+    assert np.abs(alone - net(image(), landmarks=landmarks(seed=7)).data).max() > 1e-4
+
+
+@pytest.mark.parametrize("mode", ["avg", "spp"])
+def test_networks_without_regions_look_at_no_head(mode):
+    net = build(mode).eval()
     np.testing.assert_array_equal(net(image()).data, net(image(), heads()).data)
 
 
-@pytest.mark.parametrize(("mode", "used"), [("ssp", 2), ("ssg", 1)])
+@pytest.mark.parametrize(
+    ("mode", "used"), [("ssp", [2]), ("ssg", [1]), ("naive", [3]), ("concat", [2]), ("joint", [1, 2])]
+)
 def test_only_the_head_of_the_paper_is_used(mode, used):
     net = build(mode).eval()
     before = net(image(), heads()).data
@@ -68,12 +87,12 @@ def test_only_the_head_of_the_paper_is_used(mode, used):
         changed = heads()
         changed[index] = heads(seed=9)[index]
         same = np.array_equal(net(image(), changed).data, before)
-        assert same == (index != used), index
+        assert same == (index not in used), index
 
 
 def test_unknown_mode():
-    with pytest.raises(ValueError, match="'spp' is none of avg, ssp, ssg"):
-        AttributeNet(2, "spp")
+    with pytest.raises(ValueError, match="'gap' is none of avg, ssp, ssg"):
+        AttributeNet(2, "gap")
 
 
 def test_twelve_layers_and_the_channels_of_section_3_1_1():
@@ -85,10 +104,11 @@ def test_twelve_layers_and_the_channels_of_section_3_1_1():
     assert net.head.linear.weight.shape == (40, 64)
 
 
-def test_ssp_weights_are_shares_of_the_regions():
-    net = build("ssp").eval()
-    net(image(), heads())
-    assert net.region_weights.shape == (2, 7, 40)
+@pytest.mark.parametrize("mode, regions", [("ssp", 7), ("joint", 7), ("bbox", 16)])
+def test_weights_are_shares_of_the_regions(mode, regions):
+    net = build(mode).eval()
+    net(image(), heads(), landmarks())
+    assert net.region_weights.shape == (2, regions, 40)
     np.testing.assert_allclose(net.region_weights.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -96,7 +116,7 @@ def test_ssp_score_is_the_weighted_sum_of_what_each_region_says():
     net = build("ssp")
     rng = np.random.default_rng(3)
     x = Tensor(rng.standard_normal((2, 32, 4, 3)).astype(np.float32))
-    score = net.head(x, heads()).data
+    score = net.head(x, region_masks(heads()[2])).data
     masks = region_masks(heads()[2]).data.astype(np.float64)
     f = np.einsum("nrij,ncij->nrc", masks, x.data) / masks.sum(axis=(2, 3))[..., None]
     s = f @ net.head.recognition.weight.data.T + net.head.recognition.bias.data
@@ -106,20 +126,18 @@ def test_ssp_score_is_the_weighted_sum_of_what_each_region_says():
     np.testing.assert_allclose(net.region_weights, w, rtol=1e-4)
 
 
-def test_region_masks_have_the_size_of_the_last_map_at_the_papers_size():
-    logits = Tensor(np.random.default_rng(0).standard_normal((1, 7, 109, 89)).astype(np.float32))
-    assert region_masks(logits).shape == (1, 7, 14, 12)
-
-
-def test_region_masks_average_large_regions_and_widen_small_ones():
-    logits = np.full((1, 7, 8, 8), -30.0)
-    logits[:, 0] = 0  # background …
-    logits[0, :, 0, 0] = -30
-    logits[0, 3, 0, 0] = 0  # … but for one pixel of an eye
-    logits[0, :, 7, 7] = -30
-    logits[0, 1, 7, 7] = 0  # and one of hair
-    masks = region_masks(Tensor(logits)).data
-    np.testing.assert_allclose(masks[0, :, 0, 0], [62 / 64, 1 / 64, 0, 1, 0, 0, 0], atol=1e-9)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [SIZE, (33, 16)])
+def test_features_are_the_map_that_the_head_sees(mode, size):
+    net, seen = build(mode).eval(), []
+    head = net.head.forward
+    net.head.forward = lambda x, *masks: seen.append(x) or head(x, *masks)
+    given = {"landmarks": np.full((2, 5, 2), 7.0)} if mode == "bbox" else {}
+    with no_grad():
+        net(image(size), heads(size), **given)
+        found = net.features(image(size), heads(size))
+    assert found.shape == (2, 32, -(-size[0] // 16), -(-size[1] // 16))
+    np.testing.assert_array_equal(found.data, seen[0].data)
 
 
 def test_ssg_normalises_behind_the_gate(monkeypatch):
@@ -148,11 +166,13 @@ def test_the_parser_gets_no_gradient_when_its_heads_have_no_history():
 @pytest.mark.parametrize("mode", MODES)
 def test_evaluation_looks_at_each_image_alone(mode):
     net = build(mode)
-    net(image(), heads())  # running statistics leave their first values
+    net(image(), heads(), landmarks())  # running statistics leave their first values
     net.eval()
     with no_grad():
-        both = net(image(), heads()).data
-        alone = net(Tensor(image().data[:1]), [Tensor(head.data[:1]) for head in heads()]).data
+        both = net(image(), heads(), landmarks()).data
+        alone = net(
+            Tensor(image().data[:1]), [Tensor(head.data[:1]) for head in heads()], landmarks()[:1]
+        ).data
     np.testing.assert_allclose(both[:1], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -161,7 +181,8 @@ def test_config_builds_the_same_network_again(mode):
     net = build(mode)
     again = AttributeNet(**net.config)
     again.load_state_dict(net.state_dict())
-    np.testing.assert_array_equal(net.eval()(image(), heads()).data, again.eval()(image(), heads()).data)
+    given = image(), heads(), landmarks()
+    np.testing.assert_array_equal(net.eval()(*given).data, again.eval()(*given).data)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -170,9 +191,13 @@ def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
     parser.encoder.conv11.norm.running_mean += 3  # its statistics come along
     before, theirs = net.state_dict(), parser.encoder.state_dict()
     net.begin_with(parser)
-    fresh = "encoder.conv32.norm", "encoder.conv32.act", "encoder.conv32.merge"  # SSG's gate has its own
+    fresh = []
+    if mode in ("ssg", "joint"):  # the gate has its own
+        fresh += [f"encoder.conv32.{name}" for name in ("norm", "act", "merge")]
+    if mode == "naive":  # ten channels come in
+        fresh += ["encoder.conv11.conv"]
     for name, array in net.state_dict().items():
-        taken = name.startswith("encoder.") and not (mode == "ssg" and name.startswith(fresh))
+        taken = name.startswith("encoder.") and not name.startswith(tuple(fresh))
         expected = theirs[name.removeprefix("encoder.")] if taken else before[name]
         np.testing.assert_array_equal(array, expected, err_msg=name)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, ops, optim
-from tinyface.models import AttributeNet, SegmentationNet, segmentation_loss
-from tinyface.models.attributes import HEADS_NEEDED
+from tinyface.models import AttributeNet, JointNet, SegmentationNet, segmentation_loss
+from tinyface.models.attributes import HEADS_NEEDED, MODES
 from tinyface.tasks import parser_heads
 
 torch = pytest.importorskip("torch")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.reference
 STEPS, LR, WEIGHT_DECAY = 5, 0.02, 5e-4
 # Between odd sizes every ceil-mode pooling has a ragged edge, in one direction or in both.
 CASES = [(2, (27, 21)), (3, (25, 34)), (4, (19, 15))]
-NETWORKS = ["segmentation", "avg", "ssp", "ssg"]
+NETWORKS = ["segmentation", "shared encoder", *MODES]
 TOLERANCE = {np.float64: 1e-9, np.float32: 1e-3}
 
 
@@ -54,13 +54,28 @@ def compare(name, width, size, dtype):
             labels = rng.integers(-1, 7, (3, *size))  # -1: not labelled
             loss = segmentation_loss(ours(Tensor(images)), labels)
             expected = twins.segmentation_loss(theirs(torch.tensor(images)), torch.tensor(labels))
+        elif name == "shared encoder":
+            others = rng.uniform(-1, 1, (2, 3, *size)).astype(
+                dtype
+            )  # of another number than the labelled ones
+            labels = rng.integers(-1, 7, (3, *size))
+            targets = rng.integers(0, 2, (2, 40)).astype(dtype)
+            heads, logits = ours(Tensor(images), Tensor(others))
+            loss = segmentation_loss(heads, labels) + ops.sigmoid_cross_entropy(logits, targets)
+            heads, logits = theirs(torch.tensor(images), torch.tensor(others))
+            expected = twins.segmentation_loss(heads, torch.tensor(labels))
+            expected = expected + torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, torch.tensor(targets)
+            )
         else:
             targets = rng.integers(0, 2, (3, 40)).astype(dtype)
+            points = rng.uniform(-0.1, 1.1, (3, 5, 2)) * size[::-1]  # some outside the image
+            points = points.astype(dtype) if name == "bbox" else None
             heads = parser_heads(parser, images, HEADS_NEEDED[name])
-            loss = ops.sigmoid_cross_entropy(ours(Tensor(images), heads), targets)
+            loss = ops.sigmoid_cross_entropy(ours(Tensor(images), heads, points), targets)
             with torch.no_grad():
-                heads = parser_twin(torch.tensor(images), heads=3) if parser else None
-            logits = theirs(torch.tensor(images), heads)
+                heads = parser_twin(torch.tensor(images)) if parser else None
+            logits = theirs(torch.tensor(images), heads, None if points is None else torch.tensor(points))
             expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(targets))
         loss.backward()
         expected.backward()
@@ -82,6 +97,8 @@ def make_pair(name, width, size, dtype):
     """A network of tinyface and its twin with the same weights and running statistics."""
     if name == "segmentation":
         ours, theirs = SegmentationNet(width, size), twins.TorchSegmentationNet(width)
+    elif name == "shared encoder":
+        ours, theirs = JointNet(width, size), twins.TorchJointNet(width)
     else:
         ours, theirs = AttributeNet(width, name, size), twins.TorchAttributeNet(width, name)
     ours.to(dtype)

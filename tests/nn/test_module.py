@@ -57,6 +57,33 @@ def test_buffers_in_order_of_definition():
     assert net.buffers()[1] is net.blocks[0].norm.running_mean
 
 
+class Twins(nn.Module):
+    """Two blocks with one norm."""
+
+    def __init__(self):
+        self.first, self.second = Block(2), Block(2)
+        self.second.norm = self.first.norm
+
+
+def test_a_shared_module_is_named_once_where_it_comes_first():
+    net = Twins()
+    names = [name for name, _ in net.named_parameters()]
+    assert names == [
+        "first.scale", "first.shift", "first.norm.gamma", "first.norm.beta", "second.scale", "second.shift"
+    ]  # fmt: skip
+    assert [name for name, _ in net.named_buffers()] == [
+        "first.steps", "first.norm.running_mean", "first.norm.running_var", "second.steps"
+    ]  # fmt: skip
+    assert [name for name, _ in net.second.named_modules()] == ["", "norm"]  # by itself it is whole
+    net.to(np.float64).eval()
+    assert net.second.norm.running_mean.dtype == net.second.norm.gamma.dtype == np.float64
+    assert not net.second.norm.training
+    net.second.norm.gamma.data[...] = 3
+    other = Twins()
+    other.load_state_dict(net.state_dict())
+    assert (other.first.norm.gamma.data == 3).all() and other.second.norm is other.first.norm
+
+
 def test_modules_parents_first():
     names = [name for name, _ in nn.Sequential(nn.Sequential(nn.ReLU()), nn.ReLU()).named_modules()]
     assert names == ["", "layers.0", "layers.0.layers.0", "layers.1"]

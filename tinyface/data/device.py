@@ -21,7 +21,7 @@ MOST_PINNED = 16  # batches in pinned memory; beyond, the host waits for the old
 
 
 class DeviceBatches:
-    """An iterator over the batches of a TrainLoader(raw=True), with images and targets on the GPU."""
+    """An iterator over the batches of a TrainLoader(raw=True), with images, targets and landmarks on the GPU."""
 
     def __init__(self, loader):
         self.loader, self.cuda = loader, backend.cupy().cuda
@@ -41,19 +41,22 @@ class DeviceBatches:
         images, targets, flips = (slot.arrays[name] for name in ("images", "targets", "flips"))
         labels = targets if batch.targets.ndim == 3 else None
         images, labels = flipped_input_on_gpu(images, labels, flips)
-        # Attributes lie in the slot, which the batch after the next will take: they get a place of their own.
+        # What lies in the slot, which the batch after the next will take, gets a place of its own.
         targets = targets.copy() if labels is None else labels
+        landmarks = None if batch.landmarks is None else slot.arrays["landmarks"].copy()
         slot.taken.record(main)
         self.coming = self._send(next(self.loader))
-        return Batch(batch.step, batch.indices, batch.flips, images, targets)
+        return Batch(batch.step, batch.indices, batch.flips, images, targets, landmarks)
 
     def _send(self, batch):
         """Begin to copy a batch into the slot that was used before the last one; → (batch, slot)."""
         slot, pinned = self.slots.pop(0), self._free_pinned()
         self.slots.append(slot)
         self.stream.wait_event(slot.taken)
-        for name, array in (("images", batch.images), ("targets", batch.targets), ("flips", batch.flips)):
-            slot.place(name, array).set(pinned.hold(name, array), self.stream)
+        for name in ("images", "targets", "flips", "landmarks"):
+            array = getattr(batch, name)
+            if array is not None:
+                slot.place(name, array).set(pinned.hold(name, array), self.stream)
         for event in (slot.copied, pinned.copied):
             event.record(self.stream)
         return batch, slot

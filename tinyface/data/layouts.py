@@ -11,9 +11,10 @@ from .celebamask import CelebAMaskHQ
 from .dataset import SPLITS, FaceDataset, Layout
 from .helen import Helen, HelenStar
 from .lapa import LaPa
+from .lfwa import LFWA
 
 # Every layout that tinyface reads. A new one is a subclass of Layout in a file of its own, added here.
-LAYOUTS = (CelebA, CelebAMaskHQ, Helen, HelenStar, LaPa)
+LAYOUTS = (CelebA, CelebAMaskHQ, Helen, HelenStar, LaPa, LFWA)
 
 
 def find_layouts(path: Path | str) -> list[Layout]:

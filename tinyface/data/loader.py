@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import TinyfaceError
 from .dataset import FaceDataset
-from .transforms import Size, horizontal_flip, to_network_input
+from .landmarks import mirror_landmarks, scale_landmarks
+from .transforms import Size, horizontal_flip, image_size, to_network_input
 
 GIB = 2**30
 A = TypeVar("A")
@@ -29,36 +30,45 @@ class Batch:
     flips: np.ndarray  # (N,) bool: which of them are mirrored
     images: np.ndarray  # (N, 3, h, w) float32 in [-1, 1]
     targets: np.ndarray  # "attributes": (N, 40) float32, 0 or 1; "labels": (N, h, w) uint8, ids of REGIONS
+    landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the images, where known
 
 
 class SampleCache:
     """Decoded samples of a data set at one size, kept in memory up to a limit in bytes.
 
     Nothing is ever thrown out: every epoch visits every image once, so an image kept is one decoding saved
-    per epoch, whichever it is.
+    per epoch, whichever it is. landmarks: batches have the data set's, if it has any.
     """
 
-    def __init__(self, dataset: FaceDataset, targets: str, size: Size, limit: int = GIB):
+    def __init__(
+        self, dataset: FaceDataset, targets: str, size: Size, limit: int = GIB, landmarks: bool = False
+    ):
         if targets not in ("attributes", "labels"):
             raise ValueError(f"targets must be 'attributes' or 'labels', not {targets!r}")
         if (dataset.attributes if targets == "attributes" else dataset.label_reader) is None:
             raise TinyfaceError(f"{dataset.root}: {dataset.layout} has no {targets}")
         self.dataset, self.targets, self.size, self.limit = dataset, targets, size, limit
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self.landmarks = landmarks and dataset.landmarks is not None
+        self._kept: dict[int, tuple[np.ndarray | None, ...]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image (h, w, 3) uint8 and label map (h, w) uint8, or None where the targets are attributes."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray | None, ...]:
+        """Image (h, w, 3) uint8; label map (h, w) uint8, None where the targets are attributes; landmarks (5, 2)
+        float32 in pixels of the image at this size, or None."""
         sample = self._kept.get(index)
         if sample is None:
             image = self.dataset.image(index, self.size)
             labels = self.dataset.labels(index, self.size) if self.targets == "labels" else None
-            sample = image, labels
+            points = None
+            if self.landmarks:
+                path = self.dataset.images[index]
+                points = scale_landmarks(self.dataset.landmarks[index], image_size(path), self.size)
+            sample = image, labels, points
             self._keep(index, sample)
         return sample
 
-    def _keep(self, index: int, sample: tuple[np.ndarray, np.ndarray | None]) -> None:
+    def _keep(self, index: int, sample: tuple[np.ndarray | None, ...]) -> None:
         nbytes = sum(array.nbytes for array in sample if array is not None)
         with self._lock:
             if index not in self._kept and self._bytes + nbytes <= self.limit:
@@ -66,28 +76,34 @@ class SampleCache:
                 self._bytes += nbytes
 
     def batch(self, step: int, indices: np.ndarray, flips: np.ndarray, raw: bool = False) -> Batch:
-        """The samples `indices`, mirrored where `flips`, as a network takes them; raw: both left to the GPU."""
+        """The samples `indices`, mirrored where `flips`, as a network takes them.
+
+        raw: both left to the GPU, except for the landmarks.
+        """
         samples = [self[int(index)] for index in indices]
-        images = np.stack([image for image, _ in samples])
-        labels = np.stack([labels for _, labels in samples]) if self.targets == "labels" else None
+        images, labels, points = (
+            None if parts[0] is None else np.stack(parts) for parts in zip(*samples, strict=True)
+        )
+        if points is not None:
+            points = mirror_landmarks(points, flips, self.size[1])
         if not raw:
             images, labels = horizontal_flip(images, labels, flips)
         if labels is None:
             targets = self.dataset.attributes[indices].astype(np.float32)
         else:
             targets = labels
-        return Batch(step, indices, flips, images if raw else to_network_input(images), targets)
+        return Batch(step, indices, flips, images if raw else to_network_input(images), targets, points)
 
 
 class TrainLoader:
     """An endless iterator of training batches: `with TrainLoader(…) as batches: for batch in batches: …`.
 
-    The images come in one random permutation of the data set after the other, cut into batches without regard
-    to where an epoch ends; each is mirrored with probability ½. Both are functions of seed and step alone, so
-    a loader with start_step=k goes on exactly as an uninterrupted one, with any number of `workers` (threads;
-    0 decodes in the calling thread). raw: images stay (N, h, w, 3) uint8 and neither they nor labels are mirrored,
-    which data/device.py does on a GPU. Up to `ahead` batches wait ready. An error in a worker is raised where
-    the batch is asked for.
+    The images come in one random permutation of the data set after the other, cut into batches without regard to
+    where an epoch ends; each is mirrored with probability ½. Both are functions of seed and step alone, so a loader
+    with start_step=k goes on exactly as an uninterrupted one, with any number of `workers` (threads; 0 decodes in the
+    calling thread). raw: images stay (N, h, w, 3) uint8 and neither they nor labels are mirrored, which
+    data/device.py does on a GPU. landmarks: as in SampleCache. Up to `ahead` batches wait ready. An error in a worker
+    is raised where the batch is asked for.
     """
 
     def __init__(
@@ -103,10 +119,11 @@ class TrainLoader:
         ahead: int = 4,
         cache_bytes: int = GIB,
         raw: bool = False,
+        landmarks: bool = False,
     ):
         self.raw = raw
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
-        self.samples = SampleCache(dataset, targets, size, cache_bytes)
+        self.samples = SampleCache(dataset, targets, size, cache_bytes, landmarks)
         self._batches = _ahead_of_use(self.batch, itertools.count(start_step), workers, ahead)
 
     def batch(self, step: int) -> Batch:
@@ -139,12 +156,14 @@ def batches_in_order(
     batch_size: int,
     size: Size,
     cache: SampleCache | None = None,
+    landmarks: bool = False,
 ) -> Iterator[Batch]:
     """Every image once, in order, unchanged; the last batch may be short. One thread decodes ahead.
 
-    A `cache` of the same data set, targets and size saves decoding in repeated passes (validation).
+    landmarks: as in SampleCache. A `cache` of the same data set, targets, size and landmarks saves decoding in repeated
+    passes (validation).
     """
-    samples = SampleCache(dataset, targets, size, limit=0) if cache is None else cache
+    samples = SampleCache(dataset, targets, size, 0, landmarks) if cache is None else cache
 
     def batch(number: int) -> Batch:
         indices = np.arange(number * batch_size, min((number + 1) * batch_size, len(dataset)))

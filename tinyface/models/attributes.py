@@ -1,20 +1,30 @@
 """The attribute network: 40 attributes off a face, helped by the regions of a parsed one (Kalayeh et al. 2017).
 
-mode   what stands where                                                                section
-avg    twelve convolution layers, global average pooling, one linear layer              3.1.1
-ssp    the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
-ssg    before MaxPool3 each region has its own, masked copy of the activations          3.1.3
+mode    what stands where                                                                section
+avg     twelve convolution layers, global average pooling, one linear layer              3.1.1
+ssp     the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
+concat  the pooling is per region; one linear layer on all regions' features             3.1.2
+ssg     before MaxPool3 each region has its own, masked copy of the activations          3.1.3
+joint   SSG's gate and SSP's head in one network                                         beyond the paper
+spp     the pooling is a pyramid of 1×1 and 2×2 cells (SPPNet*)                          4.3.1
+naive   the parser's seven maps are input channels beside the image's three              4.3.1
+bbox    SSP's head on boxes around five landmarks in place of regions                    4.3.1
 """
 
 from .. import nn, ops
+from ..core import Tensor
 from .encoder import ConvBlock, Encoder, norm_act
+from .masks import LANDMARKS, box_masks, region_masks
+from .pooling_heads import ConcatHead, GlobalHead, PyramidHead, RegionHead
 from .segmentation import REGIONS
 
 ATTRIBUTES = 40
-MODES = ("avg", "ssp", "ssg")
-HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2}  # how far the parser must run: Deconv23, Deconv33
+MODES = ("avg", "ssp", "ssg", "spp", "naive", "bbox", "concat", "joint")
+# How far the parser must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it landmarks.
+HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3}
+GATED = ("ssg", "joint")
+POOLED_BY_REGION = ("ssp", "concat", "joint")
 GATE_EPSILON = 1e-12  # of the norm behind SSG's gate
-AVERAGED_REGIONS = 3  # background, hair, face skin; eyes, eyebrows, mouth and nose come after them
 
 
 class AttributeNet(nn.Module):
@@ -34,35 +44,78 @@ class AttributeNet(nn.Module):
             "regions": regions,
         }
         self.mode = mode
-        self.encoder = Encoder(width)
-        if mode == "ssg":
+        channels = 3
+        if mode == "naive":
+            channels += regions
+            self.input_norm = nn.BatchNorm2d(channels)
+        self.encoder = Encoder(width, channels)
+        if mode in GATED:
             self.encoder.conv32 = GatedConvBlock(4 * width, regions)
         self.conv43, self.conv44 = ConvBlock(8 * width, 8 * width), ConvBlock(8 * width, 8 * width)
         self.pool4 = nn.MaxPool2d(2, ceil_mode=True)
         self.conv51, self.conv52 = ConvBlock(8 * width, 16 * width), ConvBlock(16 * width, 16 * width)
-        self.head = (RegionHead if mode == "ssp" else GlobalHead)(16 * width, attributes)
-
-    def forward(self, x, heads=None):
-        """x (N, 3, H, W), heads: the parser's logits, coarse to fine (none for avg) → logits (N, attributes)."""
-        needed = HEADS_NEEDED[self.mode]
-        if len(heads or ()) < needed:
-            raise ValueError(
-                f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {len(heads or ())}"
+        if mode == "concat":
+            self.head = ConcatHead(16 * width, attributes, regions)
+        elif mode == "spp":
+            self.head = PyramidHead(16 * width, attributes)
+        else:
+            self.head = (RegionHead if mode in ("ssp", "bbox", "joint") else GlobalHead)(
+                16 * width, attributes
             )
+
+    def forward(self, x, heads=None, landmarks=None):
+        """x (N, 3, H, W) → logits (N, attributes).
+
+        heads: the parser's logits, coarse to fine, as many as HEADS_NEEDED says.
+        landmarks: for bbox instead of them, array (N, 5, 2): x, y in pixels of the image, where x is ("cpu", "cuda").
+        """
+        self._check(x, heads, landmarks)
+        size = x.shape[2:]
+        x = self.features(x, heads)
+        if self.mode == "bbox":
+            return self.head(x, Tensor(box_masks(landmarks, size, x.dtype)))
+        return self.head(x, region_masks(heads[2])) if self.mode in POOLED_BY_REGION else self.head(x)
+
+    def features(self, x, heads=None):
+        """The last convolution layer's map, before any pooling: (N, 3, H, W) → (N, 16·width, ⌈H/16⌉, ⌈W/16⌉).
+
+        heads: as in `forward`. Figure 5 shows this map's channels.
+        """
         encoder = self.encoder
+        if self.mode == "naive":
+            x = self.input_norm(ops.concat((x, ops.softmax(heads[3]))))
         x = encoder.until_conv31(x)
-        if self.mode == "ssg":
+        if self.mode in GATED:
             x = encoder.conv32(x, heads[1], encoder.pool3)
         else:
             x = encoder.pool3(encoder.conv32(x))
-        x = self.conv44(self.conv43(encoder.conv4(x)))
-        x = self.conv52(self.conv51(self.pool4(x)))
-        return self.head(x, heads)
+        return self.after_encoder(encoder.conv4(x))
+
+    def after_encoder(self, x):
+        """The encoder's output (N, 8·width, ⌈H/8⌉, ⌈W/8⌉) → the map of `features`."""
+        x = self.conv44(self.conv43(x))
+        return self.conv52(self.conv51(self.pool4(x)))
+
+    def classify(self, x):
+        """The encoder's output → the logits of `forward`, for modes whose head needs only the map, such as avg."""
+        return self.head(self.after_encoder(x))
+
+    def _check(self, x, heads, landmarks):
+        """Raises ValueError where what the mode needs is missing."""
+        if self.mode == "bbox":
+            shape = getattr(landmarks, "shape", None)
+            if shape != (x.shape[0], LANDMARKS, 2):
+                raise ValueError(f"AttributeNet: mode bbox needs landmarks ({x.shape[0]}, 5, 2), got {shape}")
+            return
+        needed, got = HEADS_NEEDED[self.mode], len(heads or ())
+        if got < needed:
+            raise ValueError(f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {got}")
 
     def begin_with(self, parser):
         """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
 
-        Beyond the paper, which trains from scratch. What SSG has and the parser has not keeps its first values.
+        Beyond the paper, which trains from scratch. What has no counterpart of its shape in the parser, as in SSG's
+        gate and the naive network's first kernels, keeps its first values.
         Raises ValueError where the parser is of another width.
         """
         if parser.config["width"] != self.config["width"]:
@@ -75,54 +128,11 @@ class AttributeNet(nn.Module):
 
     @property
     def region_weights(self):
-        """SSP's weights of the last forward pass, array (N, regions, attributes): what Figure 4 shows."""
+        """Weights of the last forward pass, array (N, regions, attributes): what Figure 4 shows of SSP.
+
+        Of ssp and joint, and of bbox for its 16 boxes.
+        """
         return self.head.region_weights
-
-
-class GlobalHead(nn.Module):
-    """Global average pooling and a linear layer."""
-
-    def __init__(self, channels, attributes):
-        self.linear = nn.Linear(channels, attributes)
-
-    def forward(self, x, heads):
-        return self.linear(ops.global_avg_pool2d(x))
-
-
-class RegionHead(nn.Module):
-    """SSP: every region is pooled by itself, recognised, and weighed against the others (section 3.1.2).
-
-    f_r = mean of x under region r's mask;  s = recognition(f), l = localization(f), both (N, R, attributes)
-    w = softmax of l over the regions;  score of attribute a = Σ_r w[r,a]·s[r,a]
-    """
-
-    def __init__(self, channels, attributes):
-        self.recognition = nn.Linear(channels, attributes)
-        self.localization = nn.Linear(channels, attributes)
-
-    def forward(self, x, heads):
-        features = ops.region_pool(x, region_masks(heads[2]))
-        weights = ops.softmax(self.localization(features), axis=1)
-        self.last_weights = weights
-        return ops.sum(weights * self.recognition(features), axis=1)
-
-    @property
-    def region_weights(self):
-        return self.last_weights.numpy()
-
-
-def region_masks(logits):
-    """Deconv23's probabilities brought to the last map's size by three 2× ceil-mode poolings (section 5).
-
-    Maximum for eyes, eyebrows, mouth and nose: it widens these small regions, which adds context; average for
-    background, hair and skin. logits (N, 7, h, w) → (N, 7, ⌈h/8⌉, ⌈w/8⌉).
-    """
-    masks = ops.softmax(logits)
-    large, small = masks[:, :AVERAGED_REGIONS], masks[:, AVERAGED_REGIONS:]
-    for _ in range(3):
-        large = ops.avg_pool2d(large, 2, ceil_mode=True)
-        small = ops.max_pool2d(small, 2, ceil_mode=True)
-    return ops.concat((large, small))
 
 
 class GatedConvBlock(nn.Module):

@@ -50,7 +50,7 @@ def norm_act(x, norm, act):
 
 
 class Encoder(nn.Module):
-    """Conv11 … Conv42: (N, 3, H, W) → (N, 8·width, ⌈H/8⌉, ⌈W/8⌉).
+    """Conv11 … Conv42: (N, in_channels, H, W) → (N, 8·width, ⌈H/8⌉, ⌈W/8⌉).
 
     Comes apart around Conv32 and MaxPool3, where SSG puts its gate: `until_conv31`, `conv32`, `pool3`, `conv4`.
     """
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
         self.conv41, self.conv42 = ConvBlock(4 * w, 8 * w), ConvBlock(8 * w, 8 * w)
 
     def until_conv31(self, x):
-        """(N, 3, H, W) → (N, 4·width, ⌈H/4⌉, ⌈W/4⌉)."""
+        """(N, in_channels, H, W) → (N, 4·width, ⌈H/4⌉, ⌈W/4⌉)."""
         x = self.pool1(self.conv12(self.conv11(x)))
         x = self.pool2(self.conv22(self.conv21(x)))
         return self.conv31(x)

@@ -55,16 +55,19 @@ class SegmentationNet(nn.Module):
 
         heads: stop after so many. SSG needs two, SSP three.
         """
+        return self.decode(self.encoder(x), x.shape[2:], heads)
+
+    def decode(self, x, size, heads=4):
+        """The encoder's output (N, 8·width, ⌈H/8⌉, ⌈W/8⌉) and the images' size (H, W) → the logits of `forward`."""
         decoder = (
             (None, self.deconv41, self.deconv42, self.deconv43),
             (self.upsample3, self.deconv31, self.deconv32, self.deconv33),
             (self.upsample2, self.deconv21, self.deconv22, self.deconv23),
             (self.upsample1, self.deconv11, self.deconv12, self.deconv13),
         )
-        sizes = [x.shape[2:]]  # before each pooling; the decoder comes back to them in reverse
+        sizes = [tuple(size)]  # before each pooling; the decoder comes back to them in reverse
         for _ in range(3):
             sizes.insert(0, tuple(-(-length // 2) for length in sizes[0]))
-        x = self.encoder(x)
         logits = []
         for (upsample, first, second, head), size in zip(decoder[:heads], sizes, strict=False):
             if upsample:

@@ -26,11 +26,18 @@ class Module:
     def _children(self):
         return _modules_among(vars(self).items())
 
-    def named_modules(self, prefix=""):
-        """(path, module) of this module and all below it, parents first."""
+    def named_modules(self, prefix="", memo=None):
+        """(path, module) of this module and all below it, parents first; a shared one once, where it comes first.
+
+        memo: ids of the modules that were named already.
+        """
+        memo = set() if memo is None else memo
+        if id(self) in memo:
+            return
+        memo.add(id(self))
         yield prefix, self
         for name, child in self._children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, memo)
 
     def _named(self, belongs):
         for path, module in self.named_modules():

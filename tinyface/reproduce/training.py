@@ -1,0 +1,52 @@
+"""By which function each network is trained. All of them go on from what their folder holds."""
+
+from .. import joint_run, runs
+from ..files import make_folder
+from ..models.attributes import MODES
+from ..predict import PARSER
+from ..train import LAST
+
+
+def train_parser(job, step, say):
+    """The parser, or Table 4's parser without attributes."""
+    given = job.given("segmentation", step.seed, job.seg_data)
+    folder = make_folder(job.out / step.folder)
+    runs.train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
+
+
+def train_reader(job, step, say):
+    """An attribute network, beside the others of its seed."""
+    given = job.given("attributes", step.seed, step.data)
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    runs.train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
+
+
+def fine_tune(job, step, say):
+    """An attribute network for balanced accuracy, from the one of its seed that is trained already."""
+    given = job.given("balanced", step.seed, step.data)
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    runs.train_attributes(
+        [step.mode],
+        given,
+        None,
+        folder,
+        begun(folder),
+        say,
+        judging=False,
+        balanced=True,
+        start_from=folder.parent,
+    )
+
+
+def train_joint_parser(job, step, say):
+    """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
+    given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
+    folder = make_folder(job.out / step.folder)
+    joint_run.train_joint(given, None, folder, (folder / LAST).exists(), say)
+
+
+def begun(folder):
+    """Whether a folder holds a run of attribute networks, of whichever mode."""
+    return any((folder / name).exists() for name in (PARSER, *MODES))
