@@ -15,7 +15,7 @@ def text():
         [["a & b", Summary(8.333, 0.05, 3), 9.1]],
         ("Note.",),
     )
-    claims = claims_of.claims({}, [], [])
+    claims = claims_of.claims({}, {}, [], [])
     picture = ("Figure", 'A "caption"', Image.new("RGB", (30, 20), "red"))
     return page.render("Title", ["How & why."], [table], claims, [picture])
 

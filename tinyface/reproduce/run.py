@@ -74,7 +74,7 @@ def train_all(job, steps, say):
 def measure_all(job, wanted, rows, say):
     """The Tables that are wanted, and the Claims where a table was made that they rest on."""
     store, made = Measures(job.out, say), []
-    readers, alone, joint = {}, [], []
+    readers, tuned, alone, joint = {}, {}, [], []
     if "2" in wanted:
         readers = measure_seeds(job, store, "seed-{}", rows, job.data, say)
         to_tune = [row for row in rows if row.fine_tuned]
@@ -88,7 +88,7 @@ def measure_all(job, wanted, rows, say):
             for name in (ALONE, JOINT)
         )
         made.append(table4(job, alone, joint))
-    return made, claims_of.claims(readers, alone, joint) if {"2", "4"} & set(wanted) else []
+    return made, claims_of.claims(readers, tuned, alone, joint) if {"2", "4"} & set(wanted) else []
 
 
 def measure_seeds(job, store, folder, rows, data, say):
