@@ -137,6 +137,8 @@ PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
 DEVICES = click.Choice(("cpu", "cuda"))
 OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
+BACKBONES = click.Choice(("encoder", "resnet18"))
+SHARE = FiniteNumber(min=0, min_open=True, max=1)
 TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")  # of the paper, made by reproduce
 
 
@@ -275,11 +277,32 @@ def train_seg(out, resume, **given):
     help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
 )
 @option(
-    "--init",
-    type=click.Choice(("random", "parser")),
+    "--backbone",
+    type=BACKBONES,
+    help="resnet18: ResNet-18 in place of the networks above; it knows no regions.  [default: encoder]",
     section=NETWORKS,
-    help="How the first eight layers begin: random, as in the paper, or with the parser's, which learns faster.  "
-    "[default: random; parser in the demo preset]",
+)
+@option(
+    "--init",
+    type=click.Choice(("random", "parser", "sspl")),
+    section=NETWORKS,
+    help="How the first eight layers begin: random, as in the paper, with the parser's, which learns faster, or with "
+    "those that pretrain-sspl made, which needs the fewest labels.  [default: random; parser in the demo preset]",
+)
+@option(
+    "--sspl-weights",
+    type=PATH,
+    metavar="FILE",
+    section=NETWORKS,
+    help="What --init sspl begins with, made by pretrain-sspl.  [default: the one made last that fits]",
+)
+@option(
+    "--labels",
+    type=SHARE,
+    metavar="SHARE",
+    section=DATA,
+    help="Learn from this share of the training faces only, every k-th: 0.01 for 1 %. Steps and batch size are then "
+    "such that each is seen 100 times at most.  [default: 1]",
 )
 @option(
     "--balanced",
@@ -306,6 +329,8 @@ def train_attr(
     concat,
     joint_ssp_ssg,
     seg_weights,
+    backbone,
+    sspl_weights,
     balanced,
     start_from,
     out,
@@ -324,24 +349,45 @@ def train_attr(
       python cli.py train-attr --pool avg --pool spp --naive --bbox
       python cli.py train-attr --ssp --data celeba --preset paper --seg-weights runs/helen/best.h5
       python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
+      python cli.py train-attr --ssp --init sspl --labels 0.01
     """
     from tinyface import runs
 
     flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
     modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
-    if seg_weights and not set(modes) - {"avg", "spp"} and given["init"] != "parser":
+    if backbone == "resnet18":
+        if modes:
+            raise click.UsageError("--backbone resnet18: is a network by itself; leave --ssp, --pool, … out")
+        if given["init"] == "parser":
+            raise click.UsageError("--init parser: no parser has a ResNet-18; choose random or sspl")
+        modes = [backbone]
+    if seg_weights and not set(modes) - {"avg", "spp", "resnet18"} and given["init"] != "parser":
         raise click.UsageError(
             "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
         )
     if start_from and not balanced:
         raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
-    for name, value in (("--seg-weights", seg_weights), ("--init", given["init"])):
+    if sspl_weights and given["init"] != "sspl":
+        raise click.UsageError("--sspl-weights: is what --init sspl begins with; add that")
+    for name, value in (
+        ("--seg-weights", seg_weights),
+        ("--init", given["init"]),
+        ("--labels", given["labels"]),
+    ):
         if balanced and value:
             raise click.UsageError(
                 f"{name}: --balanced goes on with trained networks and their parser; leave it out"
             )
     runs.train_attributes(
-        modes, given, seg_weights, out, resume, click.echo, balanced=balanced, start_from=start_from
+        modes,
+        given,
+        seg_weights,
+        out,
+        resume,
+        click.echo,
+        balanced=balanced,
+        start_from=start_from,
+        sspl_weights=sspl_weights,
     )
 
 
@@ -375,6 +421,39 @@ def train_joint(compare, out, resume, **given):
     from tinyface import joint_run
 
     joint_run.train_joint(given, compare, out, resume, click.echo)
+
+
+@command("pretrain-sspl", TRAINING)
+@option(
+    "--backbone",
+    type=BACKBONES,
+    section=NETWORKS,
+    help="What to pre-train: encoder, the first eight layers of all networks of train-attr, or resnet18.  "
+    "[default: encoder]",
+)
+@option(
+    "--seg-weights",
+    type=PATH,
+    metavar="FILE",
+    section=NETWORKS,
+    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
+)
+@training_options
+def pretrain_sspl(seg_weights, out, resume, **given):
+    """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
+
+    It is the first stage of Shu et al. 2021. One tile of each face is turned; the network tells which and how far,
+    which regions each tile has, and the region of each pixel, as a trained parser sees them. Attributes and label maps
+    of --data are not looked at. Without it the faces are toy faces. Then, with labels for one face in a hundred:
+
+    \b
+      python cli.py train-seg
+      python cli.py pretrain-sspl
+      python cli.py train-attr --ssp --init sspl --labels 0.01
+    """
+    from tinyface import sspl_run
+
+    sspl_run.pretrain_sspl(given, seg_weights, out, resume, click.echo)
 
 
 @command("reproduce", TRAINING)

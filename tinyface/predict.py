@@ -19,8 +19,9 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import JointNet, SegmentationNet
-from .models.attributes import HEADS_NEEDED, MODES
+from .models import JointNet, SegmentationNet, SSPLNet
+from .models.attributes import HEADS_NEEDED
+from .models.readers import READERS
 from .ops.sigmoid import logistic
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -139,6 +140,11 @@ def find_networks(paths, device="cpu"):
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file).to(device)
+        if isinstance(network, SSPLNet):
+            raise TinyfaceError(
+                f"{file}: holds a pre-trained network, which reads nothing yet; train one that does with "
+                "train-attr --init sspl --sspl-weights and this file"
+            )
         if isinstance(network, JointNet):
             parsers.append((file, network.parser))
             if file.name != PARSER:
@@ -181,12 +187,23 @@ def load_parser(path, device="cpu"):
     return network.to(device)
 
 
+def load_pretrained(path):
+    """The SSPLNet in a file. Raises TinyfaceError where it holds another kind."""
+    network = load_network(path)
+    if not isinstance(network, SSPLNet):
+        raise TinyfaceError(
+            f"{path}: holds an {type(network).__name__}, but a pre-trained network (SSPLNet) is needed; "
+            "give a file made by pretrain-sspl"
+        )
+    return network
+
+
 def find_checkpoints(path):
     """The checkpoints that a path stands for: the file itself; of a folder, the networks to use in it."""
     path = Path(path)
     if path.is_file():
         return [path]
-    names = [PARSER, "best.h5", *(f"{mode}.h5" for mode in MODES), *(f"{mode}/best.h5" for mode in MODES)]
+    names = [PARSER, "best.h5", *(f"{name}.h5" for name in READERS), *(f"{name}/best.h5" for name in READERS)]
     found = [path / name for name in names if (path / name).is_file()]
     if not found:
         what = "no networks in this folder" if path.is_dir() else "no such file or folder"

@@ -30,6 +30,7 @@ class Preset:
     attributes: Training
     balanced: Training  # fine-tuning what `attributes` trained
     joint: Training
+    sspl: Training  # pre-training without labels
 
 
 PRESETS = {
@@ -41,6 +42,7 @@ PRESETS = {
         attributes=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
         balanced=Training(steps=5, batch_size=8, lr=0.005, schedule="cosine", val_every=5, save_every=5),
         joint=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        sspl=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
     ),
     # `make demo`: toy faces in a few minutes. The rates were searched for, see docs/results.md.
     "demo": Preset(
@@ -87,6 +89,16 @@ PRESETS = {
             val_every=1600,
             save_every=500,
         ),
+        sspl=Training(
+            steps=600,
+            batch_size=16,
+            lr=0.02,
+            weight_decay=1e-5,
+            schedule="cosine",
+            warmup=60,
+            val_every=300,
+            save_every=500,
+        ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(
@@ -104,6 +116,9 @@ PRESETS = {
         joint=Training(
             steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
         ),
+        sspl=Training(
+            steps=1200, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=300
+        ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
@@ -113,6 +128,7 @@ PRESETS = {
         attributes=Training(steps=40_000, batch_size=32, lr=0.001),
         balanced=Training(steps=10_000, batch_size=32, lr=0.0001),  # the paper gives no figures for this one
         joint=Training(steps=75_000, batch_size=32, lr=0.001),
+        sspl=Training(steps=40_000, batch_size=32, lr=0.001),  # our choice: as long as the attributes
     ),
 }
 

@@ -11,7 +11,7 @@ import json
 import math
 from pathlib import Path
 
-from . import backend, checkpoint, finetune, optim, tasks, train
+from . import backend, checkpoint, few_labels, finetune, optim, tasks, train
 from .data.dataset import ATTRIBUTES, REGIONS
 from .data.device import DeviceBatches
 from .data.layouts import describe, find_layouts, open_dataset, split_sizes
@@ -19,19 +19,32 @@ from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder
 from .metrics import format_attribute_table, format_region_table, majority_error, percent, undefined_lines
-from .models import AttributeNet, SegmentationNet
-from .models.attributes import HEADS_NEEDED, MODES
-from .predict import DEFAULT_WEIGHTS, PARSER, distinct, find_networks, load_parser, parser_file, parser_for
+from .models import SegmentationNet
+from .models.attributes import HEADS_NEEDED
+from .models.readers import READERS, make_reader
+from .models.sspl import BACKBONES
+from .predict import (
+    DEFAULT_WEIGHTS,
+    PARSER,
+    distinct,
+    find_networks,
+    load_parser,
+    load_pretrained,
+    parser_file,
+    parser_for,
+)
 from .presets import find_preset
 
 RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
 OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
-INITS = ("random", "parser")
+INITS = ("random", "parser", "sspl")
+PRETRAINED = "sspl.h5"  # what train-attr --init sspl began with, in its folder
 VALIDATION_BATCH = 64
 
 # What decides the bits of a run, so must not change when it is resumed.
 BINDING = (
-    "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed"
+    "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed", "labels",
+    "backbone",
 )  # fmt: skip
 FREE = ("data", "attr_data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
 
@@ -58,6 +71,8 @@ class Options:
     save_every: int
     tf32: bool = False
     attr_data: str | None = None  # of joint training, where `data` has no attributes
+    labels: float = 1.0  # share of the training images whose attributes are learned from
+    backbone: str = "encoder"  # of pre-training
 
     @classmethod
     def settle(cls, kind, given, saved=None):
@@ -67,11 +82,13 @@ class Options:
         """
         given = {name: value for name, value in given.items() if value is not None}
         if saved is not None:
+            options = cls(**saved)
             for name in BINDING:
-                if name in given and given[name] != saved[name]:
+                before = getattr(options, name)
+                if name in given and given[name] != before:
                     raise TinyfaceError(
                         f"--{name.replace('_', '-')} {given[name]}: the run to be resumed was started with "
-                        f"{saved[name]}; leave the option out, or start a new run with another --out"
+                        f"{before}; leave the option out, or start a new run with another --out"
                     )
             options = cls(**{**saved, **given})
             options.check()
@@ -112,6 +129,9 @@ class Options:
             raise TinyfaceError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
         if self.init not in INITS:
             raise TinyfaceError(f"--init must be one of {', '.join(INITS)}, got {self.init}")
+        few_labels.check_share(self.labels)
+        if self.backbone not in BACKBONES:
+            raise TinyfaceError(f"--backbone must be one of {', '.join(BACKBONES)}, got {self.backbone}")
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
         if self.tf32 and self.device != "cuda":
@@ -167,14 +187,15 @@ def train_attributes(
     judging=True,
     balanced=False,
     start_from=None,
+    sspl_weights=None,
 ):
-    """Train one attribute network per mode of MODES, report each and the average of SSP and SSG.
+    """Train one attribute network per name in READERS, report each and the average of SSP and SSG.
 
     modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
     with its options and its parser. seg_weights: the parser's file; else the last one trained, else the shipped one.
     judging: whether to measure all finished networks of the folder at the end. Returns the run's folder.
     balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of the newest one,
-    and with its parser.
+    and with its parser. sspl_weights: for --init sspl, the file that pretrain-sspl made; else the last one made.
     """
     if balanced and (start_from is not None or not resume):
         wanted = list(modes) or ["avg"]
@@ -183,7 +204,7 @@ def train_attributes(
         if not resume:
             given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
     folder = run_folder("balanced" if balanced else "attr", given, out, resume)
-    there = [mode for mode in MODES if (folder / mode / train.LAST).exists()]
+    there = [mode for mode in READERS if (folder / mode / train.LAST).exists()]
     if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
             f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
@@ -209,27 +230,32 @@ def train_attributes(
     options = Options.settle(kind, given, saved and saved.training["options"])
     data = find_data(options.data, "attributes", say)
     preset = find_preset(options.preset)
+    whole = open_dataset(data, "train", "attributes")
+    labelled = few_labels.labelled(whole, options.labels)
+    if options.labels < 1:
+        say(f"labels: {len(labelled)} of the {len(whole)} training faces")
+        if not saved:
+            suited = few_labels.suited(given, getattr(preset, kind), options.labels, len(labelled))
+            options = Options.settle(kind, suited)
+    pretrained = None
+    if options.init == "sspl":
+        pretrained = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
     parser = None
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
         kept = folder / PARSER
-        if resume and kept.exists():
-            if seg_weights is not None and not same_content(parser_file(seg_weights), kept):
-                raise TinyfaceError(
-                    f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
-                    "leave the option out"
-                )
-            source = kept
-        elif balanced and start_from and (start_from / PARSER).exists():
+        source = same_parser(seg_weights, kept, resume)
+        if source is None and balanced and start_from and (start_from / PARSER).exists():
             source = start_from / PARSER
-        else:
-            source = find_parser(seg_weights, preset.size, say)
+        source = source or find_parser(seg_weights, preset.size, say)
         parser = load_parser(source, options.device)
     make_folder(folder)
     if parser is not None and source != kept:
         atomic_write(kept, Path(source).read_bytes())
+    if pretrained and pretrained != folder / PRETRAINED:
+        atomic_write(folder / PRETRAINED, pretrained.read_bytes())
     if balanced:
         finetune.keep_starts(folder, start_from, modes)
-        weights = tasks.positive_weights(open_dataset(data, "train", "attributes").attributes)
+        weights = tasks.positive_weights(labelled.attributes)
 
     for mode in modes:
         backend.seed(options.seed)
@@ -237,10 +263,10 @@ def train_attributes(
             network = checkpoint.load_network(folder / mode / finetune.START)
             task = tasks.BalancedTask(network, parser, weights)
         else:
-            network = AttributeNet(preset.width, mode, preset.size)
+            network = make_reader(mode, preset.width, preset.size)
             task = tasks.AttributeTask(network, parser)
-            if options.init == "parser":
-                begin_with(network, parser)
+            if options.init != "random":
+                begin_with(network, load_pretrained(pretrained) if pretrained else parser, options.init)
         notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
         feed = Feed(task, data, options)
         fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
@@ -250,10 +276,12 @@ def train_attributes(
         dataset = open_dataset(data, split, "attributes")
         finished = finished_tasks(folder, options.device)
         summary, table = judge(finished, dataset)
-        guess = majority_error(open_dataset(data, "train", "attributes").attributes, dataset.attributes)[1]
+        guess = majority_error(labelled.attributes, dataset.attributes)[1]
         say(table)
         say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
         measures = {"split": split, "majority_error": guess, "networks": summary}
+        if options.labels < 1:
+            measures["labelled_faces"] = len(labelled)
         if balanced:
             files = (folder / task.network.mode / finetune.START for task in finished)
             started = (checkpoint.load_network(file).to(options.device) for file in files)
@@ -269,7 +297,7 @@ def finished_tasks(folder, device="cpu"):
     """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
     folder, finished = Path(folder), []
     parser = load_parser(folder / PARSER, device) if (folder / PARSER).exists() else None
-    for mode in MODES:
+    for mode in READERS:
         last, best = folder / mode / train.LAST, folder / mode / train.BEST
         if last.exists() and best.exists():
             state = checkpoint.load(last).training
@@ -278,17 +306,63 @@ def finished_tasks(folder, device="cpu"):
     return finished
 
 
+def same_parser(seg_weights, kept, resume):
+    """`kept`, the parser in the folder of a run that is resumed, or None. Raises TinyfaceError where another is named."""
+    if not (resume and kept.exists()):
+        return None
+    if seg_weights is not None and not same_content(parser_file(seg_weights), kept):
+        raise TinyfaceError(
+            f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
+            "leave the option out"
+        )
+    return kept
+
+
 def same_content(path, other):
     """Whether two files hold the same bytes; a file that is not there has none."""
     return path.is_file() and path.read_bytes() == other.read_bytes()
 
 
-def begin_with(network, parser):
-    """--init parser. Raises TinyfaceError where the parser does not fit."""
+def begin_with(network, trained, init):
+    """--init parser or sspl. Raises TinyfaceError where the trained network does not fit."""
     try:
-        network.begin_with(parser)
+        network.begin_with(trained)
     except ValueError as error:
-        raise TinyfaceError(f"--init parser: {error}; give a parser of the same --preset") from None
+        raise TinyfaceError(f"--init {init}: {error}; give a {init} of the same --preset") from None
+
+
+def find_pretrained(named, kept, modes, preset, resume, say):
+    """The file for --init sspl: the one named; else the one that the resumed run began with; else the last one that
+    pretrain-sspl made for this backbone and preset. Raises TinyfaceError where there is none, or another than `kept`.
+    """
+    if named is not None:
+        named = Path(named) / train.BEST if Path(named).is_dir() else Path(named)
+        load_pretrained(named)
+        if resume and kept.exists() and not same_content(named, kept):
+            raise TinyfaceError(
+                f"--sspl-weights {named}: the run to be resumed was started with others, {kept}; leave the option out"
+            )
+        return named
+    if resume and kept.exists():
+        return kept
+    for path in newest(RUNS.glob(f"sspl*/{train.BEST}")):
+        network = load_pretrained(path)
+        try:
+            for mode in modes:
+                make_reader(mode, preset.width, preset.size).begin_with(network)
+        except ValueError:
+            continue
+        say(f"pre-trained: {path}, the last one that fits")
+        return path
+    raise TinyfaceError(
+        f"--sspl-weights: no pre-trained network that fits found in {RUNS}/sspl*; make one with pretrain-sspl and the "
+        "same --preset and --backbone, or name its file"
+    )
+
+
+def newest(paths):
+    """The files, the one changed last first."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
@@ -426,7 +500,7 @@ class Feed:
         """Gives an iterator of training batches from step `start` on, on a GPU where the run is on one."""
         dataset, on_gpu = open_dataset(self.name, "train", self.task.targets), self.options.device == "cuda"
         with TrainLoader(
-            dataset,
+            few_labels.labelled(dataset, self.options.labels),
             self.task.targets,
             self.options.batch_size,
             self.size,
@@ -520,11 +594,14 @@ def run_folder(kind, given, out, resume):
 
 def _check_folder(kind, folder, resume):
     """Raises TinyfaceError where a folder holds a run of the other kind or, with resume, no run at all."""
-    one, several = [train.LAST, train.LOG], [PARSER, *MODES]  # a run of one network, and one of several
+    one, several = (
+        [train.LAST, train.LOG],
+        [PARSER, PRETRAINED, *READERS],
+    )  # a run of one network, and of several
     own, others, command = (
-        (one, several, "attr") if kind in ("seg", "joint") else (several, one, "seg or train-joint")
+        (one, several, "attr") if kind in ("seg", "joint", "sspl") else (several, one, "seg or train-joint")
     )
-    if any((folder / name / train.LAST if name in MODES else folder / name).exists() for name in others):
+    if any((folder / name / train.LAST if name in READERS else folder / name).exists() for name in others):
         raise TinyfaceError(f"--out {folder}: holds a run of train-{command}; choose another folder")
     if not resume:
         return
@@ -582,8 +659,7 @@ def find_parser(seg_weights, size, say):
     """The parser's file: the one named; else the last one trained for this image size; else the shipped one."""
     if seg_weights is not None:
         return parser_file(seg_weights)
-    trained = sorted(RUNS.glob(f"seg*/{train.BEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in trained:
+    for path in newest(RUNS.glob(f"seg*/{train.BEST}")):
         if tuple(load_parser(path).config["size"]) == tuple(size):
             say(f"parser: {path}, the last one trained")
             return path

@@ -6,6 +6,7 @@ normalisation, activation and whatever else takes the row's result and has no la
 
 import contextlib
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +15,10 @@ from . import nn
 from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
 from .data.landmarks import standard_landmarks
-from .models import AttributeNet, JointNet, SegmentationNet
-from .models.attributes import HEADS_NEEDED, MODES
+from .models import AttributeNet, JointNet, SegmentationNet, SSPLNet
+from .models.attributes import HEADS_NEEDED
+from .models.readers import READERS, make_reader
+from .models.resnet import RESNET
 from .predict import find_checkpoints
 from .presets import find_preset
 
@@ -40,6 +43,7 @@ MODE_TITLES = {
     "bbox": "BBox",
     "concat": "Concatenated SSP",
     "joint": "Joint SSP and SSG",
+    RESNET: "ResNet-18",
 }
 JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
 ALONE = (
@@ -63,7 +67,7 @@ class Row:
 
 
 def summarise(network, size=None):
-    """Rows of a SegmentationNet or AttributeNet for an image of `size` (height, width), its own unless given.
+    """Rows of a network for an image of `size` (height, width), its own unless given.
 
     Multiply-adds are those of convolutions, linear layers and region pooling; normalisation and activation
     add few. Networks that take a parser's maps, or landmarks, are shown without the parser; bbox with the landmarks
@@ -91,8 +95,8 @@ def networks_of(preset):
     """(title, network) of all networks at the size of a preset."""
     p = find_preset(preset)
     yield "Segmentation network", SegmentationNet(p.width, p.size)
-    for mode in MODES:
-        yield _attribute_title(mode), AttributeNet(p.width, mode, p.size)
+    for name in READERS:
+        yield _attribute_title(name), make_reader(name, p.width, p.size)
 
 
 def load_networks(paths):
@@ -103,10 +107,7 @@ def load_networks(paths):
             yield f"{path}: Segmentation network, which shares its encoder", network.parser
             yield f"{path}: Basic attribute network, which shares its encoder", network.reader
             continue
-        title = (
-            _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
-        )
-        yield f"{path}: {title}", network
+        yield f"{path}: {_title_of(network)}", network
 
 
 def format_summary(title, rows):
@@ -172,13 +173,20 @@ def _listening(network, calls):
 
 
 def _row_name(path, op):
-    """Table 1's names: encoder.conv11.conv → Conv11, encoder.pool1 → MaxPool1, upsample3 → UpSample3."""
+    """Table 1's names: encoder.conv11.conv → Conv11, encoder.pool1 → MaxPool1, upsample3 → UpSample3.
+
+    Of a block with several layers both: encoder.block11.conv1 → Block11.conv1; of a list: decoder.blocks.0 → Block1.
+    """
     if op == "softmax":
         return "RegionMasks"  # of the parser's logits; all other softmaxes join a row
     if op in ALONE:
         return TITLES[op]
+    path = re.sub(r"s\.(\d+)", lambda match: str(int(match[1]) + 1), path)
     *_, parent, name = ("", *path.split("."))
-    name = parent if name in ("conv", "deconv") else name  # the layers within a block
+    if name in ("conv", "deconv"):  # the layers within a block
+        name = parent
+    elif parent.startswith("block"):
+        name = f"{parent}.{name}"
     for short, title in (("pool", "MaxPool"), ("upsample", "UpSample")):
         name = name.replace(short, title)
     return name[:1].upper() + name[1:]
@@ -201,6 +209,12 @@ def _multiply_adds(op, inputs, output):
     if op == "region_pool":
         return math.prod(output) * math.prod(inputs[0][2:])
     return 0
+
+
+def _title_of(network):
+    if isinstance(network, SSPLNet):
+        return f"SSPL's network, backbone {network.config['backbone']}"
+    return "Segmentation network" if isinstance(network, SegmentationNet) else _attribute_title(network.mode)
 
 
 def _attribute_title(mode):

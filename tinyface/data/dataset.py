@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -94,6 +94,22 @@ class FaceDataset:
         if self.label_reader is None:
             raise TinyfaceError(f"{self.root}: {self.layout} has no label maps")
         return resize_labels(self.label_reader(index), size)
+
+    def every(self, k: int) -> FaceDataset:
+        """Images 0, k, 2k … with all that is known of them."""
+
+        def part(values):
+            return None if values is None else values[::k]
+
+        reader = self.label_reader
+        return replace(
+            self,
+            images=self.images[::k],
+            attributes=part(self.attributes),
+            identities=part(self.identities),
+            landmarks=part(self.landmarks),
+            label_reader=reader and (lambda index: reader(index * k)),
+        )
 
 
 class Layout:

@@ -21,7 +21,9 @@ from .segmentation import REGIONS
 ATTRIBUTES = 40
 MODES = ("avg", "ssp", "ssg", "spp", "naive", "bbox", "concat", "joint")
 # How far the parser must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it landmarks.
-HEADS_NEEDED = {"avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3}
+HEADS_NEEDED = {
+    "avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3, "resnet18": 0
+}  # fmt: skip
 GATED = ("ssg", "joint")
 POOLED_BY_REGION = ("ssp", "concat", "joint")
 GATE_EPSILON = 1e-12  # of the norm behind SSG's gate
@@ -114,10 +116,15 @@ class AttributeNet(nn.Module):
     def begin_with(self, parser):
         """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
 
-        Beyond the paper, which trains from scratch. What has no counterpart of its shape in the parser, as in SSG's
-        gate and the naive network's first kernels, keeps its first values.
-        Raises ValueError where the parser is of another width.
+        Or that of an SSPLNet. Beyond the paper, which trains from scratch. What has no counterpart of its shape
+        there, as in SSG's gate and the naive network's first kernels, keeps its first values.
+        Raises ValueError where the trained network is of another width, or has another backbone.
         """
+        backbone = parser.config.get("backbone", "encoder")
+        if backbone != "encoder":
+            raise ValueError(
+                f"AttributeNet: mode {self.mode} can't begin with a network of backbone {backbone}"
+            )
         if parser.config["width"] != self.config["width"]:
             raise ValueError(
                 f"AttributeNet: width {self.config['width']} can't begin with a parser of {parser.config['width']}"

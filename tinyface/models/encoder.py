@@ -55,6 +55,8 @@ class Encoder(nn.Module):
     Comes apart around Conv32 and MaxPool3, where SSG puts its gate: `until_conv31`, `conv32`, `pool3`, `conv4`.
     """
 
+    halvings = 3  # of the map, each rounded up
+
     def __init__(self, width=64, in_channels=3):
         w = width
         self.conv11, self.conv12 = ConvBlock(in_channels, w), ConvBlock(w, w)

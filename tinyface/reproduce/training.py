@@ -2,7 +2,7 @@
 
 from .. import joint_run, runs
 from ..files import make_folder
-from ..models.attributes import MODES
+from ..models.readers import READERS
 from ..predict import PARSER
 from ..train import LAST
 
@@ -49,4 +49,4 @@ def train_joint_parser(job, step, say):
 
 def begun(folder):
     """Whether a folder holds a run of attribute networks, of whichever mode."""
-    return any((folder / name).exists() for name in (PARSER, *MODES))
+    return any((folder / name).exists() for name in (PARSER, *READERS))
