@@ -22,7 +22,8 @@ from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import EXAMPLES, GradcheckError
-from tinyface.models.attributes import MODES
+from tinyface.models.readers import READERS
+from tinyface.models.sspl import BACKBONES
 from tinyface.presets import PRESETS
 from tinyface.train import Interrupted
 
@@ -265,7 +266,7 @@ def test_draw_faces_sheet():
 
 def test_summary_of_a_preset_and_of_a_file(trained):
     result = run("summary", "--preset", "tiny")
-    assert result.exit_code == 0 and result.stdout.count("total") == 1 + len(MODES)
+    assert result.exit_code == 0 and result.stdout.count("total") == 1 + len(READERS)
     result = run("summary", trained / "attr/ssg/best.h5")
     assert "SSG attribute network" in result.stdout and "RegionGate" in result.stdout
 
@@ -305,11 +306,18 @@ def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.PRESETS.choices) == set(PRESETS)
     assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
     assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
-    of_one = {"init": "train-attr", "attr_data": "train-joint"}  # all others are options of all three
-    for command in ("train-seg", "train-attr", "train-joint"):
+    of_some = {  # all others are options of all four
+        "init": ["train-attr"],
+        "attr_data": ["train-joint"],
+        "labels": ["train-attr"],
+        "backbone": ["train-attr", "pretrain-sspl"],
+    }
+    for command in ("train-seg", "train-attr", "train-joint", "pretrain-sspl"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
         for name in runs.BINDING + runs.FREE:
-            assert (name in names) == (of_one.get(name, command) == command), (command, name)
+            assert (name in names) == (command in of_some.get(name, [command])), (command, name)
+    [backbone] = [p for p in cli.cli.commands["pretrain-sspl"].params if p.name == "backbone"]
+    assert set(backbone.type.choices) == set(BACKBONES)
 
 
 def test_help_loads_nothing_heavy():

@@ -154,6 +154,7 @@ def test_text_is_aligned_and_adds_up():
 
 def test_all_presets_and_checkpoints(tmp_path):
     expected = ["Segmentation network", *(f"{TITLES[mode]} attribute network" for mode in MODES)]
+    expected.append("ResNet-18 attribute network")
     assert [title for title, _ in networks_of("small")] == expected
     for _, network in networks_of("tiny"):
         assert (

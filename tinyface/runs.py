@@ -22,6 +22,7 @@ from .metrics import format_attribute_table, format_region_table, majority_error
 from .models import SegmentationNet
 from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS, make_reader
+from .models.resnet import RESNET
 from .models.sspl import BACKBONES
 from .predict import (
     DEFAULT_WEIGHTS,
@@ -307,7 +308,10 @@ def finished_tasks(folder, device="cpu"):
 
 
 def same_parser(seg_weights, kept, resume):
-    """`kept`, the parser in the folder of a run that is resumed, or None. Raises TinyfaceError where another is named."""
+    """`kept`, the parser in the folder of a run, where that is resumed; else None.
+
+    Raises TinyfaceError where another one is named.
+    """
     if not (resume and kept.exists()):
         return None
     if seg_weights is not None and not same_content(parser_file(seg_weights), kept):
@@ -345,12 +349,12 @@ def find_pretrained(named, kept, modes, preset, resume, say):
         return named
     if resume and kept.exists():
         return kept
+    wanted = {
+        "backbone": RESNET if RESNET in modes else "encoder", "width": preset.width, "size": list(preset.size)
+    }  # fmt: skip
     for path in newest(RUNS.glob(f"sspl*/{train.BEST}")):
-        network = load_pretrained(path)
-        try:
-            for mode in modes:
-                make_reader(mode, preset.width, preset.size).begin_with(network)
-        except ValueError:
+        config = load_pretrained(path).config
+        if wanted != {"backbone": config["backbone"], "width": config["width"], "size": list(config["size"])}:
             continue
         say(f"pre-trained: {path}, the last one that fits")
         return path

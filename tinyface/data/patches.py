@@ -13,6 +13,7 @@ no GPU.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,7 +28,7 @@ PRESENT = 0.01  # share of a tile's pixels from which on a region is there; fewe
 def tile_slices(size: tuple[int, int]) -> list[tuple[slice, slice]]:
     """(rows, columns) of the nine tiles of an image of `size` (height, width)."""
     edges = [[i * length // GRID for i in range(GRID + 1)] for length in size]
-    rows, columns = ([slice(a, b) for a, b in zip(e, e[1:], strict=False)] for e in edges)
+    rows, columns = ([slice(a, b) for a, b in pairwise(e)] for e in edges)
     return [(r, c) for r in rows for c in columns]
 
 

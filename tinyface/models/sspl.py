@@ -7,6 +7,8 @@ image, one tile turned → backbone ─┬─ means of 3×3 cells ─┬─ all 
 The paper's abstract names the three tasks; how the heads look is our reading (docs/paper-to-code.md).
 """
 
+from itertools import pairwise
+
 from .. import nn, ops
 from ..data.patches import ANGLES, GRID, TILES
 from .encoder import ConvBlock, Encoder
@@ -52,7 +54,7 @@ class Decoder(nn.Module):
 
     def __init__(self, channels, halvings, width, regions):
         widths = [max(channels >> i, width) for i in range(halvings + 1)]
-        self.blocks = [ConvBlock(a, b) for a, b in zip(widths[:-2], widths[1:-1], strict=True)]
+        self.blocks = [ConvBlock(a, b) for a, b in pairwise(widths[:-1])]
         self.last = ConvBlock(widths[-2], widths[-1])
         self.head = nn.Conv2d(widths[-1], regions, 3, padding=1)
 
