@@ -13,7 +13,6 @@ import numpy as np
 
 from . import backend, ops
 from .core import Tensor, no_grad
-from .data.dataset import REGIONS
 from .data.patches import (
     GRID,
     PRESENT,
@@ -25,6 +24,7 @@ from .data.patches import (
 from .data.transforms import resize_labels
 from .errors import NotFiniteError
 from .metrics import ConfusionMatrix
+from .models.segmentation import REGIONS
 from .tasks import parser_heads
 
 HEADS = 3  # of the parser: the third has half the image's size, which is all that the decoder resolves
@@ -89,7 +89,7 @@ class SSPLTask:
         [*_, logits] = parser_heads(self.parser, images, HEADS)
         xp = backend.get_array_module(images)
         labels = resize_labels(logits.data.argmax(axis=1).astype(np.uint8), images.shape[2:])
-        shares = region_shares(labels, len(REGIONS))
+        shares = region_shares(labels, REGIONS)
         numbers, turns = (
             backend.to_device(a, device)
             for a in random_choices(len(images), self.seed, batch.step, validating)
