@@ -460,9 +460,10 @@ def pretrain_sspl(seg_weights, out, resume, **given):
 @option(
     "--table",
     "tables",
-    type=click.Choice((*TABLES, "all")),
+    type=click.Choice((*TABLES, "all", "sspl")),
     multiple=True,
-    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes. May come several times.",
+    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes; all: these three; sspl: error against the "
+    "share of labelled faces, with and without pre-training. May come several times.",
 )
 @option(
     "--figure",
@@ -576,6 +577,7 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
     \b
       python cli.py reproduce --table all --figure all
       python cli.py reproduce --table 2 --seeds 3 --data celeba --seg-data helen --preset paper
+      python cli.py reproduce --table sspl --seeds 3
     """
     from tinyface.reproduce import Job, reproduce
 
@@ -585,6 +587,7 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
         [name for name in names if name in given or "all" in given]
         for names, given in ((TABLES, tables), (FIGURES, figures))
     ]
+    chosen[0] += ["sspl"] if "sspl" in tables else []
     out = out or f"runs/reproduce-{preset}"
     job = Job(out, preset, data, seg_data, seg_weights, lfwa, seeds, options)
     reproduce(job, *chosen, only, click.echo)

@@ -4,6 +4,8 @@ Written from the paper and not from tinyface's code. Parameters are defined in t
 `copy_weights` can pair them.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -159,6 +161,78 @@ class TorchJointNet(nn.Module):
         return self.parser.decode(x[:n], labelled.shape[2:]), self.reader.classify(
             x[n:], attributed.shape[2:]
         )
+
+
+class ResidualBlock(nn.Module):
+    """He et al. 2016, Figure 5 on the left, with a projection where the shape changes."""
+
+    def __init__(self, channels_in, channels_out, stride):
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+            )
+
+    def forward(self, x):
+        return F.relu(self.residual(x) + self.shortcut(x))
+
+
+def resnet18(width):
+    """ResNet-18 up to its global pooling."""
+    w = width
+    layers = [nn.Conv2d(3, w, 7, 2, 3, bias=False), nn.BatchNorm2d(w), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    for channels_in, channels_out, stride in ((w, w, 1), (w, 2 * w, 2), (2 * w, 4 * w, 2), (4 * w, 8 * w, 2)):
+        layers.append(ResidualBlock(channels_in, channels_out, stride))
+        layers.append(ResidualBlock(channels_out, channels_out, 1))
+    return nn.Sequential(*layers)
+
+
+class TorchResNetAttributes(nn.Module):
+    """ResNet-18 for 40 attributes."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.encoder, self.linear = resnet18(width), nn.Linear(8 * width, 40)
+
+    def forward(self, x):
+        return self.linear(self.encoder(x).mean((2, 3)))
+
+
+class TorchSSPLNet(nn.Module):
+    """A backbone with the heads of SSPL's three tasks: place, angle, map at half size, presence."""
+
+    def __init__(self, backbone, width):
+        super().__init__()
+        deep = backbone == "resnet18"
+        self.encoder = resnet18(width) if deep else Encoder(width)
+        c = 8 * width
+        self.place, self.angle, self.presence = nn.Linear(9 * c, 9), nn.Linear(9 * c, 4), nn.Conv2d(c, 7, 1)
+        widths = [c, c // 2, c // 4, c // 8] + ([width] * 2 if deep else [])
+        self.blocks = nn.ModuleList(block(nn.Conv2d, a, b) for a, b in pairwise(widths))
+        self.head = nn.Conv2d(width, 7, 3, padding=1)
+
+    def forward(self, x):
+        sizes = [[-(-length // 2**k) for length in x.shape[2:]] for k in (4, 3, 2, 1)]
+        x = self.encoder(x)
+        cells = F.adaptive_avg_pool2d(x, 3)
+        *blocks, last = self.blocks
+        for convolve, size in zip(blocks, sizes[-len(blocks) :], strict=True):
+            x = grow(convolve(x), size)
+        flat = cells.flatten(1)
+        return self.place(flat), self.angle(flat), self.head(last(x)), self.presence(cells)
+
+
+def grow(x, size):
+    """Every pixel four times, then cropped."""
+    return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)[:, :, : size[0], : size[1]]
 
 
 def region_masks(logits):

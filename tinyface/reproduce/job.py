@@ -6,6 +6,8 @@
 <out>/seed-<s>/parser-alone/      Table 4, without attributes
 <out>/seed-<s>/joint-parser/      Table 4, with attributes
 <out>/lfwa/seed-<s>/<mode>/       Table 3
+<out>/sspl/                       the pre-trained network
+<out>/labels/<share>/<random or sspl>/seed-<s>/<mode>/   trained from a share of the labels
 """
 
 import json

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import checkpoint, runs
+from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..predict import PARSER
 from ..train import BEST, LAST
-from . import training
+from . import sspl, training
 from .paper import LFWA_ROWS, ROWS
 
 BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders of a seed
@@ -19,13 +20,17 @@ BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders o
 
 @dataclass(frozen=True)
 class Step:
-    """One training. folder: below --out. train(job, step, say). data: its folder, None for a parser's."""
+    """One training. folder: below --out. train(job, step, say). data: its folder, None for a parser's.
+
+    given: pairs of option and value, of this training alone.
+    """
 
     folder: str
     train: Callable
     seed: int = 0
     mode: str | None = None
     data: str | None = None
+    given: tuple = ()
 
 
 def choose_rows(only, rows=ROWS):
@@ -40,7 +45,7 @@ def choose_rows(only, rows=ROWS):
 def plan(job, tables, figures, rows=ROWS):
     """The steps, each before those that need it; one seed is finished before the next begins."""
     steps = []
-    readers = {"2", "3"} & set(tables) or {"4", "5"} & set(figures)
+    readers = {"2", "3", "sspl"} & set(tables) or {"4", "5"} & set(figures)
     if not job.seg_weights and (readers or "3" in figures):
         steps.append(Step("parser", training.train_parser))
     for seed in range(job.seeds):
@@ -59,7 +64,23 @@ def plan(job, tables, figures, rows=ROWS):
         if "3" in tables and job.lfwa:
             for mode in (mode for row in LFWA_ROWS if row in rows for mode in row.modes):
                 steps.append(Step(f"lfwa/{name}/{mode}", training.train_reader, seed, mode, job.lfwa))
+    if "sspl" in tables:
+        steps += few_label_steps(job, sspl.compared(rows))
     return list(dict.fromkeys(steps))
+
+
+def few_label_steps(job, rows):
+    """The pre-training, then every share of the labels with and without it."""
+    steps = [Step(sspl.PRETRAINED, training.pretrain, data=job.data)]
+    counts = sspl.usable(open_dataset(job.data, "train", "attributes"))
+    for seed in range(job.seeds):
+        for share, count in counts.items():
+            for init in sspl.INITS:
+                given = sspl.given_of(job, share, init, count)
+                for mode in (mode for row in rows for mode in row.modes):
+                    folder = f"{sspl.folder_of(share, init, seed)}/{mode}"
+                    steps.append(Step(folder, training.train_with_few, seed, mode, job.data, given))
+    return steps
 
 
 def finished(job, step):
@@ -73,7 +94,7 @@ def finished(job, step):
     saved = checkpoint.load(folder / LAST).training
     if saved is None:
         raise TinyfaceError(f"{folder / LAST}: holds a network to use, not a run; choose another --out")
-    given = {**job.options, "preset": job.preset, "seed": step.seed}
+    given = {**job.options, "preset": job.preset, "seed": step.seed, **dict(step.given)}
     try:
         options = runs.Options.settle(None, given, saved["options"])
     except TinyfaceError as error:

@@ -1,12 +1,12 @@
 """Train what is missing, measure what is new, print and write everything."""
 
-from ..data.layouts import describe
+from ..data.layouts import describe, open_dataset
 from ..drawing import save_png
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder, remove_drafts
 from ..train import Interrupted
 from . import claims as claims_of
-from . import page, pictures, tables
+from . import page, pictures, sspl, tables
 from .job import judged
 from .measure import Measures, always_the_majority, measure_parser, measure_readers
 from .paper import LFWA_ROWS
@@ -18,7 +18,7 @@ REPORT = "report.html"
 def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     """Make the tables and figures that are wanted, in job.out. Returns the Tables and the Claims.
 
-    wanted_tables: of "2", "3", "4"; wanted_figures: of "3", "4", "5"; only: keys of rows.
+    wanted_tables: of "2", "3", "4", "sspl"; wanted_figures: of "3", "4", "5"; only: keys of rows.
     Raises TinyfaceError before any training where data, options or the folder don't allow it; Interrupted
     where a signal ended a training, after it was saved.
     """
@@ -88,6 +88,8 @@ def measure_all(job, wanted, rows, say):
             for name in (ALONE, JOINT)
         )
         made.append(table4(job, alone, joint))
+    if "sspl" in wanted:
+        made.append(table_of_few_labels(job, store, sspl.compared(rows), say))
     return made, claims_of.claims(readers, tuned, alone, joint) if {"2", "4"} & set(wanted) else []
 
 
@@ -137,6 +139,17 @@ def table4(job, alone, joint):
         "The paper's numbers are those of Helen.",
     )
     return tables.parsing_table(alone, joint, notes)
+
+
+def table_of_few_labels(job, store, rows, say):
+    counts = sspl.usable(open_dataset(job.data, "train", "attributes"))
+    measured = {
+        (share, init): measure_seeds(job, store, sspl.folder_of(share, init, "{}"), rows, job.data, say)
+        for share in counts
+        for init in sspl.INITS
+    }
+    notes = (f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",)
+    return sspl.table(job, rows, counts, measured, notes)
 
 
 def draw_all(job, wanted_figures, made, say):

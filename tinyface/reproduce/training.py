@@ -1,10 +1,11 @@
 """By which function each network is trained. All of them go on from what their folder holds."""
 
-from .. import joint_run, runs
+from .. import joint_run, runs, sspl_run
 from ..files import make_folder
 from ..models.readers import READERS
 from ..predict import PARSER
 from ..train import LAST
+from . import sspl
 
 
 def train_parser(job, step, say):
@@ -45,6 +46,26 @@ def train_joint_parser(job, step, say):
     given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
     folder = make_folder(job.out / step.folder)
     joint_run.train_joint(given, None, folder, (folder / LAST).exists(), say)
+
+
+def pretrain(job, step, say):
+    """SSPL's first stage, with the parser of the attribute networks."""
+    given = job.given("sspl", step.seed, step.data)
+    folder = make_folder(job.out / step.folder)
+    sspl_run.pretrain_sspl(given, job.parser, folder, (folder / LAST).exists(), say)
+
+
+def train_with_few(job, step, say):
+    """An attribute network from a share of the labels, from what `pretrain` made or from random weights."""
+    given = {**job.given("attributes", step.seed, step.data), **dict(step.given)}
+    if "val_every" not in job.options and sspl.chooses_step(job, step.data):
+        del given["val_every"]
+    weights = job.out / sspl.PRETRAINED if given["init"] == "sspl" else None
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    runs.train_attributes(
+        [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
+    )
 
 
 def begun(folder):
