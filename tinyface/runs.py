@@ -339,9 +339,15 @@ def find_pretrained(named, kept, modes, preset, resume, say):
     """The file for --init sspl: the one named; else the one that the resumed run began with; else the last one that
     pretrain-sspl made for this backbone and preset. Raises TinyfaceError where there is none, or another than `kept`.
     """
+    backbone = RESNET if RESNET in modes else "encoder"
     if named is not None:
         named = Path(named) / train.BEST if Path(named).is_dir() else Path(named)
-        load_pretrained(named)
+        config = load_pretrained(named).config
+        if (config["backbone"], config["width"]) != (backbone, preset.width):
+            raise TinyfaceError(
+                f"--sspl-weights {named}: holds the backbone {config['backbone']} of width {config['width']}, but "
+                f"{backbone} of width {preset.width} is needed; give one made with the same --preset and --backbone"
+            )
         if resume and kept.exists() and not same_content(named, kept):
             raise TinyfaceError(
                 f"--sspl-weights {named}: the run to be resumed was started with others, {kept}; leave the option out"
@@ -349,15 +355,12 @@ def find_pretrained(named, kept, modes, preset, resume, say):
         return named
     if resume and kept.exists():
         return kept
-    wanted = {
-        "backbone": RESNET if RESNET in modes else "encoder", "width": preset.width, "size": list(preset.size)
-    }  # fmt: skip
+    wanted = backbone, preset.width, tuple(preset.size)
     for path in newest(RUNS.glob(f"sspl*/{train.BEST}")):
         config = load_pretrained(path).config
-        if wanted != {"backbone": config["backbone"], "width": config["width"], "size": list(config["size"])}:
-            continue
-        say(f"pre-trained: {path}, the last one that fits")
-        return path
+        if (config["backbone"], config["width"], tuple(config["size"])) == wanted:
+            say(f"pre-trained: {path}, the last one that fits")
+            return path
     raise TinyfaceError(
         f"--sspl-weights: no pre-trained network that fits found in {RUNS}/sspl*; make one with pretrain-sspl and the "
         "same --preset and --backbone, or name its file"
