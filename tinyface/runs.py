@@ -606,8 +606,12 @@ def _check_folder(kind, folder, resume):
         [PARSER, PRETRAINED, *READERS],
     )  # a run of one network, and of several
     own, others, command = (
-        (one, several, "attr") if kind in ("seg", "joint", "sspl") else (several, one, "seg or train-joint")
+        (one, several, "attr")
+        if kind in ("seg", "joint", "sspl")
+        else (several, one, "seg or train-joint, or of pretrain-sspl")
     )
+    if kind == "sspl":  # keeps its parser, as train-attr does
+        own, others = [*one, PARSER], READERS
     if any((folder / name / train.LAST if name in READERS else folder / name).exists() for name in others):
         raise TinyfaceError(f"--out {folder}: holds a run of train-{command}; choose another folder")
     if not resume:
