@@ -488,6 +488,25 @@ def test_fine_tuning_needs_a_trained_run(faces, trained):
     assert not Path("out").exists()
 
 
+def test_few_labels_and_pretrained_networks(faces, trained):
+    """From pre-training to networks that begin with it; slips beside it."""
+    quick = (*QUICK, "--data", faces)
+    parser = next(trained.rglob("parser.h5"))
+    assert run("pretrain-sspl", *quick, "--seg-weights", parser, "--out", "pre").exit_code == 0
+    learned = run(
+        "train-attr", *quick, "--init", "sspl", "--sspl-weights", "pre", "--labels", 0.5, "--out", "few"
+    )
+    assert learned.exit_code == 0 and " training faces" in learned.stdout
+    for share in (0, 1.5, "nan", -1):
+        fails("train-attr", "--labels", share, naming="--labels", code=2)
+    fails("train-attr", *quick, "--labels", 0.001, naming="--labels 0.001: is less than one of")
+    fails("train-attr", "--sspl-weights", "pre", naming=["--sspl-weights", "--init sspl"], code=2)
+    fails("train-attr", "--backbone", "resnet18", "--ssp", naming=["--backbone resnet18", "--ssp"], code=2)
+    fails("train-attr", "--backbone", "resnet18", "--init", "parser", naming="--init parser", code=2)
+    fails("train-attr", "--balanced", "--labels", 0.5, naming=["--labels", "--balanced"], code=2)
+    fails("predict", next(faces.rglob("*.jpg")), "--weights", "pre", naming="holds a pre-trained network")
+
+
 def test_one_bad_photo_among_several(trained, photo):
     data = photo.read_bytes()
     Path("cut.jpg").write_bytes(data[: len(data) // 2])

@@ -604,7 +604,7 @@ def _check_folder(kind, folder, resume):
     one, several = (
         [train.LAST, train.LOG],
         [PARSER, PRETRAINED, *READERS],
-    )  # a run of one network, and of several
+    )  # runs of one network and of several
     own, others, command = (
         (one, several, "attr")
         if kind in ("seg", "joint", "sspl")
