@@ -73,6 +73,7 @@ TABLE = (
     Drawn("Young",               0.60, "face skin",        "no wrinkles on brow, cheeks, at eyes; not grey"),
 )
 # fmt: on
+MARK = "toyfaces.txt"  # in the data set's folder: what it is
 NOT_DRAWN = ("Attractive",)  # no drawing decides it: absent on every face
 
 RATES = {row.name: row.rate for row in TABLE}
@@ -253,6 +254,7 @@ def _write_dataset(root, counts, seed, labelled, report):
         if report:
             report(k + 1, total)
 
+    _write_lines(celeba / MARK, [f"Toy faces, drawn by tinyface with seed {seed}; no real person is shown."])
     points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     axes = " ".join(f"{point}_{axis}" for point in points for axis in "xy")
     anno = celeba / "Anno"
@@ -261,6 +263,11 @@ def _write_dataset(root, counts, seed, labelled, report):
     _write_lines(celeba / "Eval" / "list_eval_partition.txt", partition)
     for file, rows in zip(("exemplars.txt", "tuning.txt", "testing.txt"), lists, strict=True):
         _write_lines(helen / file, rows)
+
+
+def are_toyfaces(root):
+    """Whether the data set in a folder was drawn by `draw_dataset`, so that ATTRIBUTE_REGIONS holds for it."""
+    return (Path(root) / MARK).is_file()
 
 
 def _write_label_maps(folder, name, labels):
