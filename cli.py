@@ -610,26 +610,39 @@ def predict(images, paths, out, as_json, everything, device):
 
 
 @command("draw-faces", USING)
-@option("--out", type=PATH, metavar="FOLDER", default="toyfaces", help="A new folder.  [default: toyfaces/]")
+@option("--out", type=PATH, metavar="FOLDER", help="A new folder.  [default: toyfaces/]")
 @option("--train", type=FROM_ZERO, metavar="N", default=2000, show_default=True, help="Faces to train on.")
 @option("--val", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to validate on.")
 @option("--test", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to test on.")
 @option("--seed", type=FROM_ZERO, metavar="N", default=0, help="Other faces for another seed.  [default: 0]")
 @option("--sheet", type=PATH, metavar="FILE.png", help="Only draw one picture of the first 40 faces.")
 @option("--overlay", is_flag=True, help="Tint the regions in the picture of --sheet.")
-def draw_faces(out, train, val, test, seed, sheet, overlay):
+@option(
+    "--wild",
+    is_flag=True,
+    help="Photos in the wild for LNet and ANet: faces at any place and scale on clutter, several of each person; as "
+    "many without a face.  [default of --out: toywild/]",
+)
+@option("--per-person", type=COUNT, metavar="N", help="With --wild: photos of one person.  [default: 5]")
+def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     """Draw toy faces: portraits with their regions, 40 attributes and landmarks.
 
     They are written twice over, in the layouts of CelebA (attributes) and of Helen (regions), so that the
-    training commands read them like the real thing.
+    training commands read them like the real thing. With --wild they lie as CelebA's original images do, with
+    identities and boxes, and photos without a face beside them.
 
     \b
       python cli.py draw-faces --out toyfaces --train 5000
+      python cli.py draw-faces --wild --per-person 10
       python cli.py draw-faces --sheet faces.png --overlay
     """
     from tinyface import files
     from tinyface.data import toyfaces
 
+    if per_person is not None and not wild:
+        raise click.UsageError("--per-person: portraits know no persons; add --wild")
+    if sheet and wild:
+        raise click.UsageError("--sheet: shows portraits; leave out --wild")
     if overlay and not sheet:
         raise click.UsageError("--overlay: tints the picture of --sheet; add --sheet FILE.png")
     if sheet:
@@ -643,12 +656,22 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
         return
     if not train + val + test:
         raise click.UsageError("--train, --val, --test: all are 0, so there is nothing to draw")
+    out = out or ("toywild" if wild else "toyfaces")
     files.make_folder(Path(out).absolute().parent)
 
     def report(done, total):
         if sys.stderr.isatty():
             click.echo(f"\rdrawing faces {done}/{total}", nl=done == total, err=True)
 
+    if wild:
+        from tinyface.data import toywild
+
+        toywild.draw_dataset(out, train, val, test, seed, per_person or 5, report)
+        click.echo(
+            f"{out}: {train} photos to train on, {val} to validate, {test} to test, as celeba/, and as many without "
+            "a face in backgrounds/"
+        )
+        return
     toyfaces.draw_dataset(out, train, val, test, seed, report=report)
     click.echo(
         f"{out}: {train} faces to train on, {val} to validate, {test} to test, as celeba/ and as helen/"

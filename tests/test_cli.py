@@ -258,6 +258,16 @@ def test_draw_faces():
 
 
 @pytest.mark.slow
+def test_draw_faces_in_the_wild():
+    result = run("draw-faces", "--wild", "--train", 3, "--val", 2, "--test", 0, "--per-person", 2)
+    assert result.exit_code == 0 and "toywild: 3 photos to train on" in result.output
+    assert len(list(Path("toywild/celeba/Img/img_celeba").iterdir())) == 5
+    assert len(list(Path("toywild/backgrounds/train").iterdir())) == 3
+    fails("draw-faces", "--wild", "--train", 3, naming="toywild")
+    fails("draw-faces", "--per-person", 2, naming=["--per-person", "--wild"], code=2)
+    fails("draw-faces", "--wild", "--sheet", "x.png", naming=["--sheet", "--wild"], code=2)
+
+
 def test_draw_faces_sheet():
     assert run("draw-faces", "--sheet", "sheet.png", "--overlay").exit_code == 0
     assert Image.open("sheet.png").width > 1000
