@@ -377,6 +377,32 @@ def train_joint(compare, out, resume, **given):
     joint_run.train_joint(given, compare, out, resume, click.echo)
 
 
+@command("train-lnet", TRAINING)
+@option(
+    "--backgrounds",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Photos without a face: images, or folders train, val and test of them.  [default: backgrounds/ in --data or "
+    "beside it]",
+)
+@training_options
+def train_lnet(backgrounds, out, resume, **given):
+    """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
+
+    It is the first half of Liu et al. 2015. LNet_o sees the whole photo and finds head and shoulders, LNet_s sees
+    these and finds the face. No box is learned from; where --data has some, they judge. Without --data the networks
+    learn from toy photos. --steps and the like hold for each of the two.
+
+    \b
+      python cli.py train-lnet
+      python cli.py train-lnet --data celeba --backgrounds streets --preset paper --out runs/lnet
+    """
+    from tinyface import lnet_run
+
+    lnet_run.train_lnet(given, backgrounds, out, resume, click.echo)
+
+
 @command("reproduce", TRAINING)
 @option(
     "--table",

@@ -100,6 +100,28 @@ class AttributeTask:
         }
 
 
+class TagTask(AttributeTask):
+    """Tell the tags of a photo, or of a face, without a parser: LNet and ANet (Liu et al. 2015); judged by error."""
+
+    landmarks = False
+
+    def heads_needed(self, landmarks=None):
+        return 0
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        return self.network(_put(self.network, images))
+
+
+class LocatingTask(TagTask):
+    """Tell tags in order to tell where they come from (LNet); judged by average precision.
+
+    Not by error: no tag at all is a good guess where half of the photos have no face, and a silent map the result.
+    """
+
+    measure, larger_is_better = "average_precision", True
+
+
 HEAVIEST = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
 
 

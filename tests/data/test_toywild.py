@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinyface.data import toywild
 from tinyface.data.dataset import ATTRIBUTES
 from tinyface.data.layouts import describe, open_dataset
+from tinyface.data.toyfaces import paint_person
 from tinyface.data.toywild import CHANGING, draw_background, draw_dataset, draw_photo
 from tinyface.errors import TinyfaceError
 
@@ -23,7 +25,9 @@ def test_the_box_surrounds_the_face():
         assert 0.24 * 160 < h < 0.66 * 160 and 0.5 < w / h < 1.05
         eyes_nose_mouth = photo.landmarks
         assert (eyes_nose_mouth > (x, y)).all() and (eyes_nose_mouth < (x + w, y + h)).all()
-        assert abs(photo.landmarks[:2, 1].mean() - (y + 0.49 * h)) < 0.1 * h  # the eyes are in the middle of a head
+        assert (
+            abs(photo.landmarks[:2, 1].mean() - (y + 0.49 * h)) < 0.1 * h
+        )  # the eyes are in the middle of a head
 
 
 def test_faces_are_at_any_place_and_scale():
@@ -56,6 +60,22 @@ def test_a_person_stays_the_same():
     assert (others.std(axis=0) > 0).sum() > 20
 
 
+def test_eyes_and_hair_are_drawn_alike_in_all_photos_of_a_person(monkeypatch):
+    seen = []
+
+    def paint(easel, has, look, chances):
+        seen.append(
+            {part: rng.integers(2**40) for part, rng in chances.items()} | {"skin": look.skin.tolist()}
+        )
+        return paint_person(easel, has, look, chances)
+
+    monkeypatch.setattr(toywild, "paint_person", paint)
+    for number in range(2):
+        draw_photo(2, 5, number)
+    same = {name for name in seen[0] if seen[0][name] == seen[1][name]}
+    assert same == {"eyes", "hair", "glasses", "hat", "skin"}
+
+
 def test_a_photo_depends_on_its_numbers_alone():
     once, again = draw_photo(0, 1, 2), draw_photo(0, 1, 2)
     np.testing.assert_array_equal(once.image, again.image)
@@ -68,13 +88,18 @@ def test_a_photo_depends_on_its_numbers_alone():
 def test_lies_as_celebas_original_images(dataset):
     assert describe(dataset) == "CelebA (txt, original images): 5 train, 2 val, 1 test"
     anno = dataset / "celeba/Anno"
-    assert (anno / "list_bbox_celeba.txt").read_text().split("\n")[:2] == ["8", "image_id x_1 y_1 width height"]
+    assert (anno / "list_bbox_celeba.txt").read_text().split("\n")[:2] == [
+        "8",
+        "image_id x_1 y_1 width height",
+    ]
     train = open_dataset(dataset, "train", "attributes")
     photo = draw_photo(3, 2, 1)  # persons are counted from 1, and the first has photos 0 and 1
     np.testing.assert_array_equal(train.attributes[3], photo.attributes)
     np.testing.assert_allclose(train.boxes[3], photo.box, atol=0.51)
     np.testing.assert_allclose(train.landmarks[3], photo.landmarks, atol=0.51)
-    assert np.abs(train.image(3, (160, 160)).astype(int) - photo.image).mean() < 8  # JPEG; others differ by 50
+    assert (
+        np.abs(train.image(3, (160, 160)).astype(int) - photo.image).mean() < 8
+    )  # JPEG; others differ by 50
     assert train.identities.tolist() == [1, 1, 2, 2, 3]
     assert open_dataset(dataset, "val", "attributes").identities.tolist() == [4, 4]  # nobody is in two splits
     for split, count in (("train", 5), ("val", 2), ("test", 1)):

@@ -66,9 +66,16 @@ def test_a_cell_has_its_own_filters(put, normal):
     x, w = normal((1, 2, 6, 6)), np.zeros((2, 2, 3, 2, 1, 1))
     w[1, 0] = 1
     y = ops.locally_shared_conv2d(put(x), put(w)).numpy()
-    np.testing.assert_allclose(y[:, :, 3:, :3], np.repeat(x.sum(axis=1, keepdims=True), 3, axis=1)[:, :, 3:, :3])
+    np.testing.assert_allclose(
+        y[:, :, 3:, :3], np.repeat(x.sum(axis=1, keepdims=True), 3, axis=1)[:, :, 3:, :3]
+    )
     y[:, :, 3:, :3] = 0
     assert not y.any()
+
+
+def test_cells_are_as_equal_as_can_be():
+    cells = [(rows, cols) for *_, rows, cols in grid_cells((3, 1), 5, 4)]
+    assert cells == [(slice(0, 1), slice(0, 4)), (slice(1, 3), slice(0, 4)), (slice(3, 5), slice(0, 4))]
 
 
 def test_gradients_are_where_the_inputs_are(put, device, normal):

@@ -138,7 +138,9 @@ def _write(root, counts, seed, per_person, report, size):
             person += number == 0  # persons are counted from 1, as CelebA's are
             photo, name = draw_photo(seed, person, number, size), f"{done // 2 + 1:06d}.jpg"
             Image.fromarray(photo.image).save(photos / name, quality=92)
-            rows["attributes"].append(f"{name} " + " ".join(f"{2 * a - 1:2d}" for a in photo.attributes.tolist()))
+            rows["attributes"].append(
+                f"{name} " + " ".join(f"{2 * a - 1:2d}" for a in photo.attributes.tolist())
+            )
             rows["boxes"].append(f"{name} " + " ".join(f"{v:4d}" for v in np.rint(photo.box).astype(int)))
             points = np.rint(photo.landmarks).astype(int).ravel()
             rows["points"].append(f"{name} " + " ".join(f"{v:4d}" for v in points))
@@ -150,7 +152,9 @@ def _write(root, counts, seed, per_person, report, size):
             if report:
                 report(done, total)
     count = str(total // 2)
-    axes = " ".join(f"{p}_{a}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for a in "xy")
+    axes = " ".join(
+        f"{p}_{a}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for a in "xy"
+    )
     write_lines(anno / "list_attr_celeba.txt", [count, " ".join(ATTRIBUTES) + " ", *rows["attributes"]])
     write_lines(anno / "list_bbox_celeba.txt", [count, "image_id x_1 y_1 width height", *rows["boxes"]])
     write_lines(anno / "list_landmarks_celeba.txt", [count, axes, *rows["points"]])

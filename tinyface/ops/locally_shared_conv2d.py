@@ -73,7 +73,10 @@ class LocallySharedConv2d(Function):
                 yield (
                     u,
                     v,
-                    (slice(rows.start + down, rows.stop + down), slice(cols.start + across, cols.stop + across)),
+                    (
+                        slice(rows.start + down, rows.stop + down),
+                        slice(cols.start + across, cols.stop + across),
+                    ),
                 )
 
     def _check(self, x, w, b):
