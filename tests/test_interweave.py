@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,12 +10,14 @@ from tinyface.interweave import crop_by_crop, image_side, interwoven
 from tinyface.models import ANet
 from tinyface.models.lnet_anet import STEP
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def network(size, seed=0):
     backend.seed(seed)
     net = ANet(4, (size, size), features=7)
     rng = np.random.default_rng(seed)
-    for name, buffer in net.named_buffers() if hasattr(net, "named_buffers") else ():
+    for _, buffer in net.named_buffers():
         buffer[...] = rng.uniform(0.5, 1.5, buffer.shape)
     for parameter in net.parameters():  # biases too: all of them must go where they belong
         if parameter.ndim < 2 or parameter.ndim == 3:
@@ -44,3 +50,12 @@ def test_c2_runs_once(put, device, normal, monkeypatch):
     monkeypatch.setattr(type(net), "shared", lambda self, x: calls.append(x.shape) or shared(x))
     interweave.interwoven(net, put(normal((1, 3, 72, 72)).astype(np.float32)), 3)
     assert calls == [(1, 3, 72, 72)]
+
+
+def test_the_benchmark_compares_what_is_equal():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "interweave.py", "--preset", "tiny", "--patches", "2"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    head, row = done.stdout.splitlines()
+    assert head.split()[-1] == "difference" and row.startswith("2x2") and float(row.split()[-1]) < 1e-5

@@ -36,7 +36,10 @@ def test_no_neighbour_is_lower(c):
         lowest = objective(x, y, w, b, c)
         for scale in (1e-3, 0.1, 1):
             for _ in range(20):
-                assert objective(x, y, w + scale * rng.standard_normal(6), b + scale * rng.standard_normal(), c) > lowest
+                assert (
+                    objective(x, y, w + scale * rng.standard_normal(6), b + scale * rng.standard_normal(), c)
+                    > lowest
+                )
 
 
 def test_separates_what_can_be_separated():
@@ -52,7 +55,7 @@ def test_one_class_alone_gets_its_sign():
     assert (scores[:, 0] < 0).all() and (scores[:, 1] > 0).all()
 
 
-def test_refuses_shapes_that_do_not_fit():
-    for x, y in ((np.zeros((3, 2)), np.zeros((2, 1))), (np.zeros(3), np.zeros((3, 1))), (np.zeros((0, 2)), np.zeros((0, 1)))):
-        with pytest.raises(ValueError, match="fit_svm"):
-            fit_svm(x, y)
+@pytest.mark.parametrize(("x", "y"), [((3, 2), (2, 1)), ((3,), (3, 1)), ((0, 2), (0, 1)), ((3, 2), (3,))])
+def test_refuses_shapes_that_do_not_fit(x, y):
+    with pytest.raises(ValueError, match="fit_svm"):
+        fit_svm(np.zeros(x), np.zeros(y))

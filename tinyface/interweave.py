@@ -25,7 +25,9 @@ def crop_by_crop(network, images, patches):
     side = network.config["size"][0]
     places = [slice(STEP * p, STEP * p + side) for p in range(patches)]
     with no_grad():
-        found = [network.features(Tensor(images[:, :, rows, cols])).data for rows in places for cols in places]
+        found = [
+            network.features(Tensor(images[:, :, rows, cols])).data for rows in places for cols in places
+        ]
     return backend.get_array_module(images).stack(found, axis=1)
 
 

@@ -7,6 +7,7 @@ score on there is a face; both from other photos than those that are learned fro
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .data.layouts import choose_layout, open_dataset
 from .data.loader import SampleCache, TrainLoader
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder
-from .localize import Localizer, threshold_between
+from .localize import LOCALIZER, STAGES, Localizer, threshold_between
 from .models import LNet
 from .predict import PHOTO_SUFFIXES
 from .presets import find_preset
@@ -35,9 +36,7 @@ from .runs import (
     validation_split,
 )
 
-LOCALIZER = "localizer.json"  # the threshold, beside the two networks
 OPTIMIZER = "adam"  # unless told otherwise
-STAGES = ("lnet_o", "lnet_s")
 
 
 class PhotoFeed:
@@ -128,8 +127,6 @@ def settle(kind, given, saved):
 
 def find_wild(path, say):
     """The folder of the photos; without one, toy photos, drawn if they are not there yet. Says what was found."""
-    from pathlib import Path
-
     from .data import toywild
 
     if path is None:
@@ -145,8 +142,6 @@ def find_backgrounds(data, folder, say):
 
     A folder has sub-folders train, val and test, or else images that are dealt out to these 3 : 1 : 1.
     """
-    from pathlib import Path
-
     root = choose_layout(data, "attributes").root
     places = [Path(folder)] if folder else [root / "backgrounds", root.parent / "backgrounds"]
     place = next((place for place in places if place.is_dir()), None)
@@ -185,29 +180,7 @@ def shoulders_of(localizer, dataset):
     """The regions of head and shoulders in a data set's photos, as a data set."""
     if dataset is None:
         return None
-    return cropped(dataset, np.stack([region for region in localizer.shoulders(dataset.images)]))
-
-
-def load_localizer(folder, device="cpu"):
-    """The Localizer of a finished run of train-lnet. Raises TinyfaceError where something is missing."""
-    from pathlib import Path
-
-    path = Path(folder) / LOCALIZER
-    if not path.is_file():
-        raise TinyfaceError(
-            f"{folder}: no finished run of train-lnet ({LOCALIZER} is missing); name one, or train it"
-        )
-    try:
-        threshold = float(json.loads(path.read_text(encoding="utf-8"))["threshold"])
-    except (ValueError, KeyError, TypeError):
-        raise TinyfaceError(f"{path}: damaged; finish the run by train-lnet --resume") from None
-    networks = [checkpoint.load_network(path.parent / stage / train.BEST) for stage in STAGES]
-    for stage, network in zip(STAGES, networks, strict=True):
-        if not isinstance(network, LNet):
-            raise TinyfaceError(
-                f"{path.parent / stage / train.BEST}: holds no LNet; name a run of train-lnet"
-            )
-    return Localizer(*(network.to(device) for network in networks), threshold)
+    return cropped(dataset, np.stack(list(localizer.shoulders(dataset.images))))
 
 
 # ---------------------------------------------------------------- judging

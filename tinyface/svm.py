@@ -22,8 +22,15 @@ def fit_svm(features, targets, c=0.01, tolerance=1e-8):
     that do not fit.
     """
     features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
-    if features.ndim != 2 or targets.shape[:1] != features.shape[:1] or targets.ndim != 2 or not len(features):
-        raise ValueError(f"fit_svm: features {features.shape} and targets {targets.shape} are not (N, D) and (N, A)")
+    if (
+        features.ndim != 2
+        or targets.shape[:1] != features.shape[:1]
+        or targets.ndim != 2
+        or not len(features)
+    ):
+        raise ValueError(
+            f"fit_svm: features {features.shape} and targets {targets.shape} are not (N, D) and (N, A)"
+        )
     x = np.concatenate([features, np.ones((len(features), 1))], axis=1)
     w = np.stack([_newton(x, np.where(column == 1, 1.0, -1.0), c, tolerance) for column in targets.T])
     return w[:, :-1], w[:, -1]

@@ -122,6 +122,28 @@ class LocatingTask(TagTask):
     measure, larger_is_better = "average_precision", True
 
 
+PAIR_WEIGHT = 0.01  # of the distance of features of one identity
+
+
+class IdentityTask:
+    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2).
+
+    L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
+    """
+
+    targets, landmarks = "identities", False
+    measure, larger_is_better = "error", False
+
+    def __init__(self, network):
+        self.network = network
+
+    def loss(self, batch):
+        """Scalar tensor, of a batch whose targets are class numbers (N,)."""
+        features = self.network.features(_put(self.network, batch.images))
+        together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
+        return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together
+
+
 HEAVIEST = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
 
 

@@ -216,5 +216,5 @@ def test_boxes_belong_to_the_original_images(celeba):
     np.testing.assert_array_equal(test.boxes, np.array([[5, 2, 3, 4], [6, 2, 3, 4]], np.float32))
     rows[6][1][2] = -1
     write_list(celeba / "Anno/list_bbox_celeba.txt", rows, ["x_1", "y_1", "width", "height"])
-    with pytest.raises(TinyfaceError, match="list_bbox_celeba.txt, line 9: .*no box"):
+    with pytest.raises(TinyfaceError, match=r"list_bbox_celeba.txt, line 9: .*no box"):
         open_dataset(celeba, "test", "attributes")

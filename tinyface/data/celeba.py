@@ -1,7 +1,7 @@
 """CelebA (Liu et al. 2015): 202 599 faces, 40 attributes. The original text files and Kaggle's csv files.
 
     Anno/list_attr_celeba.txt             line 1 the count, line 2 the 40 names, then `000001.jpg -1  1 …`
-    Anno/list_bbox_celeba.txt             `000001.jpg 95 71 226 313`: x, y, width, height in the original image; optional
+    Anno/list_bbox_celeba.txt             `000001.jpg 95 71 226 313`: x, y, width, height, original images; optional
     Anno/identity_CelebA.txt              `000001.jpg 2880`; optional
     Anno/list_landmarks_align_celeba.txt  5 points, for the aligned images; optional
     Anno/list_landmarks_celeba.txt        the same for the original images; optional

@@ -18,8 +18,11 @@ cell 2 reads 2, 3, 5, 6 and so on, as the paper says: a 2×2 kernel whose dilati
 No padding anywhere in ANet: what it sees of a patch is the same when the patch is part of a larger image.
 """
 
+import numpy as np
+
 from .. import nn, ops
 from ..nn.init import constant, he_normal
+from ..svm import fit_svm
 
 ATTRIBUTES = 40
 NO_TAG = -4.0  # logit of every tag where the map is silent: a probability of 2 %
@@ -41,9 +44,10 @@ class NormedConv(nn.Module):
 class LNet(nn.Module):
     """Tags of a photo, and where in it they come from.
 
-    The tags' layer has no bias to learn: its logits are weights · mean of C5 + NO_TAG. A photo with nothing in it has
-    no tags, so a silent map is right there, and the map has to speak up where a face is. With a bias of its own the
-    network may as well learn to be loud on clutter and silent on faces; then its mean tells nothing.
+    The tags' layer takes each channel where it is loudest, and has no bias to learn: its logits are
+    weights · maximum of C5 + NO_TAG. A photo with nothing in it has no tags, so a silent map is right there, and the
+    map has to speak up where a face is. With a bias of its own the network may as well learn to be loud on clutter and
+    silent on faces; then its mean tells nothing. And a maximum is as high for a small face as for a large one.
 
     width: in 32nds of AlexNet, which has 96, 256, 384, 384, 256 channels. size: (height, width) of its images.
     stride: of C1; 4 at the paper's 227×227, 2 for smaller images. C5's map has a cell for every 4·stride pixels.
@@ -52,6 +56,10 @@ class LNet(nn.Module):
     def __init__(self, width=32, size=(227, 227), stride=4, attributes=ATTRIBUTES):
         if stride not in FIRST:
             raise ValueError(f"LNet: stride must be one of {', '.join(map(str, FIRST))}, got {stride}")
+        if size[0] != size[1] or not 32 <= size[0] <= 57 * stride:
+            raise ValueError(
+                f"LNet: images must be square, of 32 to {57 * stride} pixels, got {size[0]}×{size[1]}"
+            )
         self.config = {"width": width, "size": tuple(size), "stride": stride, "attributes": attributes}
         w, (kernel, padding) = width, FIRST[stride]
         self.conv1 = NormedConv(3, 3 * w, kernel, stride, padding)
@@ -70,7 +78,7 @@ class LNet(nn.Module):
 
     def classify(self, c5):
         """C5 → logits of the tags (N, attributes)."""
-        return ops.linear(ops.global_avg_pool2d(c5), self.tags) + NO_TAG
+        return ops.linear(ops.max_pool2d(c5, c5.shape[2]).reshape(c5.shape[:2]), self.tags) + NO_TAG
 
     def forward(self, x):
         """x (N, 3, H, W) → logits of the tags (N, attributes)."""
@@ -154,3 +162,31 @@ def cell_side(size):
 def shared_length(length):
     """How many cells C2's map has along an image of so many pixels."""
     return (((length - 5) // 2 + 1) // 2 - 2) // 2
+
+
+class AttributeSVM(nn.Module):
+    """One linear SVM per attribute on ANet's features, brought to mean 0 and deviation 1 first.
+
+        score = w · (f − mean) / deviation + b      ≥ 0: has it
+
+    Nothing in it is trained step by step: `tinyface/svm.py` finds w and b.
+    """
+
+    def __init__(self, features=160, attributes=ATTRIBUTES):
+        self.config = {"features": features, "attributes": attributes}
+        self.mean, self.deviation = np.zeros(features, np.float32), np.ones(features, np.float32)
+        self.weight, self.bias = (
+            np.zeros((attributes, features), np.float32),
+            np.zeros(attributes, np.float32),
+        )
+
+    def fit(self, features, targets, c=0.01):
+        """Find the machines for features (N, F) and targets (N, A) of 0 and 1, on the host."""
+        self.mean[...], deviation = features.mean(axis=0), features.std(axis=0)
+        self.deviation[...] = np.where(deviation > 1e-6, deviation, 1)
+        self.weight[...], self.bias[...] = fit_svm((features - self.mean) / self.deviation, targets, c)
+        return self
+
+    def scores(self, features):
+        """Features (…, F) → scores (…, attributes), on the host."""
+        return (features - self.mean) / self.deviation @ self.weight.T + self.bias
