@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface import anet_run, checkpoint, lnet_run, runs, train, wild, wild_predict
+from tinyface import anet_run, checkpoint, lnet_run, predict, runs, train, wild, wild_predict
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toywild import draw_dataset
 from tinyface.errors import TinyfaceError
@@ -149,7 +149,7 @@ def test_without_backgrounds_all_photos_have_a_face(photos, found):
 
 
 def test_what_is_no_run_of_lnet_is_refused(found):
-    with pytest.raises(TinyfaceError, match="localizer.json is missing"):
+    with pytest.raises(TinyfaceError, match=r"localizer\.json is missing"):
         load_localizer("nowhere")
     shutil.copytree(found[0], "broken")
     Path("broken/localizer.json").write_text("{}")
@@ -278,6 +278,11 @@ def test_patches_have_the_scale_that_anet_learned(read):
     pixel = x[2] / side
     np.testing.assert_allclose(x[:2] + 8 * (wild.PATCHES // 2) * pixel, learned[:2])
     np.testing.assert_allclose(size * pixel, learned[2:])
+
+
+def test_a_part_of_the_system_is_no_network_for_the_other_one(found):
+    with pytest.raises(TinyfaceError, match="--system lnet-anet"):
+        predict.find_networks([found[0] / "lnet_o/best.h5"])
 
 
 def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):

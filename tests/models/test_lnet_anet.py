@@ -69,7 +69,7 @@ def test_a_cell_of_c4_reads_four_cells_of_c3(normal):
 
 @pytest.mark.parametrize("size", [(80, 56), (64, 64), (20, 20)])
 def test_anet_refuses_sizes(size):
-    with pytest.raises(ValueError, match="ANet: .*56, 80, 104"):
+    with pytest.raises(ValueError, match=r"ANet: .*56, 80, 104"):
         ANet(2, size)
     assert cell_side((80, 80)) == 2
 
