@@ -111,7 +111,7 @@ def test_a_stopped_run_of_lnet_goes_on_to_the_same_bits(found, photos, monkeypat
             lnet_run.train_lnet({**SHORT, "data": photos}, out="run", say=silent)
     with pytest.raises(TinyfaceError, match="resume"):
         lnet_run.train_lnet({**SHORT, "data": photos}, out="run", say=silent)
-    lnet_run.train_lnet({"data": photos}, out="run", resume=True, say=silent)
+    lnet_run.train_lnet({}, out="run", resume=True, say=silent)
     for name in ("lnet_o", "lnet_s"):
         assert_same(weights(f"run/{name}/last.h5"), weights(found[0] / name / "last.h5"))
     assert Path("run/localizer.json").read_text() == (found[0] / "localizer.json").read_text()
@@ -201,7 +201,7 @@ def test_a_stopped_run_of_anet_goes_on_to_the_same_bits(read, found, photos, mon
         with pytest.raises(train.Interrupted):
             anet_run.train_anet({**SHORT, "data": photos}, found[0], out="run", say=silent)
     assert not anet_run.is_run("nowhere") and not Path("run/svm.h5").exists()
-    anet_run.train_anet({"data": photos}, out="run", resume=True, say=silent)
+    anet_run.train_anet({}, out="run", resume=True, say=silent)
     for name in ("identities/last.h5", "attributes/last.h5", "svm.h5"):
         assert_same(weights(f"run/{name}"), weights(read[0] / name))
 

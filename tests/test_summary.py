@@ -174,7 +174,7 @@ def test_lnet_and_anet(tmp_path):
         title.split(": ")[1]: summarise(net) for title, net in load_networks([tmp_path / n for n in files])
     }
     assert (
-        sizes(tables["LNet"])[-2:] == ["MaxPool 8×1×1", "Linear 40"]
+        sizes(tables["LNet"])[-2:] == ["Conv5 8×6×6", "Tags 40"]
         and sizes(tables["LNet"])[0] == "Conv1 3×24×24"
     )
     rows = {row.name: row for row in tables["ANet"]}

@@ -19,7 +19,7 @@ from .data.transforms import read_image
 from .errors import TinyfaceError
 from .files import atomic_write, make_folder
 from .interweave import image_side
-from .lnet_run import PhotoFeed, draw_localization, find_backgrounds, find_wild, settle
+from .lnet_run import PhotoFeed, draw_localization, find_backgrounds, find_wild, keep_given, settle
 from .lnet_run import judge as judge_localizer
 from .localize import LOCALIZER, STAGES, load_localizer
 from .metrics import attribute_metrics, format_attribute_table, percent
@@ -64,7 +64,7 @@ def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=pr
             f"--resume: the run in {folder} has no pre-training on identities; add --no-identities"
         )
     kinds = {"identities": "identities", "attributes": "faces"}  # which Training of the preset
-    options = {stage: settle(kinds[stage], given, saved[stage]) for stage in stages}
+    options = {stage: settle(kinds[stage], given, saved[stage], folder) for stage in stages}
     main = options[stages[0]]
     data = find_wild(main.data, say)
     sets = {"train": open_dataset(data, "train", "attributes"), "val": None}
@@ -73,6 +73,7 @@ def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=pr
     if identities and sets["train"].identities is None:
         raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
     localizer = keep_localizer(folder, lnet, main.device, say)
+    keep_given(folder, given)
     boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
     faces = {split: cropped(sets[split], patch_region(boxes[split])) for split in boxes}
     wild, network = find_preset(main.preset).wild, None

@@ -36,6 +36,7 @@ from .runs import (
     validation_split,
 )
 
+GIVEN = "given.json"  # the options that were typed
 OPTIMIZER = "adam"  # unless told otherwise
 
 
@@ -75,10 +76,11 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     """
     folder = run_folder("lnet", given, out, resume)
     saved = {stage: resumable(folder / stage, resume) for stage in STAGES}
-    options = settle("lnet", given, next((s for s in saved.values() if s), None))
+    options = settle("lnet", given, next((s for s in saved.values() if s), None), folder)
     data = find_wild(options.data, say)
     empty = find_backgrounds(data, backgrounds, say)
     make_folder(folder)
+    keep_given(folder, given)
     wild = find_preset(options.preset).wild
     photos = {split: photos_of(data, split, empty) for split in ("train", "val")}
     for stage in STAGES:
@@ -115,14 +117,23 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     return folder
 
 
-def settle(kind, given, saved):
-    """The options of a stage; the optimizer is Adam where neither is told."""
+def settle(kind, given, saved, folder):
+    """The options of a stage: those of its checkpoint, else what is typed or was typed when the run began.
+
+    The optimizer is Adam where nobody told.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
     if saved is None:
-        given = {
-            "optimizer": OPTIMIZER,
-            **{name: value for name, value in given.items() if value is not None},
-        }
+        typed = json.loads((folder / GIVEN).read_text(encoding="utf-8")) if (folder / GIVEN).exists() else {}
+        given = {"optimizer": OPTIMIZER, **typed, **given}
     return Options.settle(kind, given, saved and saved.training["options"])
+
+
+def keep_given(folder, given):
+    """Note what was typed, for stages that begin after a break."""
+    if not (folder / GIVEN).exists():
+        typed = {name: value for name, value in given.items() if value is not None}
+        atomic_write(folder / GIVEN, json.dumps({**typed, "data": typed.get("data") and str(typed["data"])}))
 
 
 def find_wild(path, say):

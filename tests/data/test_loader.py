@@ -189,7 +189,7 @@ def test_targets_must_exist(data):
     data.attributes = None
     with pytest.raises(TinyfaceError, match="test has no attributes"):
         TrainLoader(data, "attributes", 4, SIZE, seed=0)
-    with pytest.raises(ValueError, match="'attributes' or 'labels'"):
+    with pytest.raises(ValueError, match="attributes, labels, identities, not 'smiles'"):
         TrainLoader(data, "smiles", 4, SIZE, seed=0)
 
 

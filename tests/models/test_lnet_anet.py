@@ -25,13 +25,13 @@ def test_lnets_map(put, device, normal, size, stride, cells):
     assert c5.shape == (2, 8, cells, cells) and net(x).shape == (2, 40)
     np.testing.assert_allclose(net.response(x).numpy(), c5.numpy().mean(axis=1), rtol=1e-5, atol=1e-6)
     loudest = c5.numpy().max(axis=(2, 3))
-    tags = loudest @ backend.to_device(net.tags.data, "cpu").T + NO_TAG
+    tags = loudest @ backend.to_device(net.tags.weight.data, "cpu").T + NO_TAG
     np.testing.assert_allclose(net(x).numpy(), tags, rtol=1e-4, atol=1e-4)
 
 
 def test_a_silent_map_has_no_tags(put, device):
     net = LNet(1, (48, 48), 2).to(device)
-    np.testing.assert_allclose(net.classify(Tensor(put(np.zeros((1, 8, 6, 6), np.float32)))).numpy(), NO_TAG)
+    np.testing.assert_allclose(net.tags(Tensor(put(np.zeros((1, 8, 6, 6), np.float32)))).numpy(), NO_TAG)
 
 
 @pytest.mark.parametrize(("size", "stride"), [((80, 60), 2), ((31, 31), 2), ((115, 115), 2), ((80, 80), 3)])

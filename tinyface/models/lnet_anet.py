@@ -41,6 +41,17 @@ class NormedConv(nn.Module):
         return ops.relu(self.norm(self.conv(x)))
 
 
+class TagLayer(nn.Module):
+    """Weights · each channel's maximum + NO_TAG: (N, channels, h, h) → logits (N, attributes)."""
+
+    def __init__(self, channels, attributes):
+        self.weight = he_normal((attributes, channels), channels, slope=1)
+
+    def forward(self, x):
+        loudest = ops.max_pool2d(x, x.shape[2]).reshape(x.shape[:2])
+        return ops.linear(loudest, self.weight) + NO_TAG
+
+
 class LNet(nn.Module):
     """Tags of a photo, and where in it they come from.
 
@@ -69,20 +80,16 @@ class LNet(nn.Module):
         self.conv3 = NormedConv(8 * w, 12 * w, 3, padding=1)
         self.conv4 = NormedConv(12 * w, 12 * w, 3, padding=1)
         self.conv5 = NormedConv(12 * w, 8 * w, 3, padding=1)
-        self.tags = he_normal((attributes, 8 * w), 8 * w, slope=1)
+        self.tags = TagLayer(8 * w, attributes)
 
     def features(self, x):
         """C5: (N, 3, H, W) → (N, 8·width, h, w)."""
         x = self.pool2(self.conv2(self.pool1(self.conv1(x))))
         return self.conv5(self.conv4(self.conv3(x)))
 
-    def classify(self, c5):
-        """C5 → logits of the tags (N, attributes)."""
-        return ops.linear(ops.max_pool2d(c5, c5.shape[2]).reshape(c5.shape[:2]), self.tags) + NO_TAG
-
     def forward(self, x):
         """x (N, 3, H, W) → logits of the tags (N, attributes)."""
-        return self.classify(self.features(x))
+        return self.tags(self.features(x))
 
     def response(self, x):
         """Where the photo's tags come from: (N, 3, H, W) → (N, h, w), C5's mean over its channels."""
