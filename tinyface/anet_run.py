@@ -1,7 +1,7 @@
 """Training ANet (Liu et al. 2015, section 3.2) on the faces that LNet finds: identities, then attributes, then SVMs.
 
 A run is a folder: LNet's networks as they were found, identities/ and attributes/ with a stage each, svm.h5. The
-networks learn from the training split, attributes from every patch that SVMs will see. The SVMs learn from the validation split, other people, as in the paper; from
+networks learn from the training split. The SVMs learn from the validation split, other people, as in the paper; from
 the training split where there is no other.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import backend, checkpoint, tasks, train
-from .data.crops import crop, cropped, repeated
+from .data.crops import crop, cropped
 from .data.dataset import ATTRIBUTES
 from .data.layouts import open_dataset
 from .data.loader import PairLoader
@@ -37,7 +37,7 @@ from .runs import (
     run_folder,
     validation_split,
 )
-from .wild import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region, patch_regions
+from .wild import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
 
 
 class PairFeed(PhotoFeed):
@@ -88,11 +88,7 @@ def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=pr
             task = tasks.TagTask(ANet(*shape, outputs=len(ATTRIBUTES)))
             if network is not None:
                 task.network.begin_with(network)
-            patches = cropped(
-                repeated(sets["train"], PATCHES**2),
-                patch_regions(boxes["train"], task.network).reshape(-1, 4),
-            )
-            feed = PhotoFeed(task, patches, faces.get("val"), options[stage])
+            feed = PhotoFeed(task, faces["train"], faces.get("val"), options[stage])
         notes = {"command": f"train-anet ({stage})"}
         fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)

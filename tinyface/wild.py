@@ -18,7 +18,6 @@ from .errors import TinyfaceError
 from .interweave import image_side, interwoven
 from .localize import BATCH, Found, load_localizer
 from .models import ANet, AttributeSVM
-from .models.lnet_anet import STEP
 from .ops.sigmoid import logistic
 
 PATCHES = 3  # either way
@@ -43,14 +42,6 @@ def patch_region(face):
 def enlarged_region(face, network, patches=PATCHES):
     """The region that patches² patches of `patch_region`'s scale fill."""
     return enlarged(patch_region(face), image_side(network, patches) / network.config["size"][0])
-
-
-def patch_regions(faces, network, patches=PATCHES):
-    """The regions (N, patches², 4) of the patches in the `enlarged_region`s of faces (N, 4), row by row."""
-    middle, side = patch_region(faces), network.config["size"][0]
-    steps = (np.arange(patches) - (patches - 1) / 2) * STEP / side  # in sides of a patch
-    moves = [(dx, dy, 0, 0) for dy in steps for dx in steps]
-    return middle[:, None] + np.array(moves) * middle[:, None, 2:3]
 
 
 def patch_features(network, crops, patches=PATCHES):

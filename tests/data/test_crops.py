@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tinyface.data.crops import crop, cropped, enlarged, overlap, repeated, square, with_backgrounds
+from tinyface.data.crops import crop, cropped, enlarged, overlap, square, with_backgrounds
 from tinyface.data.dataset import FaceDataset
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -62,6 +62,3 @@ def test_data_sets_of_regions_and_of_backgrounds(tmp_path):
     regions = cropped(both, [[0, 0, 5, 5], [1, 2, 5, 5]])
     np.testing.assert_array_equal(regions.image(1, (5, 5)), IMAGE[::-1][2:7, 1:6])
     assert regions.attributes is both.attributes and len(faces) == 1
-    twice = repeated(both, 2)
-    assert [path.stem for path in twice.images] == ["face", "face", "wall", "wall"]
-    assert twice.attributes[:, 0].tolist() == [1, 1, 0, 0]

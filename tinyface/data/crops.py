@@ -70,13 +70,6 @@ def cropped(dataset: FaceDataset, regions: np.ndarray) -> CroppedDataset:
     )
 
 
-def repeated(dataset: FaceDataset, times: int) -> FaceDataset:
-    """Each photo of a data set so many times in a row, with its tags."""
-    photos = [path for path in dataset.images for _ in range(times)]
-    attributes = np.repeat(dataset.attributes, times, axis=0)
-    return FaceDataset(dataset.layout, dataset.root, dataset.split, photos, attributes)
-
-
 def with_backgrounds(dataset: FaceDataset, backgrounds: list[Path]) -> FaceDataset:
     """A data set, and behind it photos without a face: they have no tag and no identity (−1)."""
     none = np.zeros((len(backgrounds), dataset.attributes.shape[1]), dataset.attributes.dtype)
