@@ -11,6 +11,7 @@ from tinyface.localize import (
     density_peaks,
     in_region,
     integral,
+    part_of,
     several_windows,
     threshold_between,
 )
@@ -146,3 +147,25 @@ def test_responses_are_those_of_the_network(device):
     maps = localize.responses_of(network, images)
     assert maps.shape == (35, 6, 6) and isinstance(maps, np.ndarray)
     np.testing.assert_allclose(maps[34], localize.responses_of(network, images[34:])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_and_its_mirror_image_have_mirrored_maps(device):
+    backend.seed(0)
+    network = LNet(1, (48, 48), 2).to(device)
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    straight, mirrored = localize.responses_of(network, [image, image[:, ::-1]])
+    assert np.abs(straight - straight[:, ::-1]).max() > 1e-2
+    np.testing.assert_allclose(mirrored, straight[:, ::-1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_of_a_map():
+    response = np.random.default_rng(0).random((10, 10)).astype(np.float32)
+    np.testing.assert_allclose(part_of(response, np.array([0, 0, 60, 40]), (40, 60)), response, rtol=1e-5)
+    even = np.repeat(np.repeat(np.arange(1.0, 5).reshape(2, 2), 5, axis=0), 5, axis=1)
+    quarter = part_of(even, np.array([40, 28, 12, 8]), (40, 60))  # inside the lower right one
+    np.testing.assert_allclose(quarter, 4)
+    upper = part_of(even, np.array([0, 0, 60, 16]), (40, 60))
+    np.testing.assert_allclose(upper[:, [0, 9]], [[1, 2]] * 10)
+    beyond = part_of(even, np.array([-60, 0, 120, 80]), (40, 60))  # the photo is its upper right quarter
+    assert not beyond[:, :4].any() and not beyond[6:].any()
+    np.testing.assert_allclose(beyond[[0, 0, 4, 4], [5, 9, 5, 9]], [1, 2, 3, 4])

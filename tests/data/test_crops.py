@@ -17,6 +17,9 @@ def test_beyond_the_image_its_edge_goes_on():
     part = crop(IMAGE, [-3, 15, 6, 10], (10, 6))
     np.testing.assert_array_equal(part[:5, 3:], IMAGE[15:, :3])
     np.testing.assert_array_equal(part[:5, :3], np.repeat(IMAGE[15:, :1], 3, axis=1))
+    np.testing.assert_array_equal(
+        crop(IMAGE, [28, -2, 4, 4], (4, 4))[:3, :2], np.repeat(IMAGE[:1, 28:], 3, axis=0)
+    )
     np.testing.assert_array_equal(part[5:, 3:], np.repeat(IMAGE[19:, :3], 5, axis=0))
 
 

@@ -187,7 +187,7 @@ class AttributeSVM(nn.Module):
             np.zeros(attributes, np.float32),
         )
 
-    def fit(self, features, targets, c=0.01):
+    def fit(self, features, targets, c=0.001):
         """Find the machines for features (N, F) and targets (N, A) of 0 and 1, on the host."""
         self.mean[...], deviation = features.mean(axis=0), features.std(axis=0)
         self.deviation[...] = np.where(deviation > 1e-6, deviation, 1)
