@@ -19,7 +19,7 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import JointNet, SegmentationNet
+from .models import AttributeNet, JointNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .ops.sigmoid import logistic
 
@@ -139,6 +139,11 @@ def find_networks(paths, device="cpu"):
     parsers, readers = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file).to(device)
+        if not isinstance(network, AttributeNet | JointNet | SegmentationNet):
+            raise TinyfaceError(
+                f"{file}: is a part of LNet + ANet ({type(network).__name__}); name the whole run, for predict with "
+                "--system lnet-anet"
+            )
         if isinstance(network, JointNet):
             parsers.append((file, network.parser))
             if file.name != PARSER:

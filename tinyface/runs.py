@@ -27,6 +27,10 @@ from .presets import find_preset
 RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
 OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
 INITS = ("random", "parser")
+STAGES = {
+    "lnet": ("lnet_o", "lnet_s"),
+    "anet": ("identities", "attributes"),
+}  # folders of runs made in stages
 VALIDATION_BATCH = 64
 
 # What decides the bits of a run, so must not change when it is resumed.
@@ -524,6 +528,8 @@ def _check_folder(kind, folder, resume):
     own, others, command = (
         (one, several, "attr") if kind in ("seg", "joint") else (several, one, "seg or train-joint")
     )
+    if kind in STAGES:
+        own, others, command = STAGES[kind], [train.LAST, PARSER], "seg, train-attr or train-joint"
     if any((folder / name / train.LAST if name in MODES else folder / name).exists() for name in others):
         raise TinyfaceError(f"--out {folder}: holds a run of train-{command}; choose another folder")
     if not resume:

@@ -14,7 +14,8 @@ from . import nn
 from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
 from .data.landmarks import standard_landmarks
-from .models import AttributeNet, JointNet, SegmentationNet
+from .errors import TinyfaceError
+from .models import ANet, AttributeNet, AttributeSVM, JointNet, LNet, SegmentationNet
 from .models.attributes import HEADS_NEEDED, MODES
 from .predict import find_checkpoints
 from .presets import find_preset
@@ -26,6 +27,7 @@ TITLES = {
     "batch_norm": "BN",
     "batch_norm_prelu": "BN, PReLU",
     "prelu": "PReLU",
+    "locally_shared_conv2d": "LocalConv",
     "max_pool2d": "MaxPool",
     "avg_pool2d": "AvgPool",
     "global_avg_pool2d": "GlobalAvgPool",
@@ -41,6 +43,7 @@ MODE_TITLES = {
     "concat": "Concatenated SSP",
     "joint": "Joint SSP and SSG",
 }
+OTHER_TITLES = {SegmentationNet: "Segmentation network", LNet: "LNet", ANet: "ANet"}
 JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
 ALONE = (
     "region_pool",
@@ -103,8 +106,14 @@ def load_networks(paths):
             yield f"{path}: Segmentation network, which shares its encoder", network.parser
             yield f"{path}: Basic attribute network, which shares its encoder", network.reader
             continue
+        if isinstance(network, AttributeSVM):
+            raise TinyfaceError(
+                f"{path}: holds support vector machines, which have no layers; name a network"
+            )
         title = (
-            _attribute_title(network.mode) if isinstance(network, AttributeNet) else "Segmentation network"
+            _attribute_title(network.mode)
+            if isinstance(network, AttributeNet)
+            else OTHER_TITLES[type(network)]
         )
         yield f"{path}: {title}", network
 
@@ -181,7 +190,7 @@ def _row_name(path, op):
     name = parent if name in ("conv", "deconv") else name  # the layers within a block
     for short, title in (("pool", "MaxPool"), ("upsample", "UpSample")):
         name = name.replace(short, title)
-    return name[:1].upper() + name[1:]
+    return name[:1].upper() + name[1:] or TITLES.get(op) or op.capitalize()
 
 
 def _title(op, arguments):
@@ -196,6 +205,8 @@ def _multiply_adds(op, inputs, output):
         return math.prod(output) * math.prod(inputs[1][1:])
     if op == "conv_transpose2d":
         return math.prod(inputs[0]) * math.prod(inputs[1][1:])
+    if op == "locally_shared_conv2d":
+        return math.prod(output) * math.prod(inputs[1][3:])
     if op == "linear":
         return math.prod(output) * inputs[1][1]
     if op == "region_pool":
