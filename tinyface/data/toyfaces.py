@@ -280,7 +280,7 @@ def _write_dataset(root, counts, seed, labelled, report):
         if report:
             report(k + 1, total)
 
-    _write_lines(celeba / MARK, [f"Toy faces, drawn by tinyface with seed {seed}; no real person is shown."])
+    write_lines(celeba / MARK, [f"Toy faces, drawn by tinyface with seed {seed}; no real person is shown."])
     points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     axes = " ".join(f"{point}_{axis}" for point in points for axis in "xy")
     anno = celeba / "Anno"
