@@ -456,6 +456,63 @@ def pretrain_sspl(seg_weights, out, resume, **given):
     sspl_run.pretrain_sspl(given, seg_weights, out, resume, click.echo)
 
 
+@command("train-lnet", TRAINING)
+@option(
+    "--backgrounds",
+    type=PATH,
+    metavar="FOLDER",
+    section=DATA,
+    help="Photos without a face: images, or folders train, val and test of them.  [default: backgrounds/ in --data or "
+    "beside it]",
+)
+@training_options
+def train_lnet(backgrounds, out, resume, **given):
+    """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
+
+    It is the first half of Liu et al. 2015. LNet_o sees the whole photo and finds head and shoulders, LNet_s sees
+    these and finds the face. No box is learned from; where --data has some, they judge. Without --data the networks
+    learn from toy photos. --steps and the like hold for each of the two.
+
+    \b
+      python cli.py train-lnet
+      python cli.py train-lnet --data celeba --backgrounds streets --preset paper --out runs/lnet
+    """
+    from tinyface import lnet_run
+
+    lnet_run.train_lnet(given, backgrounds, out, resume, click.echo)
+
+
+@command("train-anet", TRAINING)
+@option(
+    "--lnet",
+    type=PATH,
+    metavar="FOLDER",
+    section=NETWORKS,
+    help="The run of train-lnet that finds the faces.  [default: the newest in runs/]",
+)
+@option(
+    "--no-identities",
+    is_flag=True,
+    section=NETWORKS,
+    help="Learn the attributes from the start, without pre-training on who it is.",
+)
+@training_options
+def train_anet(lnet, no_identities, out, resume, **given):
+    """Train the network that reads attributes off the faces LNet finds, ANet, and a linear SVM per attribute.
+
+    It is the second half of Liu et al. 2015. ANet first learns to tell people apart, then their attributes; the SVMs
+    learn on its features. Photos are those of train-lnet, and need identities unless told otherwise. --steps and
+    the like hold for each of the two trainings.
+
+    \b
+      python cli.py train-anet
+      python cli.py train-anet --lnet runs/lnet --data celeba --preset paper --out runs/anet
+    """
+    from tinyface import anet_run
+
+    anet_run.train_anet(given, lnet, not no_identities, out, resume, click.echo)
+
+
 @command("reproduce", TRAINING)
 @option(
     "--table",
@@ -618,14 +675,22 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
     attribute networks (error, average precision, balanced accuracy of each attribute), and of SSP and SSG
-    also the average of their predictions.
+    also the average of their predictions. Of runs of train-lnet and train-anet it tells how many faces are found.
 
     \b
       python cli.py evaluate runs/seg-small
       python cli.py evaluate runs/attr-small/ssp/best.h5 runs/attr-small/ssg/best.h5 --data celeba
     """
-    from tinyface import runs
+    from tinyface import anet_run, runs
 
+    wild = [path for path in weights if anet_run.is_run(path)]
+    if wild:
+        if len(weights) > 1:
+            raise click.UsageError(
+                "WEIGHTS: a run of train-lnet or train-anet is measured by itself; name only it"
+            )
+        anet_run.evaluate(wild[0], data, split, as_json, device, click.echo)
+        return
     runs.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
 
 
@@ -650,7 +715,18 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--all", "everything", is_flag=True, help="Print all 40 attributes, not only those of 50 % and more.")
 @option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
-def predict(images, paths, out, as_json, everything, device):
+@option(
+    "--system",
+    type=click.Choice(("parsing", "lnet-anet")),
+    default="parsing",
+    show_default=True,
+    help="parsing: faces that fill the photo, by their regions. lnet-anet: faces anywhere in it, by a run of "
+    "train-anet, the newest unless --weights names one.",
+)
+@option(
+    "--several", is_flag=True, help="With lnet-anet: all faces of a photo, not only the most certain one."
+)
+def predict(images, paths, out, as_json, everything, device, system, several):
     """Read the attributes off photos, and parse the faces in them.
 
     Photos may have any size; the face should fill most of it, as in CelebA. For each, the attributes are
@@ -668,6 +744,10 @@ def predict(images, paths, out, as_json, everything, device):
 
     backend.check_device(device)
     photos = predict.find_photos(images)
+    if several and system != "lnet-anet":
+        raise click.UsageError("--several: only --system lnet-anet looks for faces; add it")
+    if system == "lnet-anet":
+        return predict_wild(photos, paths, out, as_json, everything, device, several)
     reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS], device)
     out = files.make_folder(out)
     code, records = 0, []
@@ -691,27 +771,69 @@ def predict(images, paths, out, as_json, everything, device):
     return code
 
 
+def predict_wild(photos, paths, out, as_json, everything, device, several):
+    """`predict --system lnet-anet`; returns the exit code."""
+    from tinyface import files, predict, wild_predict
+    from tinyface.errors import TinyfaceError
+    from tinyface.visualize import save_png
+
+    if len(paths) > 1:
+        raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")
+    reader = wild_predict.find_reader(paths[0] if paths else None, device)
+    out = files.make_folder(out)
+    code, records = 0, []
+    for path, stem in zip(photos, predict.distinct(path.stem for path in photos), strict=True):
+        try:
+            readings = reader.read(path, several)
+        except TinyfaceError as error:  # one bad photo must not spoil the others
+            code = complain(error)
+            continue
+        picture = str(out / f"{stem}_faces.png")
+        save_png(wild_predict.picture(path, readings), picture)
+        if as_json:
+            faces = [wild_predict.to_json(reading) for reading in readings]
+            records.append({"image": str(path), "faces": faces, "pictures": {"faces": picture}})
+        else:
+            click.echo(f"{path}\n{wild_predict.to_text(readings, everything)}\n  pictures: {picture}\n")
+    if as_json:
+        click.echo(json.dumps(records, indent=2))
+    return code
+
+
 @command("draw-faces", USING)
-@option("--out", type=PATH, metavar="FOLDER", default="toyfaces", help="A new folder.  [default: toyfaces/]")
+@option("--out", type=PATH, metavar="FOLDER", help="A new folder.  [default: toyfaces/]")
 @option("--train", type=FROM_ZERO, metavar="N", default=2000, show_default=True, help="Faces to train on.")
 @option("--val", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to validate on.")
 @option("--test", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to test on.")
 @option("--seed", type=FROM_ZERO, metavar="N", default=0, help="Other faces for another seed.  [default: 0]")
 @option("--sheet", type=PATH, metavar="FILE.png", help="Only draw one picture of the first 40 faces.")
 @option("--overlay", is_flag=True, help="Tint the regions in the picture of --sheet.")
-def draw_faces(out, train, val, test, seed, sheet, overlay):
+@option(
+    "--wild",
+    is_flag=True,
+    help="Photos in the wild for LNet and ANet: faces at any place and scale on clutter, several of each person; as "
+    "many without a face.  [default of --out: toywild/]",
+)
+@option("--per-person", type=COUNT, metavar="N", help="With --wild: photos of one person.  [default: 5]")
+def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     """Draw toy faces: portraits with their regions, 40 attributes and landmarks.
 
     They are written twice over, in the layouts of CelebA (attributes) and of Helen (regions), so that the
-    training commands read them like the real thing.
+    training commands read them like the real thing. With --wild they lie as CelebA's original images do, with
+    identities and boxes, and photos without a face beside them.
 
     \b
       python cli.py draw-faces --out toyfaces --train 5000
+      python cli.py draw-faces --wild --per-person 10
       python cli.py draw-faces --sheet faces.png --overlay
     """
     from tinyface import files
     from tinyface.data import toyfaces
 
+    if per_person is not None and not wild:
+        raise click.UsageError("--per-person: portraits know no persons; add --wild")
+    if sheet and wild:
+        raise click.UsageError("--sheet: shows portraits; leave out --wild")
     if overlay and not sheet:
         raise click.UsageError("--overlay: tints the picture of --sheet; add --sheet FILE.png")
     if sheet:
@@ -725,12 +847,22 @@ def draw_faces(out, train, val, test, seed, sheet, overlay):
         return
     if not train + val + test:
         raise click.UsageError("--train, --val, --test: all are 0, so there is nothing to draw")
+    out = out or ("toywild" if wild else "toyfaces")
     files.make_folder(Path(out).absolute().parent)
 
     def report(done, total):
         if sys.stderr.isatty():
             click.echo(f"\rdrawing faces {done}/{total}", nl=done == total, err=True)
 
+    if wild:
+        from tinyface.data import toywild
+
+        toywild.draw_dataset(out, train, val, test, seed, per_person or 5, report)
+        click.echo(
+            f"{out}: {train} photos to train on, {val} to validate, {test} to test, as celeba/, and as many without "
+            "a face in backgrounds/"
+        )
+        return
     toyfaces.draw_dataset(out, train, val, test, seed, report=report)
     click.echo(
         f"{out}: {train} faces to train on, {val} to validate, {test} to test, as celeba/ and as helen/"

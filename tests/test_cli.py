@@ -259,6 +259,39 @@ def test_draw_faces():
 
 
 @pytest.mark.slow
+def test_draw_faces_in_the_wild():
+    result = run("draw-faces", "--wild", "--train", 3, "--val", 2, "--test", 0, "--per-person", 2)
+    assert result.exit_code == 0 and "toywild: 3 photos to train on" in result.output
+    assert len(list(Path("toywild/celeba/Img/img_celeba").iterdir())) == 5
+    assert len(list(Path("toywild/backgrounds/train").iterdir())) == 3
+    fails("draw-faces", "--wild", "--train", 3, naming="toywild")
+    fails("draw-faces", "--per-person", 2, naming=["--per-person", "--wild"], code=2)
+    fails("draw-faces", "--wild", "--sheet", "x.png", naming=["--sheet", "--wild"], code=2)
+
+
+def test_faces_in_the_wild_from_photos_to_attributes():
+    run("draw-faces", "--wild", "--train", 6, "--val", 4, "--test", 2)
+    short = ("--preset", "tiny", "--steps", 2, "--batch-size", 4)
+    assert "false alarms" in run("train-lnet", *short).output
+    result = run("train-anet", *short)
+    assert (
+        "faces as found by runs/lnet-tiny" in result.output and "predict --system lnet-anet" in result.output
+    )
+    photo = "toywild/celeba/Img/img_celeba/000012.jpg"
+    result = run("predict", photo, "--system", "lnet-anet", "--json", "--several")
+    [record] = json.loads(result.stdout)
+    assert record["image"] == photo and Path(record["pictures"]["faces"]).exists()
+    assert all(len(face["attributes"]) == 40 for face in record["faces"])
+    assert photo in run("predict", photo, "--system", "lnet-anet").output
+    result = run("evaluate", "runs/anet-tiny", "--data", "toywild", "--json")
+    assert set(json.loads(result.stdout)["measures"]) == {"localization", "lnet-anet"}
+    fails("predict", photo, "--several", naming=["--several", "lnet-anet"], code=2)
+    fails("predict", photo, "--system", "lnet-anet", "--weights", "runs/lnet-tiny", naming="svm.h5")
+    fails("evaluate", "runs/lnet-tiny", "runs/anet-tiny", naming="WEIGHTS", code=2)
+    fails("predict", photo, "--weights", "runs/lnet-tiny/lnet_o/best.h5", naming="lnet-anet")
+    fails("train-anet", *short, "--lnet", "nowhere", "--out", "other", naming="nowhere")
+
+
 def test_draw_faces_sheet():
     assert run("draw-faces", "--sheet", "sheet.png", "--overlay").exit_code == 0
     assert Image.open("sheet.png").width > 1000

@@ -6,7 +6,8 @@ import pytest
 from tinyface import Tensor, nn, ops
 from tinyface.checkpoint import Checkpoint, save
 from tinyface.core import Function
-from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.errors import TinyfaceError
+from tinyface.models import ANet, AttributeNet, AttributeSVM, LNet, SegmentationNet
 from tinyface.models.attributes import MODES
 from tinyface.presets import PRESETS
 from tinyface.summary import format_summary, load_networks, networks_of, summarise
@@ -154,13 +155,36 @@ def test_text_is_aligned_and_adds_up():
 
 def test_all_presets_and_checkpoints(tmp_path):
     expected = ["Segmentation network", *(f"{TITLES[mode]} attribute network" for mode in MODES)]
-    expected.append("ResNet-18 attribute network")
+    expected += ["ResNet-18 attribute network"]
+    expected += ["SSPL's network, backbone encoder", "SSPL's network, backbone resnet18", "LNet", "ANet"]
     assert [title for title, _ in networks_of("small")] == expected
-    for _, network in networks_of("tiny"):
-        assert (
-            network.config["size"] == PRESETS["tiny"].size
-            and network.config["width"] == PRESETS["tiny"].width
-        )
+    tiny = PRESETS["tiny"]
+    sizes = {"LNet": tiny.wild.lnet_size, "ANet": tiny.wild.anet_size}
+    widths = {"LNet": tiny.wild.lnet_width, "ANet": tiny.wild.anet_width}
+    for title, network in networks_of("tiny"):
+        assert network.config["size"] == sizes.get(title, tiny.size)
+        assert network.config["width"] == widths.get(title, tiny.width)
     save(tmp_path / "net.h5", Checkpoint(AttributeNet(2, "ssg", (16, 16))))
     [(title, network)] = load_networks([tmp_path / "net.h5"])
     assert title == f"{tmp_path / 'net.h5'}: SSG attribute network" and network.mode == "ssg"
+
+
+def test_lnet_and_anet(tmp_path):
+    files = {"o.h5": LNet(1, (48, 48), 2), "a.h5": ANet(2, (80, 80), features=5)}
+    for name, network in files.items():
+        save(tmp_path / name, Checkpoint(network))
+    tables = {
+        title.split(": ")[1]: summarise(net) for title, net in load_networks([tmp_path / n for n in files])
+    }
+    assert (
+        sizes(tables["LNet"])[-2:] == ["Conv5 8×6×6", "Tags 40"]
+        and sizes(tables["LNet"])[0] == "Conv1 3×24×24"
+    )
+    rows = {row.name: row for row in tables["ANet"]}
+    assert (rows["Conv3"].shape, rows["Conv4"].shape, rows["Full"].shape) == ((6, 6, 6), (8, 4, 4), (5,))
+    assert rows["Conv3"].multiply_adds == 6 * 36 * 4 * 9 and rows["Conv4"].multiply_adds == 8 * 16 * 6 * 4
+    for network, title in ((files["o.h5"], "LNet"), (files["a.h5"], "ANet")):
+        assert sum(row.parameters for row in tables[title]) == sum(p.size for p in network.parameters())
+    save(tmp_path / "svm.h5", Checkpoint(AttributeSVM(5)))
+    with pytest.raises(TinyfaceError, match="have no layers"):
+        list(load_networks([tmp_path / "svm.h5"]))

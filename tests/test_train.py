@@ -651,12 +651,16 @@ def test_a_real_process_ends_with_one_line_and_the_code_of_the_signal(faces, tmp
 
 
 STUCK = """
-import sys, time, cli
+import signal, sys, time, cli
 from tinyface import tasks
 loss = tasks.SegmentationTask.loss
 def stuck(self, batch):
     if batch.step == 2:
         print("stuck", file=sys.stderr, flush=True)
+        saver = signal.getsignal(signal.SIGINT).__self__
+        while not saver.caught:
+            time.sleep(0.05)
+        print("caught", file=sys.stderr, flush=True)
         time.sleep(600)
     return loss(self, batch)
 tasks.SegmentationTask.loss = stuck
@@ -669,7 +673,7 @@ def test_asked_twice_it_goes_at_once(faces, tmp_path, number, code):
     process = start("train-seg", faces, tmp_path / "run", script=STUCK, save_every=1)
     wait_for(process, "stuck")
     process.send_signal(number)
-    time.sleep(0.5)
+    wait_for(process, "caught")
     assert process.poll() is None  # it means to finish the step
     process.send_signal(number)
     errors = process.communicate(timeout=120)[1]

@@ -158,6 +158,15 @@ def _softmax_cross_entropy(rng):
     return lambda x: ops.softmax_cross_entropy(x, labels), [3 * rng.standard_normal((2, 4, 3, 5))]
 
 
+def _pair_loss(rng):
+    identities = np.array([2, 0, 2, 1, 2, 0])
+
+    def fn(f):
+        return ops.pair_loss(f, backend.to_device(identities, f.device))
+
+    return fn, [rng.standard_normal((6, 3))]
+
+
 def _sigmoid_cross_entropy(rng):
     targets, weights = rng.integers(0, 2, (3, 5)), rng.random(5) * 4
     return lambda x: ops.sigmoid_cross_entropy(x, targets, weights), [4 * _with_kinks((3, 5))(rng)]
@@ -180,9 +189,16 @@ EXAMPLES = {
     "getitem": _of(lambda x: ops.getitem(x, (slice(None), slice(1, 4, 2), ..., -1)), (2, 5, 3, 3)),
     "global_avg_pool2d": _of(ops.global_avg_pool2d, (2, 3, 5, 7)),
     "linear": _of(ops.linear, (2, 3, 5), (4, 5), (4,)),
+    "locally_shared_conv2d": _of(
+        lambda x, w, b: ops.locally_shared_conv2d(x, w, b, dilation=2),
+        (2, 2, 5, 7),
+        (2, 3, 3, 2, 2, 2),
+        (2, 3, 3),
+    ),
     "max_pool2d": _max_pool2d,
     "mean": _of(lambda x: ops.mean(x, axis=(0, 2)), (2, 3, 5)),
     "mul": _of(ops.mul, (2, 3, 5), (3, 1)),
+    "pair_loss": _pair_loss,
     "prelu": lambda rng: (ops.prelu, [_with_kinks((2, 3, 3, 5))(rng), rng.standard_normal(3)]),
     "region_gate": _masked(ops.region_gate),
     "region_pool": _masked(ops.region_pool),

@@ -19,7 +19,7 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .errors import TinyfaceError
-from .models import JointNet, SegmentationNet, SSPLNet
+from .models import AttributeNet, JointNet, ResNetAttributes, SegmentationNet, SSPLNet
 from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS
 from .ops.sigmoid import logistic
@@ -144,6 +144,11 @@ def find_networks(paths, device="cpu"):
             raise TinyfaceError(
                 f"{file}: holds a pre-trained network, which reads nothing yet; train one that does with "
                 "train-attr --init sspl --sspl-weights and this file"
+            )
+        if not isinstance(network, AttributeNet | ResNetAttributes | JointNet | SegmentationNet):
+            raise TinyfaceError(
+                f"{file}: is a part of LNet + ANet ({type(network).__name__}); name the whole run, for predict with "
+                "--system lnet-anet"
             )
         if isinstance(network, JointNet):
             parsers.append((file, network.parser))

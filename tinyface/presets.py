@@ -21,6 +21,21 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Wild:
+    """LNet and ANet: widths, sizes (height, width) of their images, and the training of each stage."""
+
+    lnet_width: int
+    lnet_size: tuple
+    lnet_stride: int
+    anet_width: int
+    anet_size: tuple
+    features: int  # of ANet's fully connected layer
+    lnet: Training  # of LNet_o and of LNet_s
+    identities: Training  # ANet's pre-training
+    faces: Training  # its fine-tuning to attributes
+
+
+@dataclass(frozen=True)
 class Preset:
     """width: channels of the first level. size: (height, width) of the images."""
 
@@ -31,6 +46,19 @@ class Preset:
     balanced: Training  # fine-tuning what `attributes` trained
     joint: Training
     sspl: Training  # pre-training without labels
+    wild: Wild
+
+    @property
+    def lnet(self):
+        return self.wild.lnet
+
+    @property
+    def identities(self):
+        return self.wild.identities
+
+    @property
+    def faces(self):
+        return self.wild.faces
 
 
 PRESETS = {
@@ -43,6 +71,41 @@ PRESETS = {
         balanced=Training(steps=5, batch_size=8, lr=0.005, schedule="cosine", val_every=5, save_every=5),
         joint=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
         sspl=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        wild=Wild(
+            lnet_width=1,
+            lnet_size=(48, 48),
+            lnet_stride=2,
+            anet_width=4,
+            anet_size=(56, 56),
+            features=16,
+            lnet=Training(
+                steps=12,
+                batch_size=8,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=6,
+                save_every=4,
+            ),
+            identities=Training(
+                steps=12,
+                batch_size=8,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=6,
+                save_every=4,
+            ),
+            faces=Training(
+                steps=12,
+                batch_size=8,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=6,
+                save_every=4,
+            ),
+        ),
     ),
     # `make demo`: toy faces in a few minutes. The rates were searched for, see docs/results.md.
     "demo": Preset(
@@ -99,6 +162,41 @@ PRESETS = {
             val_every=300,
             save_every=500,
         ),
+        wild=Wild(
+            lnet_width=4,
+            lnet_size=(80, 80),
+            lnet_stride=2,
+            anet_width=8,
+            anet_size=(80, 80),
+            features=64,
+            lnet=Training(
+                steps=400,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=200,
+                save_every=200,
+            ),
+            identities=Training(
+                steps=300,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=150,
+                save_every=200,
+            ),
+            faces=Training(
+                steps=300,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=150,
+                save_every=200,
+            ),
+        ),
     ),
     # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
     "small": Preset(
@@ -119,6 +217,41 @@ PRESETS = {
         sspl=Training(
             steps=1200, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=300
         ),
+        wild=Wild(
+            lnet_width=4,
+            lnet_size=(80, 80),
+            lnet_stride=2,
+            anet_width=16,
+            anet_size=(80, 80),
+            features=160,
+            lnet=Training(
+                steps=600,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=250,
+                save_every=100,
+            ),
+            identities=Training(
+                steps=800,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=200,
+                save_every=100,
+            ),
+            faces=Training(
+                steps=800,
+                batch_size=32,
+                lr=0.003,
+                weight_decay=1e-5,
+                schedule="cosine",
+                val_every=200,
+                save_every=100,
+            ),
+        ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
@@ -129,6 +262,41 @@ PRESETS = {
         balanced=Training(steps=10_000, batch_size=32, lr=0.0001),  # the paper gives no figures for this one
         joint=Training(steps=75_000, batch_size=32, lr=0.001),
         sspl=Training(steps=40_000, batch_size=32, lr=0.001),  # our choice: as long as the attributes
+        wild=Wild(
+            lnet_width=32,
+            lnet_size=(227, 227),
+            lnet_stride=4,
+            anet_width=32,
+            anet_size=(224, 224),
+            features=160,
+            lnet=Training(
+                steps=40_000,
+                batch_size=128,
+                lr=0.001,
+                weight_decay=0.0005,
+                schedule="constant",
+                val_every=1000,
+                save_every=100,
+            ),
+            identities=Training(
+                steps=40_000,
+                batch_size=128,
+                lr=0.001,
+                weight_decay=0.0005,
+                schedule="constant",
+                val_every=1000,
+                save_every=100,
+            ),
+            faces=Training(
+                steps=40_000,
+                batch_size=128,
+                lr=0.001,
+                weight_decay=0.0005,
+                schedule="constant",
+                val_every=1000,
+                save_every=100,
+            ),
+        ),
     ),
 }
 

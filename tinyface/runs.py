@@ -40,6 +40,10 @@ RUNS, TOYFACES, REPORT = Path("runs"), Path("toyfaces"), "report.json"
 OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
 INITS = ("random", "parser", "sspl")
 PRETRAINED = "sspl.h5"  # what train-attr --init sspl began with, in its folder
+STAGES = {
+    "lnet": ("lnet_o", "lnet_s"),
+    "anet": ("identities", "attributes"),
+}  # folders of runs made in stages
 VALIDATION_BATCH = 64
 
 # What decides the bits of a run, so must not change when it is resumed.
@@ -612,6 +616,8 @@ def _check_folder(kind, folder, resume):
     )
     if kind == "sspl":  # keeps its parser, as train-attr does
         own, others = [*one, PARSER], READERS
+    if kind in STAGES:
+        own, others, command = STAGES[kind], [train.LAST, PARSER], "seg, train-attr or train-joint"
     if any((folder / name / train.LAST if name in READERS else folder / name).exists() for name in others):
         raise TinyfaceError(f"--out {folder}: holds a run of train-{command}; choose another folder")
     if not resume:

@@ -15,10 +15,12 @@ from . import nn
 from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
 from .data.landmarks import standard_landmarks
-from .models import AttributeNet, JointNet, SegmentationNet, SSPLNet
+from .errors import TinyfaceError
+from .models import ANet, AttributeNet, AttributeSVM, JointNet, LNet, SegmentationNet, SSPLNet
 from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS, make_reader
 from .models.resnet import RESNET
+from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset
 
@@ -29,6 +31,7 @@ TITLES = {
     "batch_norm": "BN",
     "batch_norm_prelu": "BN, PReLU",
     "prelu": "PReLU",
+    "locally_shared_conv2d": "LocalConv",
     "max_pool2d": "MaxPool",
     "avg_pool2d": "AvgPool",
     "global_avg_pool2d": "GlobalAvgPool",
@@ -45,6 +48,7 @@ MODE_TITLES = {
     "joint": "Joint SSP and SSG",
     RESNET: "ResNet-18",
 }
+OTHER_TITLES = {SegmentationNet: "Segmentation network", LNet: "LNet", ANet: "ANet"}
 JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
 ALONE = (
     "region_pool",
@@ -97,6 +101,12 @@ def networks_of(preset):
     yield "Segmentation network", SegmentationNet(p.width, p.size)
     for name in READERS:
         yield _attribute_title(name), make_reader(name, p.width, p.size)
+    for backbone in BACKBONES:
+        network = SSPLNet(backbone, p.width, p.size)
+        yield _title_of(network), network
+    wild = p.wild
+    yield "LNet", LNet(wild.lnet_width, wild.lnet_size, wild.lnet_stride)
+    yield "ANet", ANet(wild.anet_width, wild.anet_size, wild.features)
 
 
 def load_networks(paths):
@@ -107,6 +117,10 @@ def load_networks(paths):
             yield f"{path}: Segmentation network, which shares its encoder", network.parser
             yield f"{path}: Basic attribute network, which shares its encoder", network.reader
             continue
+        if isinstance(network, AttributeSVM):
+            raise TinyfaceError(
+                f"{path}: holds support vector machines, which have no layers; name a network"
+            )
         yield f"{path}: {_title_of(network)}", network
 
 
@@ -124,7 +138,7 @@ def format_summary(title, rows):
     place = "  ".join(f"{{:{side}{width}}}" for side, width in zip("<<<>>", widths, strict=True)).format
     text = [place(*line) for line in lines]
     rule = "-" * len(text[0])
-    in_short = f"{title}: {totals[0] / 1e6:.1f} M parameters, {totals[1] / 1e9:.2f} G multiply-adds per image"
+    in_short = f"{title}: {totals[0] / 1e6:.1f} M parameters, {_scaled(totals[1])} multiply-adds per image"
     return "\n".join((in_short, rule, text[0], rule, *text[1:-1], rule, text[-1]))
 
 
@@ -189,7 +203,7 @@ def _row_name(path, op):
         name = f"{parent}.{name}"
     for short, title in (("pool", "MaxPool"), ("upsample", "UpSample")):
         name = name.replace(short, title)
-    return name[:1].upper() + name[1:]
+    return name[:1].upper() + name[1:] or TITLES.get(op) or op.capitalize()
 
 
 def _title(op, arguments):
@@ -204,6 +218,8 @@ def _multiply_adds(op, inputs, output):
         return math.prod(output) * math.prod(inputs[1][1:])
     if op == "conv_transpose2d":
         return math.prod(inputs[0]) * math.prod(inputs[1][1:])
+    if op == "locally_shared_conv2d":
+        return math.prod(output) * math.prod(inputs[1][3:])
     if op == "linear":
         return math.prod(output) * inputs[1][1]
     if op == "region_pool":
@@ -214,11 +230,15 @@ def _multiply_adds(op, inputs, output):
 def _title_of(network):
     if isinstance(network, SSPLNet):
         return f"SSPL's network, backbone {network.config['backbone']}"
-    return "Segmentation network" if isinstance(network, SegmentationNet) else _attribute_title(network.mode)
+    return OTHER_TITLES.get(type(network)) or _attribute_title(network.mode)
 
 
 def _attribute_title(mode):
     return f"{MODE_TITLES.get(mode) or mode.upper()} attribute network"
+
+
+def _scaled(number):
+    return f"{number / 1e9:.2f} G" if number >= 1e8 else f"{number / 1e6:.2f} M"
 
 
 def _count(number):

@@ -205,3 +205,16 @@ def test_a_name_without_a_line_in_another_list(celeba):
 def test_a_split_that_does_not_exist(celeba):
     change(celeba / "Eval/list_eval_partition.txt", "000003.jpg   0", "000003.jpg   3")
     fails(celeba, r"list_eval_partition\.txt, line 3: a value makes no sense")
+
+
+def test_boxes_belong_to_the_original_images(celeba):
+    rows = [(name, [i, 2, 3, 4]) for i, name in enumerate(NAMES)]
+    write_list(celeba / "Anno/list_bbox_celeba.txt", rows, ["x_1", "y_1", "width", "height"])
+    assert open_dataset(celeba, "test", "attributes").boxes is None  # the images there are the aligned ones
+    (celeba / "Img/img_align_celeba").rename(celeba / "Img/img_celeba")
+    test = open_dataset(celeba, "test", "attributes")
+    np.testing.assert_array_equal(test.boxes, np.array([[5, 2, 3, 4], [6, 2, 3, 4]], np.float32))
+    rows[6][1][2] = -1
+    write_list(celeba / "Anno/list_bbox_celeba.txt", rows, ["x_1", "y_1", "width", "height"])
+    with pytest.raises(TinyfaceError, match=r"list_bbox_celeba.txt, line 9: .*no box"):
+        open_dataset(celeba, "test", "attributes")

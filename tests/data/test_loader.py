@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tinyface.data.dataset import FaceDataset
-from tinyface.data.loader import SampleCache, TrainLoader, batches_in_order, sample_order
+from tinyface.data.loader import PairLoader, SampleCache, TrainLoader, batches_in_order, sample_order
 from tinyface.data.transforms import image_size, to_network_input
 from tinyface.errors import TinyfaceError
 
@@ -189,7 +189,7 @@ def test_targets_must_exist(data):
     data.attributes = None
     with pytest.raises(TinyfaceError, match="test has no attributes"):
         TrainLoader(data, "attributes", 4, SIZE, seed=0)
-    with pytest.raises(ValueError, match="'attributes' or 'labels'"):
+    with pytest.raises(ValueError, match="attributes, labels, identities, not 'smiles'"):
         TrainLoader(data, "smiles", 4, SIZE, seed=0)
 
 
@@ -233,3 +233,44 @@ def test_landmarks_come_only_where_asked_for_and_known(data):
             batches = batches_in_order(data, "attributes", 4, SIZE, **options)
             found = np.concatenate([batch.landmarks for batch in batches])
             np.testing.assert_allclose(found, LANDMARKS, atol=1e-6)
+
+
+# Pairs of one identity.
+
+
+PERSONS = np.array([0, 1, 0, 2, 2, 0, 3, 4, 4, 4, 5])  # 1, 3 and 5 have one photo only
+
+
+def pairs(data, count, **options):
+    data.identities = PERSONS
+    options = {"batch_size": 6, "size": SIZE, "seed": 3, **options}
+    with PairLoader(data, "identities", **options) as batches:
+        return [next(batches) for _ in range(count)]
+
+
+def test_pairs_show_one_person_in_two_photos(data):
+    seen = set()
+    for batch in pairs(data, 12):
+        np.testing.assert_array_equal(batch.targets, PERSONS[batch.indices])
+        assert batch.targets.dtype == np.int64 and batch.images.shape == (6, 3, *SIZE)
+        np.testing.assert_array_equal(batch.targets[::2], batch.targets[1::2])
+        assert (batch.indices[::2] != batch.indices[1::2]).all()
+        assert len(set(batch.targets)) == 3  # nobody twice, as long as there are others
+        seen |= set(batch.indices.tolist())
+    assert seen == set(np.flatnonzero(np.isin(PERSONS, [0, 2, 4])))
+
+
+def test_pairs_are_a_function_of_seed_and_step(data):
+    straight = pairs(data, 5)
+    assert_equal(pairs(data, 2, start_step=3, workers=2), straight[3:])
+    assert (pairs(data, 1, seed=4)[0].indices != straight[0].indices).any()
+    odd = pairs(data, 2, batch_size=5)
+    assert [len(batch.indices) for batch in odd] == [5, 5]
+    assert len(pairs(data, 1, batch_size=10)[0].indices) == 10  # more pairs than persons
+
+
+def test_pairs_need_somebody_with_two_photos(data):
+    data.identities = np.arange(N)
+    loader = PairLoader(data, "identities", 4, SIZE, seed=0)
+    with loader, pytest.raises(TinyfaceError, match="nobody has two photos"):
+        next(loader)

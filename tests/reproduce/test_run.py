@@ -206,7 +206,8 @@ def test_everything_killed_and_gone_on_with(faces, tmp_path, check_self_containe
     for picture in out.glob("*.png"):
         Image.open(picture).load()
     page = (out / "report.html").read_text(encoding="utf-8")
-    figures = {path.stem for path in out.glob("*.png")} - {"table2", "table3", "table4"}
+    figures = {path.stem for path in out.glob("*.png")} - {"table2", "table3", "table4", "places"}
+    assert "Arched_Eyebrows" in (out / "places.csv").read_text()
     assert figures >= {"figure3", "figure4", "figure5"}
     assert len(check_self_contained(page)) == len(figures)
     assert "LFWA is needed" in page and "Table 4" in page and page.count('class="verdict') == 5

@@ -1,6 +1,7 @@
 """CelebA (Liu et al. 2015): 202 599 faces, 40 attributes. The original text files and Kaggle's csv files.
 
     Anno/list_attr_celeba.txt             line 1 the count, line 2 the 40 names, then `000001.jpg -1  1 …`
+    Anno/list_bbox_celeba.txt             `000001.jpg 95 71 226 313`: x, y, width, height, original images; optional
     Anno/identity_CelebA.txt              `000001.jpg 2880`; optional
     Anno/list_landmarks_align_celeba.txt  5 points, for the aligned images; optional
     Anno/list_landmarks_celeba.txt        the same for the original images; optional
@@ -157,6 +158,7 @@ class CelebA(Layout):
         names = [all_names[index] for index in indices]
         points = "list_landmarks_align_celeba" if aligned else "list_landmarks_celeba"
         landmarks = self._read_optional(points, names, 10, lambda words: list(map(float, words)))
+        boxes = None if aligned else self._read_optional("list_bbox_celeba", names, 4, _box)
         identities = self._read_optional("identity_CelebA", names, 1, lambda words: int(words[0]))
         return FaceDataset(
             layout=self.name,
@@ -166,6 +168,7 @@ class CelebA(Layout):
             attributes=attributes[indices],
             identities=None if identities is None else np.array(identities, dtype=np.int64),
             landmarks=None if landmarks is None else np.array(landmarks, dtype=np.float32).reshape(-1, 5, 2),
+            boxes=None if boxes is None else np.array(boxes, dtype=np.float32).reshape(-1, 4),
         )
 
     def _read_optional(self, stem: str, names: list[str], width: int, convert: Callable) -> list | None:
@@ -180,6 +183,14 @@ class CelebA(Layout):
             raise TinyfaceError(
                 f"{path}: {error.args[0]} of {self.attribute_file} has no line here"
             ) from None
+
+
+def _box(words: list[str]) -> list[float]:
+    """x, y, width, height; nothing has no size."""
+    box = list(map(float, words))
+    if min(box[2:]) < 0 or not np.isfinite(box).all():
+        raise ValueError(f"{' '.join(words)} is no box")
+    return box
 
 
 def require_files(list_file: Path, names: list[str], folder: Path) -> None:

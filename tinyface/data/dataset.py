@@ -77,6 +77,9 @@ class FaceDataset:
     attributes: np.ndarray | None = None  # (N, 40) uint8, 1 = has it, in the order of ATTRIBUTES
     identities: np.ndarray | None = None  # (N,) int64
     landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the image file
+    boxes: np.ndarray | None = (
+        None  # (N, 4) float32: x, y, width, height of the face in pixels of the image file
+    )
     label_reader: Callable[[int], np.ndarray] | None = None  # index -> (H, W) uint8, ids of REGIONS
 
     def __len__(self) -> int:

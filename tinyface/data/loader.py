@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,11 @@ from .landmarks import mirror_landmarks, scale_landmarks
 from .transforms import Size, horizontal_flip, image_size, to_network_input
 
 GIB = 2**30
+HOLDERS = {
+    "attributes": "attributes",
+    "labels": "label_reader",
+    "identities": "identities",
+}  # where a data set has them
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -29,7 +34,8 @@ class Batch:
     indices: np.ndarray  # (N,) int64: which images of the data set
     flips: np.ndarray  # (N,) bool: which of them are mirrored
     images: np.ndarray  # (N, 3, h, w) float32 in [-1, 1]
-    targets: np.ndarray  # "attributes": (N, 40) float32, 0 or 1; "labels": (N, h, w) uint8, ids of REGIONS
+    # "attributes": (N, 40) float32, 0 or 1; "labels": (N, h, w) uint8, ids of REGIONS; "identities": (N,) int64
+    targets: np.ndarray
     landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the images, where known
 
 
@@ -43,9 +49,9 @@ class SampleCache:
     def __init__(
         self, dataset: FaceDataset, targets: str, size: Size, limit: int = GIB, landmarks: bool = False
     ):
-        if targets not in ("attributes", "labels"):
-            raise ValueError(f"targets must be 'attributes' or 'labels', not {targets!r}")
-        if (dataset.attributes if targets == "attributes" else dataset.label_reader) is None:
+        if targets not in HOLDERS:
+            raise ValueError(f"targets must be {', '.join(HOLDERS)}, not {targets!r}")
+        if getattr(dataset, HOLDERS[targets]) is None:
             raise TinyfaceError(f"{dataset.root}: {dataset.layout} has no {targets}")
         self.dataset, self.targets, self.size, self.limit = dataset, targets, size, limit
         self.landmarks = landmarks and dataset.landmarks is not None
@@ -88,7 +94,9 @@ class SampleCache:
             points = mirror_landmarks(points, flips, self.size[1])
         if not raw:
             images, labels = horizontal_flip(images, labels, flips)
-        if labels is None:
+        if self.targets == "identities":
+            targets = self.dataset.identities[indices]
+        elif labels is None:
             targets = self.dataset.attributes[indices].astype(np.float32)
         else:
             targets = labels
@@ -148,6 +156,36 @@ class TrainLoader:
 
     def __exit__(self, *exception) -> None:
         self.close()
+
+
+class PairLoader(TrainLoader):
+    """A TrainLoader whose batches come in pairs of one identity: 2k and 2k + 1 show the same person, in two photos.
+
+    The persons of a batch, and their photos, are drawn anew in every step, from those who have two photos or more;
+    in a batch of odd size the last photo is alone.
+    """
+
+    def batch(self, step: int) -> Batch:
+        """The batch of training step `step`, counted from 0."""
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 2, step]))
+        pairs = -(-self.batch_size // 2)
+        persons = rng.choice(len(self.photos), pairs, replace=pairs > len(self.photos))
+        chosen = [rng.choice(self.photos[person], 2, replace=False) for person in persons]
+        flips = (rng.random(self.batch_size) < 0.5) & self.flip
+        return self.samples.batch(step, np.concatenate(chosen)[: self.batch_size], flips, self.raw)
+
+    @cached_property
+    def photos(self) -> list[np.ndarray]:
+        """The photos of each person who has two or more. Raises TinyfaceError where nobody has."""
+        identities = self.samples.dataset.identities
+        order = np.argsort(identities, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(identities[order])) + 1)
+        several = [group for group in groups if len(group) > 1]
+        if not several:
+            raise TinyfaceError(
+                f"{self.samples.dataset.root}: nobody has two photos, so identities teach nothing"
+            )
+        return several
 
 
 def batches_in_order(

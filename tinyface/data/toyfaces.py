@@ -73,6 +73,7 @@ TABLE = (
     Drawn("Young",               0.60, "face skin",        "no wrinkles on brow, cheeks, at eyes; not grey"),
 )
 # fmt: on
+MARK = "toyfaces.txt"  # in the data set's folder: what it is
 NOT_DRAWN = ("Attractive",)  # no drawing decides it: absent on every face
 
 RATES = {row.name: row.rate for row in TABLE}
@@ -158,31 +159,44 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
 
     easel = parts.Easel(size, pose)
     parts.wall(easel, chance())
-    parts.back_hair(easel, has, look)
-    parts.body(easel, has, look, chance())
-    parts.ears(easel, has, look)
-    parts.head(easel, has, look)
-    parts.beard(easel, has, look)
-    parts.necklace(easel, has, look, chance())
-    corners = parts.mouth(easel, has, look, chance())
-    centres = parts.eyes(easel, has, look, chance())
-    tip = parts.nose(easel, has, look)
-    parts.brows(easel, has, look)
-    parts.glasses(easel, has, look, chance())
-    parts.hair(easel, has, look, chance())
-    parts.hat(easel, has, chance())
-    parts.earrings(easel, has, look, chance())
-    easel.paint()
+    points = paint_person(easel, has, look, {part: chance() for part in CHANCY})
 
     return ToyFace(
-        image=_photograph(easel.image, unit, has["Blurry"], light, chance()),
+        image=photograph(easel.image, unit, has["Blurry"], light, chance()),
         labels=np.array(easel.labels),
         attributes=attributes,
-        landmarks=easel.place(centres + tip + corners),
+        landmarks=points,
     )
 
 
-def _photograph(image, unit, blurry, light, rng):
+# The parts of a face in which chance has a say, in the order in which draw_face asks it.
+CHANCY = ("body", "necklace", "mouth", "eyes", "glasses", "hair", "hat", "earrings")
+
+
+def paint_person(easel, has, look, chances):
+    """Paint a head and shoulders on what the easel shows; returns the landmarks (5, 2).
+
+    has: attribute name -> bool. chances: a generator for each part in CHANCY.
+    """
+    parts.back_hair(easel, has, look)
+    parts.body(easel, has, look, chances["body"])
+    parts.ears(easel, has, look)
+    parts.head(easel, has, look)
+    parts.beard(easel, has, look)
+    parts.necklace(easel, has, look, chances["necklace"])
+    corners = parts.mouth(easel, has, look, chances["mouth"])
+    centres = parts.eyes(easel, has, look, chances["eyes"])
+    tip = parts.nose(easel, has, look)
+    parts.brows(easel, has, look)
+    parts.glasses(easel, has, look, chances["glasses"])
+    parts.hair(easel, has, look, chances["hair"])
+    parts.hat(easel, has, chances["hat"])
+    parts.earrings(easel, has, look, chances["earrings"])
+    easel.paint()
+    return easel.place(centres + tip + corners)
+
+
+def photograph(image, unit, blurry, light, rng):
     """From the easel (twice the size) to a picture: focus, light from one side, colour cast, noise."""
     image = image.reduce(2)
     if blurry:
@@ -213,12 +227,25 @@ def draw_dataset(path, train=2000, val=300, test=300, seed=0, labelled=None, rep
     path = Path(path)
     if min(train, val, test, seed, labelled or 0) < 0:
         raise TinyfaceError("toy faces: the numbers of faces and the seed must be 0 or more")
+    write_new_folder(
+        path,
+        lambda draft: _write_dataset(
+            draft, (train, val, test), seed, train if labelled is None else labelled, report
+        ),
+    )
+
+
+def write_new_folder(path, write):
+    """Have `write(draft)` fill a draft, which appears as the folder `path` when it is complete.
+
+    TinyfaceError if `path` is in use already or cannot be written.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise TinyfaceError(f"{path}: exists already; name a new folder for the toy faces or remove this one")
     draft = path.with_name(f".{path.name}.draft-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        _write_dataset(draft, (train, val, test), seed, train if labelled is None else labelled, report)
+        write(draft)
         if path.exists():
             path.rmdir()
         draft.rename(path)
@@ -253,14 +280,20 @@ def _write_dataset(root, counts, seed, labelled, report):
         if report:
             report(k + 1, total)
 
+    write_lines(celeba / MARK, [f"Toy faces, drawn by tinyface with seed {seed}; no real person is shown."])
     points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     axes = " ".join(f"{point}_{axis}" for point in points for axis in "xy")
     anno = celeba / "Anno"
-    _write_lines(anno / "list_attr_celeba.txt", [str(total), " ".join(ATTRIBUTES) + " ", *attributes])
-    _write_lines(anno / "list_landmarks_align_celeba.txt", [str(total), axes, *landmarks])
-    _write_lines(celeba / "Eval" / "list_eval_partition.txt", partition)
+    write_lines(anno / "list_attr_celeba.txt", [str(total), " ".join(ATTRIBUTES) + " ", *attributes])
+    write_lines(anno / "list_landmarks_align_celeba.txt", [str(total), axes, *landmarks])
+    write_lines(celeba / "Eval" / "list_eval_partition.txt", partition)
     for file, rows in zip(("exemplars.txt", "tuning.txt", "testing.txt"), lists, strict=True):
-        _write_lines(helen / file, rows)
+        write_lines(helen / file, rows)
+
+
+def are_toyfaces(root):
+    """Whether the data set in a folder was drawn by `draw_dataset`, so that ATTRIBUTE_REGIONS holds for it."""
+    return (Path(root) / MARK).is_file()
 
 
 def _write_label_maps(folder, name, labels):
@@ -271,7 +304,7 @@ def _write_label_maps(folder, name, labels):
         mask.save(folder / f"{name}_lbl{index:02d}.png", compress_level=1)
 
 
-def _write_lines(path, lines):
+def write_lines(path, lines):
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 

@@ -12,9 +12,11 @@ from .dropout import dropout
 from .getitem import getitem
 from .global_avg_pool2d import global_avg_pool2d
 from .linear import linear
+from .locally_shared_conv2d import locally_shared_conv2d
 from .max_pool2d import max_pool2d
 from .mean import mean
 from .mul import mul
+from .pair_loss import pair_loss
 from .prelu import prelu
 from .region_gate import region_gate
 from .region_pool import region_pool
@@ -41,9 +43,11 @@ __all__ = [
     "getitem",
     "global_avg_pool2d",
     "linear",
+    "locally_shared_conv2d",
     "max_pool2d",
     "mean",
     "mul",
+    "pair_loss",
     "prelu",
     "region_gate",
     "region_pool",

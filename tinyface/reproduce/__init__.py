@@ -4,6 +4,7 @@ job.py         what is asked for: data, preset, seeds, where everything goes
 plan.py        which networks that takes, in which folders, and which of them are finished
 training.py    by which function each of them is trained
 measure.py     what a finished network is worth, kept in measures.json
+localized.py   whether SSP looks where an attribute is, on toy faces
 paper.py       the rows of the tables, with the paper's own numbers
 statistics.py  mean and deviation over seeds; whether a difference is more than that
 tables.py      the tables as text, Markdown, CSV

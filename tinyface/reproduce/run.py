@@ -8,6 +8,7 @@ from ..train import Interrupted
 from . import claims as claims_of
 from . import page, pictures, sspl, tables
 from .job import judged
+from .localized import localization_table
 from .measure import Measures, always_the_majority, measure_parser, measure_readers
 from .paper import LFWA_ROWS
 from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
@@ -33,6 +34,8 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     train_all(job, plan(job, wanted_tables, wanted_figures, rows), say)
 
     made, claims = measure_all(job, wanted_tables, rows, say)
+    if "4" in wanted_figures and (places := localization_table(job, Measures(job.out, say), say)):
+        made.append(places)
     drawn = draw_all(job, wanted_figures, made, say)
     write(job, made, claims, drawn)
     for table in made:
