@@ -236,7 +236,7 @@ def train_seg(out, resume, **given):
       python cli.py train-seg --data helen --preset paper --out runs/helen
       python cli.py train-seg --out runs/helen --resume
     """
-    from tinyface import runs
+    from tinyface.commands import runs
 
     runs.train_segmentation(given, out, resume, click.echo)
 
@@ -351,7 +351,7 @@ def train_attr(
       python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
       python cli.py train-attr --ssp --init sspl --labels 0.01
     """
-    from tinyface import runs
+    from tinyface.commands import runs
 
     flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
     modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
@@ -418,9 +418,10 @@ def train_joint(compare, out, resume, **given):
       python cli.py train-joint --compare runs/seg-small
       python cli.py train-joint --data helen --attr-data celeba --preset paper --out runs/joint
     """
-    from tinyface import joint_run
 
-    joint_run.train_joint(given, compare, out, resume, click.echo)
+    from tinyface.commands import joint
+
+    joint.train_joint(given, compare, out, resume, click.echo)
 
 
 @command("pretrain-sspl", TRAINING)
@@ -451,9 +452,10 @@ def pretrain_sspl(seg_weights, out, resume, **given):
       python cli.py pretrain-sspl
       python cli.py train-attr --ssp --init sspl --labels 0.01
     """
-    from tinyface import sspl_run
 
-    sspl_run.pretrain_sspl(given, seg_weights, out, resume, click.echo)
+    from tinyface.commands import sspl
+
+    sspl.pretrain_sspl(given, seg_weights, out, resume, click.echo)
 
 
 @command("train-lnet", TRAINING)
@@ -477,9 +479,10 @@ def train_lnet(backgrounds, out, resume, **given):
       python cli.py train-lnet
       python cli.py train-lnet --data celeba --backgrounds streets --preset paper --out runs/lnet
     """
-    from tinyface import lnet_run
 
-    lnet_run.train_lnet(given, backgrounds, out, resume, click.echo)
+    from tinyface.commands import lnet
+
+    lnet.train_lnet(given, backgrounds, out, resume, click.echo)
 
 
 @command("train-anet", TRAINING)
@@ -508,9 +511,10 @@ def train_anet(lnet, no_identities, out, resume, **given):
       python cli.py train-anet
       python cli.py train-anet --lnet runs/lnet --data celeba --preset paper --out runs/anet
     """
-    from tinyface import anet_run
 
-    anet_run.train_anet(given, lnet, not no_identities, out, resume, click.echo)
+    from tinyface.commands import anet
+
+    anet.train_anet(given, lnet, not no_identities, out, resume, click.echo)
 
 
 @command("reproduce", TRAINING)
@@ -681,15 +685,15 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
       python cli.py evaluate runs/seg-small
       python cli.py evaluate runs/attr-small/ssp/best.h5 runs/attr-small/ssg/best.h5 --data celeba
     """
-    from tinyface import anet_run, runs
+    from tinyface.commands import anet, runs
 
-    wild = [path for path in weights if anet_run.is_run(path)]
+    wild = [path for path in weights if anet.is_run(path)]
     if wild:
         if len(weights) > 1:
             raise click.UsageError(
                 "WEIGHTS: a run of train-lnet or train-anet is measured by itself; name only it"
             )
-        anet_run.evaluate(wild[0], data, split, as_json, device, click.echo)
+        anet.evaluate(wild[0], data, split, as_json, device, click.echo)
         return
     runs.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
 
@@ -773,9 +777,10 @@ def predict(images, paths, out, as_json, everything, device, system, several):
 
 def predict_wild(photos, paths, out, as_json, everything, device, several):
     """`predict --system lnet-anet`; returns the exit code."""
-    from tinyface import files, predict, wild_predict
+    from tinyface import files, predict
     from tinyface.errors import TinyfaceError
     from tinyface.visualize import save_png
+    from tinyface.wild import predict as wild_predict
 
     if len(paths) > 1:
         raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")

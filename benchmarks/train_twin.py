@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
-from tinyface import backend, checkpoint, finetune, models, optim, runs, tasks, train
+from tinyface import backend, checkpoint, models, optim, tasks, train
+from tinyface.commands import finetune, runs
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader, batches_in_order
 from tinyface.metrics import ConfusionMatrix, attribute_metrics

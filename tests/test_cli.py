@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
 
-from tinyface import checkpoint, optim, runs
+from tinyface import checkpoint, optim
 from tinyface.backend import cupy
+from tinyface.commands import runs
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
@@ -731,7 +732,7 @@ def test_interrupted_training_says_how_to_go_on(monkeypatch, number):
     def interrupted(*args):
         raise Interrupted("stopped after step 7, saved in x; go on with --resume", number)
 
-    monkeypatch.setattr("tinyface.runs.train_segmentation", interrupted)
+    monkeypatch.setattr("tinyface.commands.runs.train_segmentation", interrupted)
     result = run("train-seg")
     assert result.exit_code == 128 + number
     assert result.stderr == "stopped after step 7, saved in x; go on with --resume\n"
@@ -741,7 +742,7 @@ def test_ctrl_c_elsewhere_is_quiet(monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinyface.runs.evaluate", interrupted)
+    monkeypatch.setattr("tinyface.commands.runs.evaluate", interrupted)
     result = run("evaluate", "x.h5")
     assert result.exit_code == 130 and not result.output.strip()
 
@@ -750,7 +751,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def bug(*args):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("tinyface.runs.evaluate", bug)
+    monkeypatch.setattr("tinyface.commands.runs.evaluate", bug)
     with pytest.raises(ZeroDivisionError):
         run("evaluate", "x.h5")
 

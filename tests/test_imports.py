@@ -17,7 +17,7 @@ LEVELS = [
     {"core"},
     {"ops", "__init__"},
     {"nn"},
-    {"data", "metrics", "checkpoint", "gradcheck", "optim", "svm"},
+    {"data", "metrics", "checkpoint", "gradcheck", "optim"},
     {"models"},
     set(),  # train and everything else that makes something out of all of these
     {"cli"},

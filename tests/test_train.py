@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, checkpoint, nn, ops, optim, runs, tasks, train
+from tinyface import Tensor, backend, checkpoint, nn, ops, optim, tasks, train
+from tinyface.commands import runs
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet

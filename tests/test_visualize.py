@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyface import drawing, visualize
+from tinyface import visualize
 from tinyface.data.dataset import REGIONS
 from tinyface.errors import TinyfaceError
+from tinyface.pictures import drawing
 
 
 def face(height=218, width=178, seed=0):

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from .data.dataset import REGIONS
-from .drawing import (
+from .errors import TinyfaceError
+from .pictures.drawing import (
     ACCENT,
     FAINT,
     INK,
@@ -30,7 +31,6 @@ from .drawing import (
     scaled,
     to_pixels,
 )
-from .errors import TinyfaceError
 
 # One colour per region, from Okabe and Ito's set that colour-blind people tell apart. The background is
 # almost black: laid over a picture it dims it.

@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from tinyface import localization
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import ATTRIBUTE_REGIONS
+from tinyface.pictures import localization
 from tinyface.reproduce import localized, reproduce, tables
 from tinyface.reproduce.measure import Measures
 

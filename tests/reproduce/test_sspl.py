@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tinyface import checkpoint, runs, tasks, train
+from tinyface import checkpoint, tasks, train
+from tinyface.commands import runs
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError

@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import nn, ops
 from ..nn.init import constant, he_normal
-from ..svm import fit_svm
+from .svm import fit_svm
 
 ATTRIBUTES = 40
 NO_TAG = -4.0  # logit of every tag where the map is silent: a probability of 2 %
@@ -176,7 +176,7 @@ class AttributeSVM(nn.Module):
 
         score = w · (f − mean) / deviation + b      ≥ 0: has it
 
-    Nothing in it is trained step by step: `tinyface/svm.py` finds w and b.
+    Nothing in it is trained step by step: `tinyface/models/svm.py` finds w and b.
     """
 
     def __init__(self, features=160, attributes=ATTRIBUTES):

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import runs
+from ..commands import runs
 from ..data.layouts import choose_layout, describe, find_layouts, open_dataset
 from ..errors import TinyfaceError
 from ..files import atomic_write

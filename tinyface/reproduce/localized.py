@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from .. import checkpoint, tasks
+from ..commands.runs import VALIDATION_BATCH
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order
 from ..data.toyfaces import are_toyfaces
-from ..localization import gather_weights, localization_share
+from ..pictures.localization import gather_weights, localization_share
 from ..predict import load_parser
-from ..runs import VALIDATION_BATCH
 from ..train import BEST
 from .job import judged, judged_on
 from .measure import identify

@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 
-from .. import checkpoint, runs, tasks
+from .. import checkpoint, tasks
+from ..commands import runs
 from ..data.dataset import ATTRIBUTES, REGIONS
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order

@@ -5,14 +5,16 @@ import math
 
 import numpy as np
 
-from .. import checkpoint, figures, runs, tasks
-from ..activations import TOP, focus
-from ..charts import bar_chart, curves_chart
+from .. import checkpoint, tasks
+from ..commands import runs
 from ..data.layouts import open_dataset
 from ..data.loader import batches_in_order
-from ..drawing import FAINT, INK, SOFT, canvas, drawable, font_of
-from ..localization import gather_weights
 from ..models.attributes import MODES
+from ..pictures import figures
+from ..pictures.activations import TOP, focus
+from ..pictures.charts import bar_chart, curves_chart
+from ..pictures.drawing import FAINT, INK, SOFT, canvas, drawable, font_of
+from ..pictures.localization import gather_weights
 from ..predict import load_parser
 from ..train import BEST, LOG, read_log
 from .job import judged, judged_on

@@ -7,7 +7,8 @@ command, the same command goes on.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import checkpoint, runs
+from .. import checkpoint
+from ..commands import runs
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..predict import PARSER

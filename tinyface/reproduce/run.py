@@ -1,9 +1,9 @@
 """Train what is missing, measure what is new, print and write everything."""
 
 from ..data.layouts import describe, open_dataset
-from ..drawing import save_png
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder, remove_drafts
+from ..pictures.drawing import save_png
 from ..train import Interrupted
 from . import claims as claims_of
 from . import page, pictures, sspl, tables

@@ -4,8 +4,8 @@ One pre-training on all training faces, without their labels, serves every share
 with the same networks from random weights, on the same labelled faces, for as many steps.
 """
 
+from ..commands.few_labels import labelled
 from ..errors import TinyfaceError
-from ..few_labels import labelled
 from . import tables
 from .job import judged_on
 

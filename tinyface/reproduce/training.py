@@ -1,6 +1,7 @@
 """By which function each network is trained. All of them go on from what their folder holds."""
 
-from .. import joint_run, runs, sspl_run
+from ..commands import joint, runs
+from ..commands.sspl import pretrain_sspl
 from ..files import make_folder
 from ..models.readers import READERS
 from ..predict import PARSER
@@ -45,14 +46,14 @@ def train_joint_parser(job, step, say):
     """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
     given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
     folder = make_folder(job.out / step.folder)
-    joint_run.train_joint(given, None, folder, (folder / LAST).exists(), say)
+    joint.train_joint(given, None, folder, (folder / LAST).exists(), say)
 
 
 def pretrain(job, step, say):
     """SSPL's first stage, with the parser of the attribute networks."""
     given = job.given("sspl", step.seed, step.data)
     folder = make_folder(job.out / step.folder)
-    sspl_run.pretrain_sspl(given, job.parser, folder, (folder / LAST).exists(), say)
+    pretrain_sspl(given, job.parser, folder, (folder / LAST).exists(), say)
 
 
 def train_with_few(job, step, say):

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from tinyface import backend
+from tinyface.data.crops import overlap
+from tinyface.models import LNet
+from tinyface.wild import localize
+from tinyface.wild.localize import (
+    ASPECT,
+    QUIET,
+    Localizer,
+    best_window,
+    density_peaks,
+    in_region,
+    integral,
+    part_of,
+    several_windows,
+    threshold_between,
+)
+
+
+def blob(size, *faces):
+    """A response map that is 1 in these boxes x, y, width, height in cells."""
+    response = np.zeros((size, size), np.float32)
+    for x, y, w, h in faces:
+        response[y : y + h, x : x + w] = 1
+    return response
+
+
+def test_integral_sums_rectangles():
+    values = np.random.default_rng(0).random((5, 7))
+    sums = integral(values)
+    assert abs(sums[4, 6] - sums[1, 6] - sums[4, 2] + sums[1, 2] - values[1:4, 2:6].sum()) < 1e-12
+
+
+@pytest.mark.parametrize("face", [(10, 4, 11, 15), (0, 0, 22, 30), (40, 30, 7, 10)])
+def test_the_best_window_of_an_even_blob_is_the_blob(face):
+    score, window = best_window(blob(64, face))
+    assert overlap(window * 64, face) > 0.8
+    wanted = (1 - QUIET) * np.sqrt(face[2] * face[3]) / 64  # Σ / side, in shares of the map's
+    assert abs(score - wanted) < 0.02
+
+
+def test_a_quiet_surrounding_changes_nothing():
+    loud = blob(64, (20, 20, 11, 15))
+    np.testing.assert_array_equal(best_window(loud + 0.2)[1], best_window(loud)[1])
+
+
+def test_windows_have_the_aspect_that_is_asked_for():
+    response = blob(64, (10, 10, 30, 15))
+    for aspect in (ASPECT, 2.0):
+        _, (_, _, w, h) = best_window(response, aspect)
+        assert abs(w / h - aspect) < 0.12
+
+
+def test_a_silent_map_has_a_window_of_no_score():
+    score, window = best_window(np.zeros((10, 10), np.float32))
+    assert score == 0 and window.shape == (4,) and np.isfinite(window).all()
+
+
+def test_threshold_parts_two_heaps():
+    assert 2 < threshold_between(np.array([3.0, 4, 5]), np.array([0.0, 1, 2])) < 3
+    # One background among the faces is worth less than two faces among the backgrounds.
+    threshold = threshold_between(np.array([3.0, 4, 5, 6]), np.array([0.0, 1, 2, 4.5]))
+    assert 2 < threshold < 3
+    assert threshold_between(np.array([1.0, 2]), np.array([])) == 1
+
+
+def test_density_peaks_are_dense_and_far_apart():
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(centre, 0.03, (30, 2)) for centre in ((0.2, 0.2), (0.8, 0.7))]
+    points = np.concatenate([*clouds, [(0.5, 0.95)]])  # and a point that is alone
+    peaks = density_peaks(points, np.ones(61), 0.1)
+    assert sorted(int(p) // 30 for p in peaks) == [0, 1]
+    for peak in peaks:
+        assert np.linalg.norm(points[peak] - clouds[peak // 30].mean(axis=0)) < 0.03
+
+
+def test_several_faces_each_have_their_window():
+    faces = [(4, 6, 13, 18), (40, 34, 16, 22)]
+    windows = [window for _, window in several_windows(blob(64, *faces))]
+    assert len(windows) == 2
+    for face in faces:
+        assert max(overlap(window * 64, face) for window in windows) > 0.7
+    [(_, window)] = several_windows(blob(64, faces[0]))
+    np.testing.assert_allclose(window, best_window(blob(64, faces[0]))[1])
+
+
+def test_a_window_goes_back_to_the_photo():
+    np.testing.assert_allclose(in_region([0.25, 0.5, 0.5, 0.1], [100, 40, 80, 60]), [120, 70, 40, 6])
+
+
+@pytest.fixture
+def bright():
+    """A Localizer whose networks respond to brightness, so that it is known what it must find."""
+    backend.seed(0)
+    return Localizer(LNet(1, (80, 80), 2), LNet(1, (80, 80), 2))
+
+
+@pytest.fixture
+def brightness(monkeypatch):
+    def responses(network, images):
+        cells = [image.mean(axis=2).reshape(10, 8, 10, 8).mean(axis=(1, 3)) for image in images]
+        return np.stack(cells).astype(np.float32) / 255 if cells else np.zeros((0, 10, 10), np.float32)
+
+    monkeypatch.setattr(localize, "responses_of", responses)
+
+
+def photo(*faces, size=(200, 240)):
+    image = np.zeros((*size, 3), np.uint8)
+    for x, y, w, h in faces:
+        image[y : y + h, x : x + w] = 255
+    return image
+
+
+def test_the_second_look_is_closer(bright, brightness):
+    faces = [(30, 50, 43, 60), (150, 20, 58, 80), (200, 150, 30, 42)]
+    found = bright.locate([photo(face) for face in faces])
+    for face, seen in zip(faces, found, strict=True):
+        assert overlap(seen.face, face) > 0.7
+        x, y, w, h = seen.shoulders
+        assert (
+            w == h and x < face[0] and y < face[1] and x + w > face[0] + face[2] and y + h > face[1] + face[3]
+        )
+        assert seen.response.shape == (10, 10)
+
+
+def test_from_the_threshold_on_it_is_a_face(bright, brightness):
+    [seen] = bright.locate([photo((30, 50, 43, 60))])
+    for threshold, is_face in ((seen.score, True), (seen.score * 1.01, False)):
+        bright.threshold = threshold
+        assert bright.locate([photo((30, 50, 43, 60))])[0].is_face is is_face
+    assert bright.locate_all(photo((30, 50, 43, 60))) == []
+
+
+def test_all_faces_of_a_photo(bright, brightness):
+    faces = [(20, 20, 50, 70), (150, 110, 50, 70)]
+    found = bright.locate_all(photo(*faces))
+    assert len(found) == 2
+    for face in faces:
+        assert max(overlap(seen.face, face) for seen in found) > 0.6
+
+
+def test_responses_are_those_of_the_network(device):
+    backend.seed(0)
+    network = LNet(1, (48, 48), 2).to(device)
+    images = list(np.random.default_rng(0).integers(0, 256, (35, 48, 48, 3), dtype=np.uint8))
+    maps = localize.responses_of(network, images)
+    assert maps.shape == (35, 6, 6) and isinstance(maps, np.ndarray)
+    np.testing.assert_allclose(maps[34], localize.responses_of(network, images[34:])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_and_its_mirror_image_have_mirrored_maps(device):
+    backend.seed(0)
+    network = LNet(1, (48, 48), 2).to(device)
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    straight, mirrored = localize.responses_of(network, [image, image[:, ::-1]])
+    assert np.abs(straight - straight[:, ::-1]).max() > 1e-2
+    np.testing.assert_allclose(mirrored, straight[:, ::-1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_of_a_map():
+    response = np.random.default_rng(0).random((10, 10)).astype(np.float32)
+    np.testing.assert_allclose(part_of(response, np.array([0, 0, 60, 40]), (40, 60)), response, rtol=1e-5)
+    even = np.repeat(np.repeat(np.arange(1.0, 5).reshape(2, 2), 5, axis=0), 5, axis=1)
+    quarter = part_of(even, np.array([40, 28, 12, 8]), (40, 60))  # inside the lower right one
+    np.testing.assert_allclose(quarter, 4)
+    upper = part_of(even, np.array([0, 0, 60, 16]), (40, 60))
+    np.testing.assert_allclose(upper[:, [0, 9]], [[1, 2]] * 10)
+    beyond = part_of(even, np.array([-60, 0, 120, 80]), (40, 60))  # the photo is its upper right quarter
+    assert not beyond[:, :4].any() and not beyond[6:].any()
+    np.testing.assert_allclose(beyond[[0, 0, 4, 4], [5, 9, 5, 9]], [1, 2, 3, 4])

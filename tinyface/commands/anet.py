@@ -1,0 +1,195 @@
+"""Training ANet (Liu et al. 2015, section 3.2) on the faces that LNet finds: identities, then attributes, then SVMs.
+
+A run is a folder: LNet's networks as they were found, identities/ and attributes/ with a stage each, svm.h5. The
+networks learn from the training split. The SVMs learn from the validation split, other people, as in the paper; from
+the training split where there is no other.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .. import backend, checkpoint, tasks, train
+from ..data.crops import crop, cropped
+from ..data.dataset import ATTRIBUTES
+from ..data.layouts import open_dataset
+from ..data.loader import PairLoader
+from ..data.transforms import read_image
+from ..errors import TinyfaceError
+from ..files import atomic_write, make_folder
+from ..metrics import attribute_metrics, format_attribute_table, percent
+from ..models import ANet, AttributeSVM
+from ..presets import find_preset
+from ..wild.interweave import image_side
+from ..wild.localize import LOCALIZER, STAGES, load_localizer
+from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
+from .lnet import PhotoFeed, draw_localization, find_backgrounds, find_wild, keep_given, settle
+from .lnet import judge as judge_localizer
+from .runs import (
+    RUNS,
+    defined,
+    draw_curve,
+    evaluation_split,
+    fit,
+    named,
+    report,
+    resumable,
+    run_folder,
+    validation_split,
+)
+
+
+class PairFeed(PhotoFeed):
+    """Batches of pairs of one identity."""
+
+    loader = PairLoader
+
+
+def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=print):
+    """Train ANet and its SVMs. Returns the run's folder.
+
+    given: {option: value or None}; lnet: a run of train-lnet, else the newest; identities: whether to pre-train on
+    them. out, resume, say: as in `runs.train_segmentation`.
+    """
+    folder = run_folder("anet", given, out, resume)
+    stages = ("identities", "attributes") if identities else ("attributes",)
+    if resume and not identities and (folder / "identities").exists():
+        raise TinyfaceError(
+            f"--no-identities: the run in {folder} was pre-trained on identities; leave the option out"
+        )
+    saved = {stage: resumable(folder / stage, resume) for stage in stages}
+    if identities and saved["attributes"] and not saved["identities"]:
+        raise TinyfaceError(
+            f"--resume: the run in {folder} has no pre-training on identities; add --no-identities"
+        )
+    kinds = {"identities": "identities", "attributes": "faces"}  # which Training of the preset
+    options = {stage: settle(kinds[stage], given, saved[stage], folder) for stage in stages}
+    main = options[stages[0]]
+    data = find_wild(main.data, say)
+    sets = {"train": open_dataset(data, "train", "attributes"), "val": None}
+    if validation_split(data, "attributes"):
+        sets["val"] = open_dataset(data, "val", "attributes")
+    if identities and sets["train"].identities is None:
+        raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
+    localizer = keep_localizer(folder, lnet, main.device, say)
+    keep_given(folder, given)
+    boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
+    faces = {split: cropped(sets[split], patch_region(boxes[split])) for split in boxes}
+    wild, network = find_preset(main.preset).wild, None
+    for stage in stages:
+        backend.seed(main.seed)
+        shape = wild.anet_width, wild.anet_size, wild.features
+        if stage == "identities":
+            names, faces["train"].identities = np.unique(sets["train"].identities, return_inverse=True)
+            task = tasks.IdentityTask(ANet(*shape, outputs=len(names)))
+            feed = PairFeed(task, faces["train"], None, options[stage])
+        else:
+            task = tasks.TagTask(ANet(*shape, outputs=len(ATTRIBUTES)))
+            if network is not None:
+                task.network.begin_with(network)
+            feed = PhotoFeed(task, faces["train"], faces.get("val"), options[stage])
+        notes = {"command": f"train-anet ({stage})"}
+        fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
+        draw_curve(folder / stage, task.measure)
+        network = checkpoint.load_network(folder / stage / train.BEST)
+    network = network.to(main.device)
+    learn = "val" if "val" in boxes else "train"
+    say(f"linear SVMs on the features of {len(sets[learn])} faces ({learn}), {PATCHES**2} patches of each")
+    svm = fit_svms(network, sets[learn], boxes[learn])
+    checkpoint.save(
+        folder / SVM, checkpoint.Checkpoint(svm, {"command": "train-anet (SVMs)", "data": str(data)})
+    )
+    split = evaluation_split(data, "attributes")
+    dataset = open_dataset(data, split, "attributes")
+    reader = WildReader(localizer, network, svm)
+    report(folder, {"split": split, "networks": {"lnet-anet": judge(reader, dataset, say)}})
+    draw_localization(localizer, dataset, folder / "localization.png")
+    say(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
+    return folder
+
+
+def keep_localizer(folder, lnet, device, say):
+    """The Localizer that a run's folder holds, or the one to be used, copied to it."""
+    if not (folder / LOCALIZER).exists():
+        source = Path(lnet) if lnet else newest(f"lnet*/{LOCALIZER}")
+        if source is None:
+            raise TinyfaceError(
+                f"--lnet: no run of train-lnet found in {RUNS}; train one, or name its folder"
+            )
+        load_localizer(source)  # complains before anything is made
+        make_folder(folder)
+        for stage in STAGES:
+            make_folder(folder / stage)
+            atomic_write(folder / stage / train.BEST, (source / stage / train.BEST).read_bytes())
+        atomic_write(folder / LOCALIZER, (source / LOCALIZER).read_bytes())
+        say(f"faces as found by {source}")
+    return load_localizer(folder, device)
+
+
+def newest(pattern):
+    """The folder of the newest file in runs/ that fits a pattern, or None."""
+    found = sorted(RUNS.glob(pattern), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None
+
+
+def boxes_of(localizer, dataset, say):
+    """The faces (N, 4) that are found in a data set's photos, the best guess where none seems to be."""
+    say(f"finding the faces in {len(dataset)} photos ({dataset.split})")
+    return np.stack([found.face for found in localizer.read(dataset.images)])
+
+
+def fit_svms(network, dataset, boxes):
+    """The AttributeSVM of an ANet for the faces in a data set's photos: each patch of a face is a sample."""
+    side = image_side(network, PATCHES)
+    regions = enlarged_region(boxes, network)
+    crops = [crop(read_image(path), r, (side, side)) for path, r in zip(dataset.images, regions, strict=True)]
+    features = patch_features(network, crops)
+    svm = AttributeSVM(features.shape[2], dataset.attributes.shape[1])
+    return svm.fit(features.reshape(-1, features.shape[2]), np.repeat(dataset.attributes, PATCHES**2, axis=0))
+
+
+# ---------------------------------------------------------------- judging
+
+
+def judge(reader, dataset, say):
+    """Error, average precision and balanced accuracy on a data set's photos; a dictionary, and a table that is said."""
+    probabilities = np.stack([reading.probabilities for reading in reader.read_many(dataset.images)])
+    metrics = attribute_metrics(probabilities, dataset.attributes)
+    say(format_attribute_table(metrics, ATTRIBUTES))
+    e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
+    say(
+        f"lnet-anet: error {percent(e)} %, average precision {percent(ap)} %, balanced accuracy {percent(balanced)} %"
+    )
+    return {
+        "error": e,
+        "average_precision": defined(ap),
+        "balanced_accuracy": defined(balanced),
+        "per_attribute": {"error": named(ATTRIBUTES, metrics.error)},
+    }
+
+
+def is_run(path):
+    """Whether a path is a finished run of train-lnet or train-anet."""
+    return (Path(path) / LOCALIZER).is_file()
+
+
+def evaluate(folder, data=None, split=None, as_json=False, device="cpu", say=print):
+    """Measure a finished run on a split: how many faces are found and, where there is an ANet, the attributes."""
+    backend.check_device(device)
+    whisper = (lambda text: None) if as_json else say
+    data = find_wild(data, whisper)
+    dataset = open_dataset(data, split or evaluation_split(data, "attributes"), "attributes")
+    whisper(f"split {dataset.split}: {len(dataset)} photos")
+    empty = find_backgrounds(data, None, whisper)[dataset.split]
+    localizer = load_localizer(folder, device)
+    measures = {"localization": judge_localizer(localizer, dataset, empty, whisper)}
+    if (Path(folder) / SVM).is_file():
+        measures["lnet-anet"] = judge(WildReader.from_folder(folder, device), dataset, whisper)
+    if as_json:
+        say(
+            json.dumps(
+                {"data": str(data), "split": dataset.split, "faces": len(dataset), "measures": measures}
+            )
+        )
+    return measures

@@ -1,0 +1,102 @@
+"""SSPL's first stage as a command (Shu et al., CVPR 2021): pre-train a backbone on faces without labels.
+
+What is shared with the other training commands stands in runs.py. The second stage is train-attr --init sspl.
+"""
+
+import numpy as np
+
+from .. import backend, checkpoint, tasks, train
+from ..data.dataset import REGIONS
+from ..data.layouts import find_layouts, open_dataset
+from ..data.loader import batches_in_order
+from ..files import atomic_write, make_folder
+from ..metrics import format_region_table
+from ..models import SSPLNet
+from ..pictures.drawing import save_png
+from ..pictures.sspl import puzzle_sheet
+from ..predict import PARSER, load_parser
+from ..presets import find_preset
+from ..sspl_task import SSPLTask
+from .runs import (
+    VALIDATION_BATCH,
+    Feed,
+    Options,
+    defined,
+    draw_curve,
+    find_data,
+    find_parser,
+    fit,
+    named,
+    report,
+    resumable,
+    run_folder,
+    same_parser,
+    validation_split,
+)
+
+SHOWN = 6  # faces in the picture
+
+
+def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
+    """Pre-train a backbone. Returns the run's folder, in which best.h5 holds an SSPLNet.
+
+    given: {option: value or None}, "backbone" among them. seg_weights: the file of the parser that shows the regions;
+    else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
+    """
+    folder = run_folder("sspl", given, out, resume)
+    saved = resumable(folder, resume)
+    options = Options.settle("sspl", given, saved and saved.training["options"])
+    preset = find_preset(options.preset)
+    need = whatever_is_there(options.data)
+    data = find_data(options.data, need, say)
+    source = same_parser(seg_weights, folder / PARSER, resume) or find_parser(seg_weights, preset.size, say)
+    parser = load_parser(source, options.device)
+    make_folder(folder)
+    if source != folder / PARSER:
+        atomic_write(folder / PARSER, source.read_bytes())
+    backend.seed(options.seed)
+    network = SSPLNet(options.backbone, preset.width, preset.size)
+    task = SSPLTask(network, parser, options.seed, need)
+    notes = {"command": f"pretrain-sspl ({options.backbone})"}
+    fit(task, options, folder, Feed(task, data, options), notes, saved, say)
+
+    best = SSPLTask(
+        checkpoint.load_network(folder / train.BEST).to(options.device), parser, options.seed, need
+    )
+    split = validation_split(data, need)
+    if split:
+        dataset = open_dataset(data, split, need)
+        tally = tasks.validation(best, dataset, VALIDATION_BATCH, preset.size)
+        measures = best.summarise(tally)
+        say(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
+        say("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
+        iou = named(REGIONS, tally.confusion.iou())
+        report(folder, {"split": split, **{k: defined(v) for k, v in measures.items()}, "iou": iou})
+    draw_curve(folder, task.measure)
+    draw_puzzles(folder, best, open_dataset(data, split or "train", need), preset.size)
+    say(
+        f"the run is in {folder}: {train.BEST} for train-attr --init sspl, {train.LAST} to go on from, {train.LOG}, "
+        "curve.png, puzzles.png"
+    )
+    return folder
+
+
+def whatever_is_there(data):
+    """ "attributes" or "labels", whichever a data set has: SSPL looks at the images alone."""
+    if data is None:
+        return "attributes"
+    offered = [need for layout in find_layouts(data) for need in layout.offers]
+    return "attributes" if "attributes" in offered else "labels"
+
+
+def draw_puzzles(folder, task, dataset, size):
+    """puzzles.png: some faces with their turned tile, the parser's regions, and what the network tells."""
+    batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
+    puzzle = task.puzzle(batch, validating=True)
+    places, angles, maps, _ = task.answers(puzzle)
+    images, true_places, true_angles, labels = (
+        backend.to_device(a, "cpu") for a in (puzzle.images, puzzle.places, puzzle.angles, puzzle.maps)
+    )
+    pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).astype(np.uint8)
+    sheet = puzzle_sheet(pixels, (true_places, true_angles, labels), (places, angles, maps))
+    save_png(sheet, folder / "puzzles.png")

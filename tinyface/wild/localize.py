@@ -1,0 +1,255 @@
+"""Where the face is in a photo, from networks that only ever saw tags (Liu et al. 2015, section 3.1).
+
+    photo → LNet_o → response map → best window → head and shoulders → LNet_s → response map → best window: the face
+
+The last window is sought on LNet_s's map and what LNet_o's shows of that region, each 1 at its loudest, added: what two
+looks agree on. Whether there is a face at all, the highest responses of both looks tell, added.
+
+The response is C5's mean over its channels. With r' = max(r − QUIET·max r, 0), a window's score is
+
+    score(window) = Σ r' in the window / √(its area)
+
+[read] The paper divides by the window's "size"; by its area, the smallest window at the peak would always win, so
+the size here is a side's length: for an even blob the best window is then the blob. In place of EdgeBoxes' 500
+proposals it slides windows of one aspect and many heights over the map, by an integral image.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .. import backend, checkpoint, train
+from ..core import Tensor, no_grad
+from ..data.crops import crop, enlarged, square
+from ..data.transforms import read_image, to_network_input
+from ..errors import TinyfaceError
+from ..models import LNet
+
+ASPECT = 0.72  # width / height of a face box: 226 / 313, as CelebA's are
+QUIET = 0.2  # responses below this share of the highest count as none
+SURE = 0.3  # and from this share on a cell tells of a face of its own, where there are several
+RISE = 0.06  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
+HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
+REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
+TINY = 1e-12
+BATCH = 32  # photos at a time
+LOCALIZER = "localizer.json"  # the threshold, in a run's folder beside the two networks
+STAGES = ("lnet_o", "lnet_s")  # their folders
+FINE = 64  # cells along a side of the map that windows slide over
+
+
+@dataclass
+class Found:
+    """What was found in one photo. Boxes are x, y, width, height in its pixels."""
+
+    face: np.ndarray  # (4,)
+    score: float  # LNet_o's highest response in head and shoulders, and LNet_s's, added
+    shoulders: np.ndarray  # (4,), what LNet_s was shown
+    response: np.ndarray  # (h, w) of LNet_o
+    is_face: bool  # whether the score reaches the threshold
+
+
+def integral(values):
+    """Sums over all rectangles from the corner on: (h, w) → (h + 1, w + 1), the first row and column 0."""
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    sums[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    return sums
+
+
+def best_window(response, aspect=ASPECT, heights=HEIGHTS):
+    """(score, window) of a response map (h, w); the window (4,) x, y, width, height in shares of the map's sides.
+
+    aspect: width / height of the windows in these shares.
+    """
+    loud = np.maximum(response - QUIET * response.max(), 0).astype(np.float32)
+    sums = integral(np.asarray(Image.fromarray(loud).resize((FINE, FINE), Image.Resampling.BILINEAR)))
+    best = -1.0, np.array([0, 0, 1, 1])
+    for share in heights:
+        h, w = max(round(share * FINE), 1), max(round(share * aspect * FINE), 1)
+        if w > FINE:
+            continue
+        inside = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+        y, x = np.unravel_index(inside.argmax(), inside.shape)
+        score = inside[y, x] / np.sqrt(h * w)
+        if score > best[0]:
+            best = float(score), np.array([x, y, w, h])
+    return best[0] / FINE, best[1] / FINE
+
+
+def threshold_between(faces, backgrounds):
+    """The score that parts faces from backgrounds best, by their histograms: both errors, as shares, add up to least.
+
+    faces, backgrounds: scores of photos with and without a face. In the middle between two neighbouring scores.
+    """
+    scores = np.unique(np.concatenate([faces, backgrounds]))
+    cuts = np.concatenate([[scores[0]], (scores[1:] + scores[:-1]) / 2])
+    missed = np.searchsorted(np.sort(faces), cuts) / max(len(faces), 1)
+    alarms = 1 - np.searchsorted(np.sort(backgrounds), cuts) / max(len(backgrounds), 1)
+    return float(cuts[np.argmin(missed + alarms)])
+
+
+# ---------------------------------------------------------------- several faces
+
+
+def density_peaks(points, weights, radius):
+    """Which points stand for a cluster each, the most certain first (section 3.1, "multiple faces").
+
+        ρ_i = Σ_j w_j exp(−‖p_i − p_j‖² / radius²)      how dense it is around the point, as a share of the highest
+        σ_i = the distance to the nearest denser point   of the densest: the farthest; as a share of the largest
+        d_i = √(ρ_i² + σ_i²)
+
+    A centre is dense and far from anything denser. [read] A point counts where both say so: it is at least half as
+    dense as the densest, and σ is more than twice the radius; such points are ordered by d.
+    points (N, 2), weights (N,) → indices.
+    """
+    points, weights = np.asarray(points, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    distance = np.sqrt(((points[:, None] - points) ** 2).sum(axis=-1))
+    rho = np.exp(-((distance / radius) ** 2)) @ weights
+    order = np.argsort(-rho, kind="stable")
+    sigma = np.empty(len(points))
+    for rank, index in enumerate(order):
+        sigma[index] = distance[index, order[:rank]].min() if rank else distance[index].max()
+    d = np.hypot(rho / rho.max(), sigma / max(sigma.max(), 1e-12))
+    chosen = [
+        i for rank, i in enumerate(order) if not rank or (rho[i] > rho.max() / 2 and sigma[i] > 2 * radius)
+    ]
+    return sorted(chosen, key=lambda i: -d[i])
+
+
+def several_windows(response, aspect=ASPECT, radius=0.12):
+    """`best_window` of each cluster of a response map, the most certain first: list of (score, window).
+
+    radius: of a cluster, in shares of the map's sides. A cell belongs to the nearest centre.
+    """
+    h, w = response.shape
+    loud = np.argwhere(response > SURE * response.max())
+    if not len(loud):
+        return [best_window(response, aspect)]
+    places, weights = (loud[:, ::-1] + 0.5) / (w, h), response[tuple(loud.T)]
+    centres = places[density_peaks(places, weights, radius)]
+    x, y = np.meshgrid((np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h)
+    nearest = np.argmin([(x - cx) ** 2 + (y - cy) ** 2 for cx, cy in centres], axis=0)
+    return [best_window(np.where(nearest == k, response, 0), aspect) for k in range(len(centres))]
+
+
+# ---------------------------------------------------------------- the cascade
+
+
+class Localizer:
+    """LNet_o, LNet_s and the score from which on there is a face. Networks in evaluation mode, on one device."""
+
+    def __init__(self, lnet_o, lnet_s, threshold=0.0):
+        self.lnet_o, self.lnet_s, self.threshold = lnet_o.eval(), lnet_s and lnet_s.eval(), threshold
+
+    def locate(self, images):
+        """Found for each of a list of photos (H, W, 3) uint8 of any sizes."""
+        return [found for (found,) in self._locate(images, several=False)]
+
+    def locate_all(self, image):
+        """A Found for each face of one photo, the most certain first; none where no score reaches the threshold."""
+        [found] = self._locate([image], several=True)
+        return [face for face in found if face.is_face]
+
+    def read(self, paths):
+        """Found for each of these files, some at a time."""
+        for start in range(0, len(paths), BATCH):
+            yield from self.locate([read_image(path) for path in paths[start : start + BATCH]])
+
+    def shoulders(self, paths):
+        """Head and shoulders (4,) in each of these files, by LNet_o alone."""
+        for start in range(0, len(paths), BATCH):
+            _, regions = self._regions(
+                [read_image(path) for path in paths[start : start + BATCH]], several=False
+            )
+            yield from (region for _, region in regions)
+
+    def _regions(self, images, several):
+        """LNet_o's response maps, and (photo, head and shoulders) of each window in them."""
+        responses, regions = responses_of(self.lnet_o, [resized(image, self.lnet_o) for image in images]), []
+        for index, (image, response) in enumerate(zip(images, responses, strict=True)):
+            whole, aspect = (
+                np.array([0, 0, image.shape[1], image.shape[0]]),
+                ASPECT * image.shape[0] / image.shape[1],
+            )
+            windows = several_windows(response, aspect) if several else [best_window(response, aspect)]
+            for _, window in windows:
+                regions.append((index, square(enlarged(in_region(window, whole), REGION))))
+        return responses, regions
+
+    def _locate(self, images, several):
+        responses, regions = self._regions(images, several)
+        closer = [crop(images[index], region, self.lnet_s.config["size"]) for index, region in regions]
+        found = [[] for _ in images]
+        for (index, region), response in zip(regions, responses_of(self.lnet_s, closer), strict=True):
+            first = part_of(responses[index], region, images[index].shape[:2])
+            score = float(first.max() + response.max())
+            window = best_window(first / max(first.max(), TINY) + response / max(response.max(), TINY))[1]
+            face = in_region(window - np.array([0, RISE * window[3], 0, 0]), region)
+            found[index].append(Found(face, score, region, responses[index], score >= self.threshold))
+        return found
+
+
+def load_localizer(folder, device="cpu"):
+    """The Localizer of a finished run of train-lnet. Raises TinyfaceError where something is missing."""
+    path = Path(folder) / LOCALIZER
+    if not path.is_file():
+        raise TinyfaceError(
+            f"{folder}: no finished run of train-lnet ({LOCALIZER} is missing); name one, or train it"
+        )
+    try:
+        threshold = float(json.loads(path.read_text(encoding="utf-8"))["threshold"])
+    except (ValueError, KeyError, TypeError):
+        raise TinyfaceError(f"{path}: damaged; finish the run by train-lnet --resume") from None
+    networks = [checkpoint.load_network(path.parent / stage / train.BEST) for stage in STAGES]
+    for stage, network in zip(STAGES, networks, strict=True):
+        if not isinstance(network, LNet):
+            raise TinyfaceError(
+                f"{path.parent / stage / train.BEST}: holds no LNet; name a run of train-lnet"
+            )
+    return Localizer(*(network.to(device) for network in networks), threshold)
+
+
+def resized(image, network):
+    """A photo (H, W, 3) uint8 at the size of the network's images."""
+    return crop(image, np.array([0, 0, image.shape[1], image.shape[0]]), network.config["size"])
+
+
+def part_of(response, region, size):
+    """A region's part of a photo's response map, as large as the map; 0 beyond the photo.
+
+    size: (height, width) of the photo.
+    """
+    h, w = response.shape
+    x, y, width, height = region * np.array([w / size[1], h / size[0]] * 2)
+    part = Image.fromarray(np.asarray(response, np.float32)).transform(
+        (w, h), Image.Transform.EXTENT, (x, y, x + width, y + height), Image.Resampling.BILINEAR
+    )
+    return np.asarray(part)
+
+
+def in_region(window, region):
+    """A window in shares of a region (x, y, width, height) of a photo, in the photo's pixels."""
+    (x, y, w, h), (left, top, width, height) = window, region
+    return np.array([left + x * width, top + y * height, w * width, h * height])
+
+
+def responses_of(network, images):
+    """Response maps (N, h, w) on the host of images (h, w, 3) uint8 of the network's size.
+
+    Each is the mean of the image's and of its mirror image's, mirrored back: nothing but chance tells a cell of C5
+    which part of what it sees it should speak up for, and to which side that lies.
+    """
+    network.eval()
+    device, maps = next(iter(network.parameters())).device, []
+    with no_grad():
+        for start in range(0, len(images), BATCH):
+            pixels = np.stack(images[start : start + BATCH])
+            pixels = to_network_input(np.concatenate([pixels, pixels[:, :, ::-1]]))
+            straight, mirrored = np.split(
+                network.response(Tensor(backend.to_device(pixels, device))).numpy(), 2
+            )
+            maps.append((straight + mirrored[:, :, ::-1]) / 2)
+    return np.concatenate(maps)
