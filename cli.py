@@ -499,8 +499,14 @@ def train_lnet(backgrounds, out, resume, **given):
     section=NETWORKS,
     help="Learn the attributes from the start, without pre-training on who it is.",
 )
+@option(
+    "--aligned",
+    is_flag=True,
+    section=DATA,
+    help="The photos are faces, cut out and aligned, as CelebA's img_align_celeba: none needs to be found.",
+)
 @training_options
-def train_anet(lnet, no_identities, out, resume, **given):
+def train_anet(lnet, no_identities, aligned, out, resume, **given):
     """Train the network that reads attributes off the faces LNet finds, ANet, and a linear SVM per attribute.
 
     It is the second half of Liu et al. 2015. ANet first learns to tell people apart, then their attributes; the SVMs
@@ -510,11 +516,12 @@ def train_anet(lnet, no_identities, out, resume, **given):
     \b
       python cli.py train-anet
       python cli.py train-anet --lnet runs/lnet --data celeba --preset paper --out runs/anet
+      python cli.py train-anet --aligned --data celeba
     """
 
     from tinyface.commands import anet
 
-    anet.train_anet(given, lnet, not no_identities, out, resume, click.echo)
+    anet.train_anet(given, lnet, not no_identities, aligned, out, resume, click.echo)
 
 
 @command("reproduce", TRAINING)

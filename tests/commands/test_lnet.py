@@ -11,12 +11,13 @@ from PIL import Image
 from tinyface import checkpoint, predict, train
 from tinyface.commands import anet, lnet, runs
 from tinyface.data.layouts import open_dataset
+from tinyface.data.toyfaces import draw_dataset as draw_faces
 from tinyface.data.toywild import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.models import ANet, LNet
 from tinyface.wild import predict as wild_predict
 from tinyface.wild import reader as wild
-from tinyface.wild.localize import load_localizer
+from tinyface.wild.localize import Aligned, load_localizer
 
 SHORT = {"preset": "tiny", "steps": 3, "batch_size": 4, "val_every": 2, "save_every": 2, "log_every": 1}
 
@@ -296,3 +297,56 @@ def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):
     monkeypatch.setattr(anet, "RUNS", read[0].parent)
     monkeypatch.setattr(runs, "RUNS", read[0].parent)
     assert isinstance(wild_predict.find_reader(None, "cpu"), wild.WildReader)
+
+
+# ---------------------------------------------------------------- aligned faces
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "faces"
+    draw_faces(path, train=8, val=5, test=4)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def aligned(faces, tmp_path_factory):
+    """A run of train-anet on aligned faces, and what it said."""
+    folder, said = tmp_path_factory.mktemp("run") / "anet", []
+    given = {**SHORT, "data": faces}
+    anet.train_anet(given, identities=False, aligned=True, out=folder, say=said.append)
+    return folder, "\n".join(said)
+
+
+def test_aligned_faces_need_no_lnet(aligned, faces, photos, read):
+    folder, said = aligned
+    assert not (folder / "lnet_o").exists() and not (folder / "localization.png").exists()
+    assert "finding" not in said
+    files = open_dataset(faces, "test", "attributes").images
+    [reading] = wild.WildReader.from_folder(folder).read(files[0], several=True)
+    width, height = Image.open(files[0]).size
+    np.testing.assert_allclose(reading.found.face / [width, height, width, height], Aligned.FACE)
+    told = anet.evaluate(folder, faces, say=silent)
+    assert told == {"lnet-anet": json.loads((folder / "report.json").read_text())["networks"]["lnet-anet"]}
+    with pytest.raises(TinyfaceError, match="--aligned"):
+        anet.train_anet({**SHORT, "data": photos}, read[0], aligned=True, out="run", say=silent)
+    with pytest.raises(TinyfaceError, match="--aligned"):
+        anet.train_anet({}, aligned=True, out=read[0], resume=True, say=silent)
+
+
+@pytest.mark.parametrize(("test", "learned"), [(4, "val"), (0, "train")])
+def test_svms_never_learn_from_what_judges(test, learned, monkeypatch):
+    draw_faces("faces", train=8, val=5, test=test)
+    splits = []
+    real = anet.fit_svms
+
+    def fit_svms(network, dataset, boxes):
+        splits.append(dataset.split)
+        return real(network, dataset, boxes)
+
+    monkeypatch.setattr(anet, "fit_svms", fit_svms)
+    folder = anet.train_anet(
+        {**SHORT, "data": "faces"}, identities=False, aligned=True, out="run", say=silent
+    )
+    judged = json.loads((folder / "report.json").read_text())["split"]
+    assert splits == [learned] and judged == ("test" if test else "val")

@@ -1,8 +1,8 @@
 """Training ANet (Liu et al. 2015, section 3.2) on the faces that LNet finds: identities, then attributes, then SVMs.
 
-A run is a folder: LNet's networks as they were found, identities/ and attributes/ with a stage each, svm.h5. The
-networks learn from the training split. The SVMs learn from the validation split, other people, as in the paper; from
-the training split where there is no other.
+A run is a folder: LNet's networks as they were found (none with --aligned), identities/ and attributes/ with a stage
+each, svm.h5. The networks learn from the training split. The SVMs learn from the validation split, other people, as in
+the paper; from the training split where there is no validation split, or none but it to judge by.
 """
 
 import json
@@ -22,7 +22,7 @@ from ..metrics import attribute_metrics, format_attribute_table, percent
 from ..models import ANet, AttributeSVM
 from ..presets import find_preset
 from ..wild.interweave import image_side
-from ..wild.localize import LOCALIZER, STAGES, load_localizer
+from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
 from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
 from .lnet import PhotoFeed, draw_localization, find_backgrounds, find_wild, keep_given, settle
 from .lnet import judge as judge_localizer
@@ -46,12 +46,15 @@ class PairFeed(PhotoFeed):
     loader = PairLoader
 
 
-def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=print):
+def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resume=False, say=print):
     """Train ANet and its SVMs. Returns the run's folder.
 
     given: {option: value or None}; lnet: a run of train-lnet, else the newest; identities: whether to pre-train on
-    them. out, resume, say: as in `runs.train_segmentation`.
+    them; aligned: whether the photos are aligned faces, so that none needs to be found. out, resume, say: as in
+    `runs.train_segmentation`.
     """
+    if aligned and lnet:
+        raise TinyfaceError("--aligned: with aligned photos there is no face to find; leave --lnet out")
     folder = run_folder("anet", given, out, resume)
     stages = ("identities", "attributes") if identities else ("attributes",)
     if resume and not identities and (folder / "identities").exists():
@@ -72,7 +75,7 @@ def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=pr
         sets["val"] = open_dataset(data, "val", "attributes")
     if identities and sets["train"].identities is None:
         raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
-    localizer = keep_localizer(folder, lnet, main.device, say)
+    localizer = keep_localizer(folder, lnet, aligned, main.device, say)
     keep_given(folder, given)
     boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
     faces = {split: cropped(sets[split], patch_region(boxes[split])) for split in boxes}
@@ -94,28 +97,37 @@ def train_anet(given, lnet=None, identities=True, out=None, resume=False, say=pr
         draw_curve(folder / stage, task.measure)
         network = checkpoint.load_network(folder / stage / train.BEST)
     network = network.to(main.device)
-    learn = "val" if "val" in boxes else "train"
+    split = evaluation_split(data, "attributes")
+    learn = "train" if split == "val" or "val" not in boxes else "val"
     say(f"linear SVMs on the features of {len(sets[learn])} faces ({learn}), {PATCHES**2} patches of each")
     svm = fit_svms(network, sets[learn], boxes[learn])
     checkpoint.save(
         folder / SVM, checkpoint.Checkpoint(svm, {"command": "train-anet (SVMs)", "data": str(data)})
     )
-    split = evaluation_split(data, "attributes")
     dataset = open_dataset(data, split, "attributes")
     reader = WildReader(localizer, network, svm)
     report(folder, {"split": split, "networks": {"lnet-anet": judge(reader, dataset, say)}})
-    draw_localization(localizer, dataset, folder / "localization.png")
+    if not isinstance(localizer, Aligned):
+        draw_localization(localizer, dataset, folder / "localization.png")
     say(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
     return folder
 
 
-def keep_localizer(folder, lnet, device, say):
-    """The Localizer that a run's folder holds, or the one to be used, copied to it."""
-    if not (folder / LOCALIZER).exists():
+def keep_localizer(folder, lnet, aligned, device, say):
+    """The Localizer that a run's folder holds, or the one to be used, copied to it.
+
+    Raises TinyfaceError where there is none, or where `aligned` contradicts the folder.
+    """
+    there = (folder / LOCALIZER).exists()
+    if aligned and not there:
+        make_folder(folder)
+        atomic_write(folder / LOCALIZER, json.dumps(ALIGNED))
+    elif not there:
         source = Path(lnet) if lnet else newest(f"lnet*/{LOCALIZER}")
         if source is None:
             raise TinyfaceError(
-                f"--lnet: no run of train-lnet found in {RUNS}; train one, or name its folder"
+                f"--lnet: no run of train-lnet found in {RUNS}; train one, name its folder, or add --aligned if the "
+                "photos are aligned faces"
             )
         load_localizer(source)  # complains before anything is made
         make_folder(folder)
@@ -124,7 +136,10 @@ def keep_localizer(folder, lnet, device, say):
             atomic_write(folder / stage / train.BEST, (source / stage / train.BEST).read_bytes())
         atomic_write(folder / LOCALIZER, (source / LOCALIZER).read_bytes())
         say(f"faces as found by {source}")
-    return load_localizer(folder, device)
+    localizer = load_localizer(folder, device)
+    if aligned and not isinstance(localizer, Aligned):
+        raise TinyfaceError(f"--aligned: the run in {folder} finds faces by LNet; leave the option out")
+    return localizer
 
 
 def newest(pattern):
@@ -135,7 +150,8 @@ def newest(pattern):
 
 def boxes_of(localizer, dataset, say):
     """The faces (N, 4) that are found in a data set's photos, the best guess where none seems to be."""
-    say(f"finding the faces in {len(dataset)} photos ({dataset.split})")
+    if not isinstance(localizer, Aligned):
+        say(f"finding the faces in {len(dataset)} photos ({dataset.split})")
     return np.stack([found.face for found in localizer.read(dataset.images)])
 
 
@@ -181,9 +197,10 @@ def evaluate(folder, data=None, split=None, as_json=False, device="cpu", say=pri
     data = find_wild(data, whisper)
     dataset = open_dataset(data, split or evaluation_split(data, "attributes"), "attributes")
     whisper(f"split {dataset.split}: {len(dataset)} photos")
-    empty = find_backgrounds(data, None, whisper)[dataset.split]
-    localizer = load_localizer(folder, device)
-    measures = {"localization": judge_localizer(localizer, dataset, empty, whisper)}
+    localizer, measures = load_localizer(folder, device), {}
+    if not isinstance(localizer, Aligned):
+        empty = find_backgrounds(data, None, whisper)[dataset.split]
+        measures["localization"] = judge_localizer(localizer, dataset, empty, whisper)
     if (Path(folder) / SVM).is_file():
         measures["lnet-anet"] = judge(WildReader.from_folder(folder, device), dataset, whisper)
     if as_json:
