@@ -3,7 +3,6 @@
 Modules of tinyface are imported inside the commands, so that --help answers at once.
 """
 
-import json
 import math
 import sys
 import warnings
@@ -236,9 +235,9 @@ def train_seg(out, resume, **given):
       python cli.py train-seg --data helen --preset paper --out runs/helen
       python cli.py train-seg --out runs/helen --resume
     """
-    from tinyface.commands import runs
+    from tinyface.commands import segmentation
 
-    runs.train_segmentation(given, out, resume, click.echo)
+    segmentation.train_segmentation(given, out, resume, click.echo)
 
 
 @command("train-attr", TRAINING)
@@ -351,7 +350,7 @@ def train_attr(
       python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
       python cli.py train-attr --ssp --init sspl --labels 0.01
     """
-    from tinyface.commands import runs
+    from tinyface.commands import attributes
 
     flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
     modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
@@ -378,7 +377,7 @@ def train_attr(
             raise click.UsageError(
                 f"{name}: --balanced goes on with trained networks and their parser; leave it out"
             )
-    runs.train_attributes(
+    attributes.train_attributes(
         modes,
         given,
         seg_weights,
@@ -692,7 +691,7 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
       python cli.py evaluate runs/seg-small
       python cli.py evaluate runs/attr-small/ssp/best.h5 runs/attr-small/ssg/best.h5 --data celeba
     """
-    from tinyface.commands import anet, runs
+    from tinyface.commands import anet, evaluate
 
     wild = [path for path in weights if anet.is_run(path)]
     if wild:
@@ -702,7 +701,7 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
             )
         anet.evaluate(wild[0], data, split, as_json, device, click.echo)
         return
-    runs.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
+    evaluate.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
 
 
 @command("predict", USING)
@@ -749,67 +748,16 @@ def predict(images, paths, out, as_json, everything, device, system, several):
       python cli.py predict photos/ --weights runs/attr-small
       python cli.py predict *.jpg --json --out faces > faces.json
     """
-    from tinyface import backend, files, predict
-    from tinyface.errors import TinyfaceError
-    from tinyface.visualize import save_png
+    from tinyface.commands import predict
 
-    backend.check_device(device)
-    photos = predict.find_photos(images)
     if several and system != "lnet-anet":
         raise click.UsageError("--several: only --system lnet-anet looks for faces; add it")
-    if system == "lnet-anet":
-        return predict_wild(photos, paths, out, as_json, everything, device, several)
-    reader = predict.FaceReader.from_paths(paths or [predict.DEFAULT_WEIGHTS], device)
-    out = files.make_folder(out)
-    code, records = 0, []
-    for path, stem in zip(photos, predict.distinct(path.stem for path in photos), strict=True):
-        try:
-            reading = reader.read(path)
-        except TinyfaceError as error:  # one bad photo must not spoil the others
-            code = complain(error)
-            continue
-        written = {}
-        for kind, picture in predict.pictures(reading).items():
-            written[kind] = str(out / f"{stem}_{kind}.png")
-            save_png(picture, written[kind])
-        if as_json:
-            records.append({"image": str(path), **predict.to_json(reading), "pictures": written})
-        else:
-            click.echo(f"{path}\n{predict.to_text(reading, everything)}")
-            click.echo(f"  pictures: {', '.join(written.values())}\n")
-    if as_json:
-        click.echo(json.dumps(records, indent=2))
-    return code
-
-
-def predict_wild(photos, paths, out, as_json, everything, device, several):
-    """`predict --system lnet-anet`; returns the exit code."""
-    from tinyface import files, predict
-    from tinyface.errors import TinyfaceError
-    from tinyface.visualize import save_png
-    from tinyface.wild import predict as wild_predict
-
-    if len(paths) > 1:
+    if system == "lnet-anet" and len(paths) > 1:
         raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")
-    reader = wild_predict.find_reader(paths[0] if paths else None, device)
-    out = files.make_folder(out)
-    code, records = 0, []
-    for path, stem in zip(photos, predict.distinct(path.stem for path in photos), strict=True):
-        try:
-            readings = reader.read(path, several)
-        except TinyfaceError as error:  # one bad photo must not spoil the others
-            code = complain(error)
-            continue
-        picture = str(out / f"{stem}_faces.png")
-        save_png(wild_predict.picture(path, readings), picture)
-        if as_json:
-            faces = [wild_predict.to_json(reading) for reading in readings]
-            records.append({"image": str(path), "faces": faces, "pictures": {"faces": picture}})
-        else:
-            click.echo(f"{path}\n{wild_predict.to_text(readings, everything)}\n  pictures: {picture}\n")
-    if as_json:
-        click.echo(json.dumps(records, indent=2))
-    return code
+    read = predict.predict(
+        images, paths, out, system, several, everything, as_json, device, click.echo, complain
+    )
+    return 0 if read else 1
 
 
 @command("draw-faces", USING)

@@ -16,11 +16,12 @@ import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
 from tinyface import backend, checkpoint, models, optim, tasks, train
-from tinyface.commands import finetune, runs
+from tinyface.commands import finetune
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader, batches_in_order
 from tinyface.metrics import ConfusionMatrix, attribute_metrics
 from tinyface.models.attributes import HEADS_NEEDED
+from tinyface.predict import PARSER
 
 
 def main():
@@ -51,7 +52,7 @@ def main():
         twin, need = TorchAttributeNet(config["width"], config["mode"]), "attributes"
         parser = None
         if HEADS_NEEDED[config["mode"]]:
-            frozen = checkpoint.load_network(given.run.parent / runs.PARSER)
+            frozen = checkpoint.load_network(given.run.parent / PARSER)
             parser = TorchSegmentationNet(frozen.config["width"]).eval()
             copy_weights(parser, frozen)
     copy_weights(twin, network)
@@ -103,7 +104,7 @@ def main():
         ours = tasks.SegmentationTask(saved.network)
         theirs = ours.summarise(confusion)
     else:
-        frozen = checkpoint.load_network(given.run.parent / runs.PARSER) if parser else None
+        frozen = checkpoint.load_network(given.run.parent / PARSER) if parser else None
         ours = tasks.AttributeTask(saved.network, frozen)
         probabilities, targets = np.concatenate(probabilities), np.concatenate(targets)
         theirs = ours.summarise(attribute_metrics(probabilities, targets))

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from tinyface import checkpoint, optim
 from tinyface.backend import cupy
-from tinyface.commands import runs
+from tinyface.commands.options import BINDING, FREE, OPTIMIZERS
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
@@ -143,7 +143,9 @@ def test_train_attr_without_flags_trains_the_basic_network(faces):
 )
 def test_each_flag_of_train_attr_is_a_network(monkeypatch, flags, modes):
     asked = []
-    monkeypatch.setattr(runs, "train_attributes", lambda modes, *rest, **more: asked.append(modes))
+    monkeypatch.setattr(
+        "tinyface.commands.attributes.train_attributes", lambda modes, *rest, **more: asked.append(modes)
+    )
     assert run("train-attr", *flags).exit_code == 0
     assert asked == [modes]
 
@@ -339,7 +341,7 @@ def test_help_lists_all_commands_in_sections():
 def test_names_in_the_help_are_those_of_the_code():
     assert set(cli.PRESETS.choices) == set(PRESETS)
     assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
-    assert set(cli.OPTIMIZERS.choices) == set(runs.OPTIMIZERS)
+    assert set(cli.OPTIMIZERS.choices) == set(OPTIMIZERS)
     of_some = {  # all others are options of all four
         "init": ["train-attr"],
         "attr_data": ["train-joint"],
@@ -348,7 +350,7 @@ def test_names_in_the_help_are_those_of_the_code():
     }
     for command in ("train-seg", "train-attr", "train-joint", "pretrain-sspl"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        for name in runs.BINDING + runs.FREE:
+        for name in BINDING + FREE:
             assert (name in names) == (command in of_some.get(name, [command])), (command, name)
     [backbone] = [p for p in cli.cli.commands["pretrain-sspl"].params if p.name == "backbone"]
     assert set(backbone.type.choices) == set(BACKBONES)
@@ -732,7 +734,7 @@ def test_interrupted_training_says_how_to_go_on(monkeypatch, number):
     def interrupted(*args):
         raise Interrupted("stopped after step 7, saved in x; go on with --resume", number)
 
-    monkeypatch.setattr("tinyface.commands.runs.train_segmentation", interrupted)
+    monkeypatch.setattr("tinyface.commands.segmentation.train_segmentation", interrupted)
     result = run("train-seg")
     assert result.exit_code == 128 + number
     assert result.stderr == "stopped after step 7, saved in x; go on with --resume\n"
@@ -742,7 +744,7 @@ def test_ctrl_c_elsewhere_is_quiet(monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinyface.commands.runs.evaluate", interrupted)
+    monkeypatch.setattr("tinyface.commands.evaluate.evaluate", interrupted)
     result = run("evaluate", "x.h5")
     assert result.exit_code == 130 and not result.output.strip()
 
@@ -751,7 +753,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def bug(*args):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("tinyface.commands.runs.evaluate", bug)
+    monkeypatch.setattr("tinyface.commands.evaluate.evaluate", bug)
     with pytest.raises(ZeroDivisionError):
         run("evaluate", "x.h5")
 

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, checkpoint, nn, ops, optim, tasks, train
-from tinyface.commands import runs
+from tinyface.commands.attributes import train_attributes
+from tinyface.commands.folders import REPORT
+from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet
+from tinyface.predict import PARSER
 from tinyface.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +53,7 @@ def parser_file(tmp_path_factory):
 
 
 def train_seg(faces, folder, resume=False, **changes):
-    return runs.train_segmentation({**OPTIONS, "data": faces, **changes}, folder, resume, lambda line: None)
+    return train_segmentation({**OPTIONS, "data": faces, **changes}, folder, resume, lambda line: None)
 
 
 def contents(path):
@@ -79,7 +82,7 @@ def assert_same_run(folder, finished):
         assert [key for key in got if got[key] != expected[key]] == [], name
     got, expected = (without_clock(train.read_log(f / train.LOG)) for f in (folder, finished))
     assert got == expected
-    reports = [json.loads((f / runs.REPORT).read_text()) for f in (folder, finished)]
+    reports = [json.loads((f / REPORT).read_text()) for f in (folder, finished)]
     assert reports[0] == reports[1]
 
 
@@ -116,7 +119,7 @@ def stop_in(monkeypatch, where, step):
         def stopping(*args):
             raise Stop
 
-        monkeypatch.setattr(runs, "draw_curve", stopping)
+        monkeypatch.setattr("tinyface.commands.segmentation.draw_curve", stopping)
 
 
 # ---------------------------------------------------------------- resuming
@@ -279,7 +282,7 @@ def test_the_best_network_is_the_one_with_the_best_measure(finished):
     notes = checkpoint.load(finished / train.BEST).notes
     assert (notes["step"], notes["validation"]) == (best["step"], best["validation"])
     assert checkpoint.load(finished / train.LAST).training["best"] == best["validation"]["mean_iou"]
-    assert json.loads((finished / runs.REPORT).read_text())["mean_iou"] == best["validation"]["mean_iou"]
+    assert json.loads((finished / REPORT).read_text())["mean_iou"] == best["validation"]["mean_iou"]
 
 
 @pytest.mark.parametrize("larger", [True, False])
@@ -435,7 +438,7 @@ def test_an_attribute_network_whose_outputs_overflow_stops_at_the_validation(fac
     monkeypatch.setattr(tasks.AttributeTask, "loss", overflowing)
     options = {**OPTIONS, "data": faces, "val_every": 2}
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(TinyfaceError) as caught:
-        runs.train_attributes(["avg"], options, None, tmp_path / "run", say=lambda line: None)
+        train_attributes(["avg"], options, None, tmp_path / "run", say=lambda line: None)
     assert str(caught.value).startswith(
         "an output became NaN or infinite by step 2; the last good checkpoint is"
     )
@@ -746,7 +749,7 @@ def test_two_networks_killed_while_the_second_trains(faces, parser_file, tmp_pat
 
 def train_attr(faces, parser_file, folder, resume=False):
     options = {**OPTIONS, "data": faces, "steps": 4}
-    return runs.train_attributes(["ssp", "ssg"], options, parser_file, folder, resume, lambda line: None)
+    return train_attributes(["ssp", "ssg"], options, parser_file, folder, resume, lambda line: None)
 
 
 @pytest.fixture(scope="module")
@@ -777,7 +780,7 @@ def assert_same_attribute_run(folder, whole):
             assert contents(folder / mode / name) == contents(whole / mode / name)
         got, expected = (without_clock(train.read_log(f / mode / train.LOG)) for f in (folder, whole))
         assert got == expected
-    for name in (runs.PARSER, runs.REPORT):
+    for name in (PARSER, REPORT):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 

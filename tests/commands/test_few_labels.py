@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from tinyface import checkpoint, train
-from tinyface.commands import few_labels, runs
+from tinyface.commands import few_labels
+from tinyface.commands.attributes import train_attributes
+from tinyface.commands.evaluate import evaluate
+from tinyface.commands.folders import PRETRAINED, REPORT, RUNS
+from tinyface.commands.options import Options
+from tinyface.commands.trained import find_pretrained
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
 from tinyface.data.toyfaces import draw_dataset
@@ -49,7 +54,7 @@ def silent(line):
 
 def learn(faces, modes=("avg",), out=None, resume=False, sspl_weights=None, say=silent, **given):
     given = {**SHORT, "data": str(faces), **given}
-    return runs.train_attributes(list(modes), given, None, out, resume, say, sspl_weights=sspl_weights)
+    return train_attributes(list(modes), given, None, out, resume, say, sspl_weights=sspl_weights)
 
 
 def refused(call, *args, **kwargs):
@@ -81,7 +86,7 @@ def test_every_kth_image_with_all_that_is_known_of_it(faces, share, indices):
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.01, float("nan"), float("inf")])
 def test_an_impossible_share(share):
-    assert refused(runs.Options.settle, "attributes", {"labels": share}).startswith("--labels must be")
+    assert refused(Options.settle, "attributes", {"labels": share}).startswith("--labels must be")
 
 
 def test_less_than_one_image_and_less_than_two(faces):
@@ -133,13 +138,13 @@ def test_a_run_sees_the_labelled_images_alone(faces, monkeypatch):
     whole = open_dataset(faces, "train", "attributes")
     assert set(seen) == set(whole.images[::3])
     assert "labels: 5 of the 13 training faces" in said
-    assert json.loads((folder / runs.REPORT).read_text())["labelled_faces"] == 5
+    assert json.loads((folder / REPORT).read_text())["labelled_faces"] == 5
     validations = [r["step"] for r in train.read_log(folder / "avg" / train.LOG) if "validation" in r]
     assert validations == list(range(1, 10))  # the best of all steps counts
 
 
 def test_the_preset_gives_way_to_few_images(faces):
-    folder = runs.train_attributes(["avg"], {"preset": "tiny", "data": str(faces), "labels": 0.1}, say=silent)
+    folder = train_attributes(["avg"], {"preset": "tiny", "data": str(faces), "labels": 0.1}, say=silent)
     options = checkpoint.load(folder / "avg" / train.LAST).training["options"]
     assert (options["batch_size"], options["steps"], options["labels"]) == (2, 20, 0.1)
 
@@ -170,7 +175,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, pretrained, tmp_
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         patch.setattr(train.Saver, "on_step", stopping)
         learn(faces, out=tmp_path / "run", **given)
-    folder = runs.train_attributes(["avg"], {}, None, tmp_path / "run", True, silent)  # options are kept
+    folder = train_attributes(["avg"], {}, None, tmp_path / "run", True, silent)  # options are kept
     for name in (train.LAST, train.BEST):
         assert_same(weights(folder, name=name), weights(whole, name=name))
     text = refused(learn, faces, out=folder, resume=True, labels=0.3)
@@ -204,7 +209,7 @@ def test_fine_tuning_begins_with_what_was_pretrained(faces, pretrained, tmp_path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "Saver", Watching)
-        folder = runs.train_attributes(
+        folder = train_attributes(
             [mode], {**SHORT, "data": str(faces), "init": "sspl"}, parser, tmp_path / "run", say=silent,
             sspl_weights=file,
         )  # fmt: skip
@@ -212,14 +217,14 @@ def test_fine_tuning_begins_with_what_was_pretrained(faces, pretrained, tmp_path
     shared = [name for name in begun[0] if name in theirs]
     assert len(shared) > 40 and all(name.startswith("encoder.") for name in shared)
     assert [name for name in shared if not np.array_equal(begun[0][name], theirs[name])] == []
-    assert (folder / runs.PRETRAINED).read_bytes() == file.read_bytes()
+    assert (folder / PRETRAINED).read_bytes() == file.read_bytes()
 
 
 def test_a_run_of_resnet_is_evaluated_predicted_and_summarised(faces, tmp_path):
     from tinyface import predict, summary
 
     folder = learn(faces, ["resnet18"], tmp_path / "run")
-    result = runs.evaluate([folder], str(faces), say=silent)
+    result = evaluate([folder], str(faces), say=silent)
     assert list(result) == ["resnet18"] and 0 < result["resnet18"]["error"] < 1
     reading = predict.FaceReader.from_paths([folder]).read(next((faces / "celeba").rglob("*.jpg")))
     assert reading.probabilities.shape == (40,)
@@ -240,7 +245,7 @@ def test_the_last_one_that_fits_is_taken(faces, tmp_path):
     assert text.startswith("--sspl-weights: no pre-trained network that fits") and "pretrain-sspl" in text
 
     def make(name, age, backbone="encoder", width=TINY.width, size=TINY.size):
-        file = runs.RUNS / name / train.BEST
+        file = RUNS / name / train.BEST
         file.parent.mkdir(parents=True)
         checkpoint.save(file, checkpoint.Checkpoint(SSPLNet(backbone, width, size)))
         os.utime(file, (age, age))
@@ -252,7 +257,7 @@ def test_the_last_one_that_fits_is_taken(faces, tmp_path):
     deep = make("sspl-deep", 3000, "resnet18")
 
     def find(modes, resume=False, kept=tmp_path / "none"):
-        return runs.find_pretrained(None, kept, modes, TINY, resume, silent)
+        return find_pretrained(None, kept, modes, TINY, resume, silent)
 
     assert find(["avg", "ssp"]) == newer and find(["resnet18"]) == deep
     newer.unlink()

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from tinyface import checkpoint, tasks, train
-from tinyface.commands import finetune, runs
+from tinyface.commands import finetune
+from tinyface.commands.attributes import train_attributes
+from tinyface.commands.evaluate import evaluate
+from tinyface.commands.folders import REPORT
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet
+from tinyface.predict import PARSER
 from tinyface.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -35,7 +39,7 @@ def trained(faces, tmp_path_factory):
     parser = folder / "plain.h5"
     checkpoint.save(parser, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
     given = {**SHORT, "preset": "tiny", "data": faces}
-    return runs.train_attributes(MODES, given, parser, folder / "attr", say=silent)
+    return train_attributes(MODES, given, parser, folder / "attr", say=silent)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def tuned(trained, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "DEFAULT_WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("tinyface.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
 
 
 def silent(line):
@@ -58,7 +62,7 @@ def silent(line):
 
 def tune(start_from=None, out=None, resume=False, modes=MODES, say=silent, **given):
     given = {} if resume else {**SHORT, **given}
-    return runs.train_attributes(modes, given, None, out, resume, say, balanced=True, start_from=start_from)
+    return train_attributes(modes, given, None, out, resume, say, balanced=True, start_from=start_from)
 
 
 def refused(call, *args, **kwargs):
@@ -98,7 +102,7 @@ def test_it_begins_with_the_trained_networks_and_a_fresh_optimizer(trained, face
         np.testing.assert_allclose(np.asarray(task.pos_weight)[two_sided], expected, rtol=1e-5)
         assert not same(weights(folder / mode / train.LAST), state[mode])
         assert checkpoint.load(folder / mode / train.LAST).notes["data"] == faces  # that of the run before
-    assert (folder / runs.PARSER).read_bytes() == (trained / runs.PARSER).read_bytes()
+    assert (folder / PARSER).read_bytes() == (trained / PARSER).read_bytes()
 
 
 def test_the_best_network_is_that_of_the_best_balanced_accuracy(tuned):
@@ -112,9 +116,9 @@ def test_the_best_network_is_that_of_the_best_balanced_accuracy(tuned):
 
 def test_before_and_after_are_reported(trained, tuned, faces):
     folder, said = tuned
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     for key, source in (("before", trained), ("networks", folder)):
-        measured = runs.evaluate([source], faces, say=silent)
+        measured = evaluate([source], faces, say=silent)
         assert report[key] == json.loads(json.dumps(measured))
     for name, after in report["networks"].items():
         for measure in ("error", "average_precision", "balanced_accuracy"):
@@ -157,7 +161,7 @@ def test_a_preset_that_does_not_fit_is_named_before_anything_is_written(trained)
 
 def test_a_network_of_another_kind_is_named(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
-    for other in (trained / runs.PARSER, trained / "ssp" / train.BEST):
+    for other in (trained / PARSER, trained / "ssp" / train.BEST):
         shutil.copy(other, copy / "ssg" / train.BEST)
         assert refused(tune, copy).startswith(
             f"{copy / 'ssg' / train.BEST}: holds no attribute network of mode ssg"
@@ -197,7 +201,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(trained, tuned, tmp_pat
             assert same(weights(tmp_path / "run" / mode / name), weights(tuned[0] / mode / name))
         one, other = (checkpoint.load(f / mode / train.LAST) for f in (tmp_path / "run", tuned[0]))
         assert one.training["best"] == other.training["best"]
-    reports = [(folder / runs.REPORT).read_text() for folder in (tmp_path / "run", tuned[0])]
+    reports = [(folder / REPORT).read_text() for folder in (tmp_path / "run", tuned[0])]
     assert reports[0] == reports[1]
 
 
@@ -207,7 +211,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint(trained, tuned, tmp_
         def stopping(*args):
             raise Stop
 
-        patch.setattr(runs, "fit", stopping)
+        patch.setattr("tinyface.commands.attributes.fit", stopping)
         tune(trained, tmp_path / "run", modes=["ssp"])
     tune(None, tmp_path / "run", resume=True, modes=["ssp"])
     assert checkpoint.load(tmp_path / "run/ssp" / train.LAST).training["options"]["preset"] == "tiny"
@@ -218,7 +222,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint(trained, tuned, tmp_
 
 
 def test_the_flag_belongs_to_the_run(trained, tuned):
-    text = refused(runs.train_attributes, MODES, {}, None, tuned[0], True, silent)
+    text = refused(train_attributes, MODES, {}, None, tuned[0], True, silent)
     assert text == f"--balanced: the run in {tuned[0]} was started with it; add it"
     text = refused(tune, None, trained, resume=True)
     assert text == f"--balanced: the run in {trained} was started without it; leave it out"

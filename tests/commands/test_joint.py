@@ -12,7 +12,10 @@ import pytest
 
 from tinyface import checkpoint, predict, summary, tasks, train
 from tinyface.commands import joint as joint_run
-from tinyface.commands import runs
+from tinyface.commands.attributes import train_attributes
+from tinyface.commands.evaluate import evaluate
+from tinyface.commands.folders import REPORT, named
+from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.dataset import REGIONS
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
@@ -97,7 +100,7 @@ def assert_same_run(folder, other):
 
 def test_a_run_leaves_all_it_promises(whole, faces):
     folder, said = whole
-    expected = {train.BEST, train.LAST, train.LOG, runs.REPORT, "curve.png", "parsing.png"}
+    expected = {train.BEST, train.LAST, train.LOG, REPORT, "curve.png", "parsing.png"}
     assert {path.name for path in folder.iterdir()} == expected
     assert isinstance(checkpoint.load_network(folder / train.BEST), JointNet)
     assert checkpoint.load(folder / train.BEST).notes["data"] == str(faces)
@@ -119,7 +122,7 @@ def confusion_of(parser, faces, split="val"):
 
 def test_iou_without_and_with_attributes(whole, faces, plain):
     folder, said = whole
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     together = confusion_of(checkpoint.load_network(folder / train.BEST).parser, faces)
     without = confusion_of(checkpoint.load_network(plain), faces)
     assert without.mean_iou() != together.mean_iou()
@@ -127,8 +130,8 @@ def test_iou_without_and_with_attributes(whole, faces, plain):
     assert report["compare"] == {
         "parser": str(plain),
         "mean_iou": without.mean_iou(),
-        "iou": runs.named(REGIONS, without.iou()),
-        "f1": runs.named(REGIONS, without.f1()),
+        "iou": named(REGIONS, without.iou()),
+        "f1": named(REGIONS, without.f1()),
     }
     rows = [*zip(REGIONS, without.iou(), together.iou(), strict=True)]
     for name, a, b in (*rows, ("mean", without.mean_iou(), together.mean_iou())):
@@ -170,7 +173,7 @@ def test_without_validation_splits(tmp_path):
     said = []
     folder = joint("few", tmp_path / "run", say=said.append)
     assert "few: no validation split, so the best network is the last one" in said
-    assert not (folder / runs.REPORT).exists() and (folder / train.BEST).is_file()
+    assert not (folder / REPORT).exists() and (folder / train.BEST).is_file()
 
 
 # ---------------------------------------------------------------- going on
@@ -224,7 +227,7 @@ def test_what_contradicts_the_run_is_named(faces, whole):
 def test_evaluate_measures_both_or_what_the_data_has(whole, faces):
     folder, _ = whole
     said = []
-    result = runs.evaluate([folder], str(faces), as_json=True, say=said.append)
+    result = evaluate([folder], str(faces), as_json=True, say=said.append)
     record = json.loads(said[0])
     assert record.keys() == {"labels", "attributes"}
     assert {r["split"] for r in record.values()} == {"test"} and {r["faces"] for r in record.values()} == {3}
@@ -232,7 +235,7 @@ def test_evaluate_measures_both_or_what_the_data_has(whole, faces):
     both = checkpoint.load_network(folder / train.BEST)
     assert result[parser]["mean_iou"] == confusion_of(both.parser, faces, "test").mean_iou()
     for part, name in (("helen", parser), ("celeba", "avg")):
-        alone = runs.evaluate([folder], str(faces / part), say=said.append)
+        alone = evaluate([folder], str(faces / part), say=said.append)
         assert alone == {name: result[name]}
 
 
@@ -249,11 +252,11 @@ def test_predict_and_summary_take_a_joint_run(whole, faces):
 def test_a_joint_run_serves_as_parser(whole, faces, tmp_path):
     """Beside attribute networks it is the parser alone: its own attribute network joins no average."""
     given = {**SHORT, "data": str(faces), "steps": 1}
-    folder = runs.train_attributes(["ssp"], given, whole[0], tmp_path / "attr", say=lambda line: None)
+    folder = train_attributes(["ssp"], given, whole[0], tmp_path / "attr", say=lambda line: None)
     parsers, readers = predict.find_networks([folder])
     assert [type(network) for _, network in parsers] == [SegmentationNet]
     assert [network.mode for _, network in readers] == ["ssp"]
-    assert list(runs.evaluate([folder], str(faces), say=lambda line: None)) == ["ssp"]
+    assert list(evaluate([folder], str(faces), say=lambda line: None)) == ["ssp"]
 
 
 # ---------------------------------------------------------------- bad input
@@ -286,9 +289,9 @@ def test_folders_of_other_commands_are_left_alone(faces, whole, tmp_path):
     folder, before = whole[0], arrays(whole[0] / train.LAST)
     assert "holds a run already" in refused(joint, faces, folder)
     given = {"data": str(faces)}
-    text = refused(runs.train_segmentation, given, folder, True, lambda line: None)
+    text = refused(train_segmentation, given, folder, True, lambda line: None)
     assert text.startswith("--") or "another network" in text
-    text = refused(runs.train_attributes, ["avg"], given, None, folder, say=lambda line: None)
+    text = refused(train_attributes, ["avg"], given, None, folder, say=lambda line: None)
     assert text.startswith(f"--out {folder}: holds a run of train-seg or train-joint")
     (tmp_path / "attr" / "avg").mkdir(parents=True)
     (tmp_path / "attr" / "avg" / train.LAST).touch()

@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from tinyface import checkpoint, predict, train
-from tinyface.commands import anet, lnet, runs
+from tinyface.commands import anet, lnet
+from tinyface.commands.feeds import Feed
+from tinyface.commands.photos import find_backgrounds, photos_of
+from tinyface.commands.predict import find_reader
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset as draw_faces
 from tinyface.data.toywild import draw_dataset
@@ -122,9 +125,9 @@ def test_a_stopped_run_of_lnet_goes_on_to_the_same_bits(found, photos, monkeypat
 
 
 def test_photos_without_a_face_are_photos_without_a_tag(photos):
-    empty = lnet.find_backgrounds(photos, None, silent)
+    empty = find_backgrounds(photos, None, silent)
     assert {split: len(files) for split, files in empty.items()} == {"train": 9, "val": 5, "test": 4}
-    both = lnet.photos_of(photos, "train", empty)
+    both = photos_of(photos, "train", empty)
     assert len(both) == 18 and not both.attributes[9:].any() and both.attributes[:9].any(axis=1).all()
 
 
@@ -132,23 +135,23 @@ def test_backgrounds_may_lie_elsewhere(photos):
     Path("streets").mkdir()
     for k in range(10):
         Image.new("RGB", (9, 8)).save(f"streets/{k}.png")
-    empty = lnet.find_backgrounds(photos, "streets", silent)
+    empty = find_backgrounds(photos, "streets", silent)
     assert {split: len(files) for split, files in empty.items()} == {"train": 6, "val": 2, "test": 2}
     assert not set(empty["train"]) & set(empty["test"])
     Path("bare").mkdir()
     for folder in ("nowhere", "bare"):
         with pytest.raises(TinyfaceError, match=f"--backgrounds {folder}"):
-            lnet.find_backgrounds(photos, folder, silent)
+            find_backgrounds(photos, folder, silent)
     shutil.copytree(Path(photos) / "celeba", "alone")
     said = []
-    assert not any(lnet.find_backgrounds("alone", None, said.append).values())
+    assert not any(find_backgrounds("alone", None, said.append).values())
     assert "--backgrounds" in said[0]
 
 
 def test_without_backgrounds_all_photos_have_a_face(photos, found):
     shutil.copytree(Path(photos) / "celeba", "alone/celeba")
     localizer = load_localizer(found[0])
-    empty = lnet.find_backgrounds("alone", None, silent)
+    empty = find_backgrounds("alone", None, silent)
     assert lnet.settle_threshold(localizer, "alone", empty, silent) == 0
 
 
@@ -183,14 +186,14 @@ def test_a_run_of_anet(read, found, photos):
 
 def test_attributes_begin_where_identities_ended(photos, found, monkeypatch):
     started = []
-    real = lnet.PhotoFeed.__init__
+    real = Feed.__init__
 
     def init(self, task, *rest):
         started.append(task.network.state_dict())
         started[-1] = {name: array.copy() for name, array in started[-1].items()}
         real(self, task, *rest)
 
-    monkeypatch.setattr(lnet.PhotoFeed, "__init__", init)
+    monkeypatch.setattr(Feed, "__init__", init)
     anet.train_anet({**SHORT, "data": photos}, found[0], out="run", say=silent)
     trained = weights("run/identities/best.h5")
     for name, array in started[1].items():
@@ -256,7 +259,7 @@ def test_evaluate_tells_what_the_run_told(read, found, photos):
 
 def test_predict(read, photos):
     path = open_dataset(photos, "test", "attributes").images[0]
-    reader = wild_predict.find_reader(read[0], "cpu")
+    reader = find_reader(read[0], "cpu")
     reader.localizer.threshold = 0
     [reading] = reader.read(path)
     assert reading.probabilities.shape == (40,) and (reading.probabilities > 0).all()
@@ -291,12 +294,11 @@ def test_a_part_of_the_system_is_no_network_for_the_other_one(found):
 
 def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):
     with pytest.raises(TinyfaceError, match=r"svm\.h5"):
-        wild_predict.find_reader(found[0], "cpu")
+        find_reader(found[0], "cpu")
     with pytest.raises(TinyfaceError, match="--weights"):
-        wild_predict.find_reader(None, "cpu")
-    monkeypatch.setattr(anet, "RUNS", read[0].parent)
-    monkeypatch.setattr(runs, "RUNS", read[0].parent)
-    assert isinstance(wild_predict.find_reader(None, "cpu"), wild.WildReader)
+        find_reader(None, "cpu")
+    monkeypatch.setattr("tinyface.commands.trained.RUNS", read[0].parent)
+    assert isinstance(find_reader(None, "cpu"), wild.WildReader)
 
 
 # ---------------------------------------------------------------- aligned faces

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from tinyface import backend, checkpoint, tasks, train
-from tinyface.commands import runs
+from tinyface.commands import trained
+from tinyface.commands.attributes import finished_tasks, train_attributes
+from tinyface.commands.evaluate import evaluate, judge
+from tinyface.commands.folders import REPORT, RUNS, named, run_folder
+from tinyface.commands.options import BINDING, FREE, Options
+from tinyface.commands.segmentation import train_segmentation
+from tinyface.commands.sources import evaluation_split, find_data, validation_split
+from tinyface.commands.trained import find_parser
 from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.landmarks import scale_landmarks
 from tinyface.data.layouts import open_dataset
@@ -19,6 +26,7 @@ from tinyface.errors import TinyfaceError
 from tinyface.metrics import attribute_metrics
 from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.models.attributes import MODES
+from tinyface.predict import PARSER, load_parser
 from tinyface.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -36,7 +44,7 @@ def faces(tmp_path_factory):
 def elsewhere(tmp_path, monkeypatch):
     """Every test in a folder of its own, since runs go to runs/ of the current one, and nothing is shipped."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "DEFAULT_WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("tinyface.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,7 @@ def both(faces, tmp_path_factory):
     """A run of train-attr --ssp --ssg: its folder and what it said."""
     folder, said = tmp_path_factory.mktemp("run") / "both", []
     parser = save_parser(folder.parent / "parser.h5")
-    runs.train_attributes(["ssp", "ssg"], {**SHORT, "data": faces}, parser, folder, say=said.append)
+    train_attributes(["ssp", "ssg"], {**SHORT, "data": faces}, parser, folder, say=said.append)
     return folder, "\n".join(said)
 
 
@@ -60,7 +68,7 @@ def silent(line):
 
 
 def settle(kind="segmentation", saved=None, **given):
-    return runs.Options.settle(kind, given, saved)
+    return Options.settle(kind, given, saved)
 
 
 def refused(call, *args, **kwargs):
@@ -141,7 +149,7 @@ def test_a_resumed_run_keeps_its_options_and_may_change_those_that_do_not_bind()
     assert vars(settle(saved=saved, preset="tiny", lr=0.3)) == saved
     free = {"data": "here", "workers": 0, "log_every": 2, "val_every": 3, "save_every": 4}
     assert vars(settle(saved=saved, **free)) == {**saved, **free}
-    assert set(runs.BINDING) | set(runs.FREE) == set(saved)
+    assert set(BINDING) | set(FREE) == set(saved)
 
 
 def test_an_impossible_option_of_a_resumed_run_is_named():
@@ -160,7 +168,7 @@ def test_an_optimizer_with_these_options():
 
 def make_runs(*names):
     for name in names:
-        (runs.RUNS / name).mkdir(parents=True)
+        (RUNS / name).mkdir(parents=True)
 
 
 @pytest.mark.parametrize(
@@ -176,24 +184,24 @@ def make_runs(*names):
 )
 def test_a_new_run_gets_the_next_free_folder_and_resume_takes_the_newest(there, new, newest):
     make_runs(*there)
-    assert runs.run_folder("seg", {"preset": None}, None, False) == Path("runs") / new
+    assert run_folder("seg", {"preset": None}, None, False) == Path("runs") / new
     if newest:
-        assert runs.run_folder("seg", {}, None, True) == Path("runs") / newest
+        assert run_folder("seg", {}, None, True) == Path("runs") / newest
     else:
-        assert refused(runs.run_folder, "seg", {}, None, True).startswith(
+        assert refused(run_folder, "seg", {}, None, True).startswith(
             "--resume: there is no run runs/seg-small "
         )
 
 
 def test_the_folder_is_named_after_kind_and_preset():
     make_runs("attr-paper")
-    assert runs.run_folder("attr", {"preset": "paper"}, None, False) == Path("runs/attr-paper-2")
+    assert run_folder("attr", {"preset": "paper"}, None, False) == Path("runs/attr-paper-2")
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_out_is_taken_as_it_is(resume):
     make_runs("mine")
-    assert runs.run_folder("seg", {}, "runs/mine", resume) == Path("runs/mine")
+    assert run_folder("seg", {}, "runs/mine", resume) == Path("runs/mine")
 
 
 # ---------------------------------------------------------------- the parser
@@ -201,41 +209,41 @@ def test_out_is_taken_as_it_is(resume):
 
 def test_the_parser_named_comes_first(tmp_path):
     save_parser(Path("runs/seg-tiny/best.h5"))
-    assert runs.find_parser("mine.h5", TINY.size, silent) == Path("mine.h5")
+    assert find_parser("mine.h5", TINY.size, silent) == Path("mine.h5")
 
 
 def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     said = []
 
     def find():
-        return runs.find_parser(None, TINY.size, said.append)
+        return find_parser(None, TINY.size, said.append)
 
     text = refused(find)
     assert text.startswith("--seg-weights: no parser for images of 55×45 found") and "train-seg" in text
 
-    shipped = save_parser(runs.DEFAULT_WEIGHTS / runs.PARSER)
+    shipped = save_parser(trained.DEFAULT_WEIGHTS / PARSER)
     assert find() == shipped
     assert said[-1] == f"parser: {shipped}, the shipped one"
 
-    trained = [save_parser(Path(f"runs/{name}/best.h5")) for name in ("seg-tiny-2", "seg-tiny", "seg-mine")]
-    for age, path in enumerate(trained):
+    kept = [save_parser(Path(f"runs/{name}/best.h5")) for name in ("seg-tiny-2", "seg-tiny", "seg-mine")]
+    for age, path in enumerate(kept):
         os.utime(path, (1000 - age, 1000 - age))
-    assert find() == trained[0]
-    assert said[-1] == f"parser: {trained[0]}, the last one trained"
-    os.utime(trained[1], (2000, 2000))
-    assert find() == trained[1]
+    assert find() == kept[0]
+    assert said[-1] == f"parser: {kept[0]}, the last one trained"
+    os.utime(kept[1], (2000, 2000))
+    assert find() == kept[1]
 
     newest = save_parser(Path("runs/seg-small/best.h5"), size=(109, 89))
     os.utime(newest, (3000, 3000))
-    assert find() == trained[1]
-    for path in trained:
+    assert find() == kept[1]
+    for path in kept:
         path.unlink()
     assert find() == shipped
 
 
 def test_a_shipped_parser_of_another_size_serves_where_there_is_no_other():
-    shipped, said = save_parser(runs.DEFAULT_WEIGHTS / runs.PARSER, size=(109, 89)), []
-    assert runs.find_parser(None, TINY.size, said.append) == shipped
+    shipped, said = save_parser(trained.DEFAULT_WEIGHTS / PARSER, size=(109, 89)), []
+    assert find_parser(None, TINY.size, said.append) == shipped
     assert said == [
         f"parser: {shipped}, the shipped one (made for 109×89; one from train-seg would serve better)"
     ]
@@ -244,9 +252,9 @@ def test_a_shipped_parser_of_another_size_serves_where_there_is_no_other():
 def test_a_parser_must_be_one(tmp_path):
     path = tmp_path / "avg.h5"
     checkpoint.save(path, checkpoint.Checkpoint(AttributeNet(1, "avg")))
-    text = refused(runs.load_parser, path)
+    text = refused(load_parser, path)
     assert text.startswith(f"{path}: holds an AttributeNet, but a parser (SegmentationNet) is needed;")
-    assert refused(runs.load_parser, tmp_path / "none.h5").startswith(f"{tmp_path / 'none.h5'}: no such file")
+    assert refused(load_parser, tmp_path / "none.h5").startswith(f"{tmp_path / 'none.h5'}: no such file")
 
 
 # ---------------------------------------------------------------- the data
@@ -261,14 +269,14 @@ def test_toy_faces_are_drawn_where_no_data_is_given(monkeypatch):
 
     monkeypatch.setattr("tinyface.data.toyfaces.draw_dataset", draw)
     said = []
-    assert runs.find_data(None, "labels", said.append) == Path("toyfaces")
+    assert find_data(None, "labels", said.append) == Path("toyfaces")
     assert said[-1].startswith("toyfaces: Helen") and "2 train, 1 val, 0 test" in said[-1]
-    assert runs.find_data(None, "attributes", said.append) == Path("toyfaces")
+    assert find_data(None, "attributes", said.append) == Path("toyfaces")
     assert len(drawn) == 1
 
 
 def test_bad_data_is_named_before_anything_is_written(tmp_path):
-    text = refused(runs.train_segmentation, {**SHORT, "data": "nowhere"}, "run", say=silent)
+    text = refused(train_segmentation, {**SHORT, "data": "nowhere"}, "run", say=silent)
     assert text.startswith("nowhere: no such folder")
     assert os.listdir(tmp_path) == []
 
@@ -278,8 +286,8 @@ def test_bad_data_is_named_before_anything_is_written(tmp_path):
 def test_splits_to_validate_and_to_evaluate_on(counts, val, evaluated):
     draw_dataset("faces", *counts)
     for need in ("labels", "attributes"):
-        assert runs.validation_split("faces", need) == val
-        assert runs.evaluation_split("faces", need) == evaluated
+        assert validation_split("faces", need) == val
+        assert evaluation_split("faces", need) == evaluated
 
 
 # ---------------------------------------------------------------- runs
@@ -287,9 +295,9 @@ def test_splits_to_validate_and_to_evaluate_on(counts, val, evaluated):
 
 def test_a_run_of_train_seg_leaves_all_it_promises(faces):
     said = []
-    folder = runs.train_segmentation({**SHORT, "data": faces}, say=said.append)
+    folder = train_segmentation({**SHORT, "data": faces}, say=said.append)
     assert folder == Path("runs/seg-tiny")
-    expected = {train.BEST, train.LAST, train.LOG, runs.REPORT, "curve.png", "parsing.png"}
+    expected = {train.BEST, train.LAST, train.LOG, REPORT, "curve.png", "parsing.png"}
     assert {path.name for path in folder.iterdir()} == expected
     assert said[0] == f"{faces}: Helen (Smith et al., probability maps): 6 train, 5 val, 0 test"
     assert said[-1].startswith(f"the run is in {folder}: ")
@@ -298,7 +306,7 @@ def test_a_run_of_train_seg_leaves_all_it_promises(faces):
     assert best.network.config["width"] == TINY.width and tuple(best.network.config["size"]) == TINY.size
     assert best.notes["command"] == "train-seg" and best.notes["data"] == faces
     assert best.notes["options"]["steps"] == 3
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     dataset = open_dataset(faces, "val", "labels")
     confusion = tasks.validation(tasks.SegmentationTask(best.network), dataset, 64, TINY.size)
     assert report["split"] == "val" and report["mean_iou"] == confusion.mean_iou()
@@ -310,27 +318,27 @@ def test_a_run_is_not_overwritten(faces, both, tmp_path):
     folder, _ = both
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for modes in (["ssp", "ssg"], ["ssp"], ["ssg"], ["avg"]):
-        text = refused(runs.train_attributes, modes, {**SHORT, "data": faces}, None, folder, say=silent)
+        text = refused(train_attributes, modes, {**SHORT, "data": faces}, None, folder, say=silent)
         assert text.startswith(f"--out {folder}") and "--resume" in text
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
     save_parser(tmp_path / "run" / train.LAST)
-    text = refused(runs.train_segmentation, {**SHORT, "data": faces}, "run", say=silent)
+    text = refused(train_segmentation, {**SHORT, "data": faces}, "run", say=silent)
     assert text == "--out run: holds a run already; go on with it by --resume, or choose another folder"
 
 
 def test_a_run_is_resumed_with_the_networks_and_the_parser_it_was_started_with(faces, both, tmp_path):
     folder, _ = both
     given = {"data": faces}
-    text = refused(runs.train_attributes, [], given, None, folder, True, silent)  # no network named
+    text = refused(train_attributes, [], given, None, folder, True, silent)  # no network named
     assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
     other = save_parser(tmp_path / "other.h5", seed=5)
-    text = refused(runs.train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
+    text = refused(train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
     assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
     save_parser(Path("runs/seg-tiny/best.h5"), seed=5)  # trained since; not what the run began with
-    before = (folder / runs.REPORT).read_bytes()
-    runs.train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
-    assert (folder / runs.REPORT).read_bytes() == before
+    before = (folder / REPORT).read_bytes()
+    train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
+    assert (folder / REPORT).read_bytes() == before
 
 
 def weights_of(folder, name=train.LAST):
@@ -343,29 +351,29 @@ def assert_same_weights(one, other):
 
 def test_networks_join_a_run_by_resume(faces, both, tmp_path):
     """One after the other or all at once: the same weights, and a report of all."""
-    folder, parser = shutil.copytree(both[0], tmp_path / "mine"), both[0] / runs.PARSER
+    folder, parser = shutil.copytree(both[0], tmp_path / "mine"), both[0] / PARSER
     before = {path: path.read_bytes() for mode in ("ssp", "ssg") for path in (folder / mode).rglob("*.*")}
     said = []
     for mode in ("naive", "avg"):
-        runs.train_attributes([mode], {**SHORT, "data": faces}, parser, folder, True, said.append)
+        train_attributes([mode], {**SHORT, "data": faces}, parser, folder, True, said.append)
     assert {path: path.read_bytes() for path in before} == before
-    at_once = runs.train_attributes(
+    at_once = train_attributes(
         ["avg", "naive"], {**SHORT, "data": faces}, parser, tmp_path / "at once", say=silent
     )
     for mode in ("avg", "naive"):
         assert_same_weights(weights_of(folder / mode), weights_of(at_once / mode))
-    report = json.loads((folder / runs.REPORT).read_text())["networks"]
+    report = json.loads((folder / REPORT).read_text())["networks"]
     assert list(report) == ["avg", "ssp", "ssg", "naive", "ssp + ssg"]
-    earlier = json.loads((both[0] / runs.REPORT).read_text())["networks"]
+    earlier = json.loads((both[0] / REPORT).read_text())["networks"]
     assert {name: report[name] for name in earlier} == earlier
-    alone = json.loads((at_once / runs.REPORT).read_text())["networks"]
+    alone = json.loads((at_once / REPORT).read_text())["networks"]
     assert list(alone) == ["avg", "naive"] and {name: report[name] for name in alone} == alone
 
 
 def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path):
     folder = shutil.copytree(both[0], tmp_path / "mine")
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
-    join = functools.partial(runs.train_attributes, ["concat"])
+    join = functools.partial(train_attributes, ["concat"])
     text = refused(join, {**SHORT, "data": faces, "lr": 0.7}, None, folder, True, silent)
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
     other = save_parser(tmp_path / "other.h5", seed=5)
@@ -391,21 +399,21 @@ def test_a_network_that_was_broken_off_is_not_in_the_report(faces, both, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(train.Trainer, "run", stops)
         with pytest.raises(train.Interrupted):
-            runs.train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
+            train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
     assert (folder / "spp" / train.BEST).exists()
-    assert [task.network.mode for task in runs.finished_tasks(folder)] == ["ssp", "ssg"]
-    runs.train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
-    assert [task.network.mode for task in runs.finished_tasks(folder)] == ["ssp", "ssg", "spp"]
+    assert [task.network.mode for task in finished_tasks(folder)] == ["ssp", "ssg"]
+    train_attributes(["spp"], {"data": faces}, None, folder, True, silent)
+    assert [task.network.mode for task in finished_tasks(folder)] == ["ssp", "ssg", "spp"]
 
 
 def test_judging_can_be_left_to_the_caller(faces, both, tmp_path):
     folder = shutil.copytree(both[0], tmp_path / "mine")
-    (folder / runs.REPORT).unlink()
+    (folder / REPORT).unlink()
     said = []
-    runs.train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, judging=False)
-    assert not (folder / runs.REPORT).exists() and "error %" not in "\n".join(said)
-    summary, table = runs.judge(runs.finished_tasks(folder), open_dataset(faces, "val", "attributes"))
-    report = json.loads((both[0] / runs.REPORT).read_text())
+    train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, judging=False)
+    assert not (folder / REPORT).exists() and "error %" not in "\n".join(said)
+    summary, table = judge(finished_tasks(folder), open_dataset(faces, "val", "attributes"))
+    report = json.loads((both[0] / REPORT).read_text())
     assert json.loads(json.dumps(summary)) == report["networks"] and table in both[1]
 
 
@@ -414,29 +422,29 @@ def baselines(faces, tmp_path_factory):
     """A run of all networks."""
     folder = tmp_path_factory.mktemp("run") / "all"
     parser = save_parser(folder.parent / "parser.h5")
-    runs.train_attributes(MODES, {**SHORT, "data": faces}, parser, folder, say=silent)
+    train_attributes(MODES, {**SHORT, "data": faces}, parser, folder, say=silent)
     return folder
 
 
 def test_all_networks_in_one_run(faces, baselines):
-    report = json.loads((baselines / runs.REPORT).read_text())["networks"]
+    report = json.loads((baselines / REPORT).read_text())["networks"]
     assert list(report) == [*MODES, "ssp + ssg"]
     for mode in MODES:
         assert checkpoint.load_network(baselines / mode / train.BEST).mode == mode
         assert len(train.read_log(baselines / mode / train.LOG)) > 3
-    assert runs.evaluate([baselines], faces, say=silent) == report
+    assert evaluate([baselines], faces, say=silent) == report
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_evaluate_one_file_of_a_run(faces, baselines, mode):
     """By the parser and the landmarks that it was trained with."""
-    report = json.loads((baselines / runs.REPORT).read_text())["networks"]
-    assert runs.evaluate([baselines / mode / train.BEST], faces, say=silent) == {mode: report[mode]}
+    report = json.loads((baselines / REPORT).read_text())["networks"]
+    assert evaluate([baselines / mode / train.BEST], faces, say=silent) == {mode: report[mode]}
 
 
 @pytest.mark.parametrize("mode", ["naive", "bbox", "joint"])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_path, monkeypatch, mode):
-    run, parser = train.Trainer.run, baselines / runs.PARSER
+    run, parser = train.Trainer.run, baselines / PARSER
 
     def stops(self):
         self.steps = 2
@@ -447,15 +455,15 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(train.Trainer, "run", stops)
         with pytest.raises(train.Interrupted):
-            runs.train_attributes([mode], given, parser, folder, say=silent)
-    runs.train_attributes([mode], {"data": faces}, None, folder, True, silent)
+            train_attributes([mode], given, parser, folder, say=silent)
+    train_attributes([mode], {"data": faces}, None, folder, True, silent)
     assert_same_weights(weights_of(folder / mode), weights_of(baselines / mode))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_network_can_begin_with_the_parser(faces, baselines, mode):
     given = {**SHORT, "data": faces, "steps": 1, "init": "parser"}
-    folder = runs.train_attributes([mode], given, baselines / runs.PARSER, say=silent, judging=False)
+    folder = train_attributes([mode], given, baselines / PARSER, say=silent, judging=False)
     assert checkpoint.load_network(folder / mode / train.BEST).mode == mode
 
 
@@ -465,17 +473,17 @@ def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_pa
     for file in blind.rglob("list_landmarks*"):
         file.unlink()
     given = {**SHORT, "data": str(blind)}
-    folder = runs.train_attributes(["bbox"], given, baselines / runs.PARSER, say=silent)
+    folder = train_attributes(["bbox"], given, baselines / PARSER, say=silent)
     ours, theirs = weights_of(folder / "bbox"), weights_of(baselines / "bbox")
     assert not np.array_equal(ours["head.recognition.weight"], theirs["head.recognition.weight"])
     dataset = open_dataset(faces, "val", "attributes")
-    parser = checkpoint.load_network(baselines / runs.PARSER)
+    parser = checkpoint.load_network(baselines / PARSER)
     task = tasks.AttributeTask(checkpoint.load_network(baselines / "bbox" / train.BEST), parser)
     points = scale_landmarks(dataset.landmarks, (218, 178), TINY.size)
     images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
     measured = attribute_metrics(task.probabilities(images, landmarks=points), dataset.attributes)
     best = checkpoint.load(baselines / "bbox" / train.BEST)
-    report = json.loads((baselines / runs.REPORT).read_text())["networks"]["bbox"]
+    report = json.loads((baselines / REPORT).read_text())["networks"]["bbox"]
     for said in (report, best.notes["validation"]):
         assert said["average_precision"] == pytest.approx(measured.mean_average_precision)
     guessed = attribute_metrics(task.probabilities(images), dataset.attributes)
@@ -483,18 +491,16 @@ def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_pa
 
 
 def test_a_contradiction_is_told_before_training(faces, both):
-    text = refused(
-        runs.train_attributes, ["ssp", "ssg"], {"data": faces, "lr": 0.7}, None, both[0], True, silent
-    )
+    text = refused(train_attributes, ["ssp", "ssg"], {"data": faces, "lr": 0.7}, None, both[0], True, silent)
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
 
 
 def test_each_network_and_their_average_are_reported(faces, both):
     folder, said = both
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     dataset = open_dataset(faces, "val", "attributes")
     images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
-    parser = checkpoint.load_network(folder / runs.PARSER)
+    parser = checkpoint.load_network(folder / PARSER)
     found = {
         mode: tasks.AttributeTask(checkpoint.load_network(folder / mode / train.BEST), parser).probabilities(
             images
@@ -539,7 +545,7 @@ def test_each_network_and_their_average_are_reported(faces, both):
 
 def test_the_run_keeps_the_parser_it_was_trained_with(both):
     folder, _ = both
-    assert (folder / runs.PARSER).read_bytes() == (folder.parent / "parser.h5").read_bytes()
+    assert (folder / PARSER).read_bytes() == (folder.parent / "parser.h5").read_bytes()
     expected = {train.BEST, train.LAST, train.LOG, "curve.png"}
     for mode in ("ssp", "ssg"):
         assert {path.name for path in (folder / mode).iterdir()} == expected
@@ -548,7 +554,7 @@ def test_the_run_keeps_the_parser_it_was_trained_with(both):
 
 def test_a_network_does_not_depend_on_those_trained_before_it(faces, both):
     folder, _ = both
-    alone = runs.train_attributes(["ssg"], {**SHORT, "data": faces}, folder / runs.PARSER, say=silent)
+    alone = train_attributes(["ssg"], {**SHORT, "data": faces}, folder / PARSER, say=silent)
     one, other = (checkpoint.load_network(f / "ssg" / train.LAST).state_dict() for f in (alone, folder))
     assert [name for name in one if not np.array_equal(one[name], other[name])] == []
 
@@ -558,18 +564,18 @@ def test_without_a_validation_split_there_is_nothing_to_report(command):
     draw_dataset("faces", 4, 0, 0)
     given, said = {**SHORT, "data": "faces"}, []
     if command == "train-seg":
-        folder = runs.train_segmentation(given, say=said.append)
+        folder = train_segmentation(given, say=said.append)
     else:
-        folder = runs.train_attributes(["avg"], given, say=said.append)
+        folder = train_attributes(["avg"], given, say=said.append)
     assert "faces: no validation split, so the best network is the last one" in said
-    assert not (folder / runs.REPORT).exists()
+    assert not (folder / REPORT).exists()
     assert len(list(folder.rglob(train.BEST))) == 1
 
 
 def test_the_basic_network_needs_no_parser(faces):
-    folder = runs.train_attributes(["avg"], {**SHORT, "data": faces, "steps": 1}, say=silent)
-    assert folder == Path("runs/attr-tiny") and not (folder / runs.PARSER).exists()
-    assert list(json.loads((folder / runs.REPORT).read_text())["networks"]) == ["avg"]
+    folder = train_attributes(["avg"], {**SHORT, "data": faces, "steps": 1}, say=silent)
+    assert folder == Path("runs/attr-tiny") and not (folder / PARSER).exists()
+    assert list(json.loads((folder / REPORT).read_text())["networks"]) == ["avg"]
 
 
 # ---------------------------------------------------------------- evaluate
@@ -577,9 +583,9 @@ def test_the_basic_network_needs_no_parser(faces):
 
 def test_evaluate_says_the_same_as_the_training(faces, both):
     folder, _ = both
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     said = []
-    result = runs.evaluate([folder], faces, as_json=True, say=said.append)
+    result = evaluate([folder], faces, as_json=True, say=said.append)
     record = json.loads(said[0])
     assert len(said) == 1 and (record["split"], record["faces"], record["data"]) == ("val", 5, faces)
     assert record["measures"] == json.loads(json.dumps(result)) == report["networks"]
@@ -601,25 +607,23 @@ def test_the_summary_says_which_attributes_its_means_leave_out(faces, both):
 def test_measures_that_are_undefined_on_every_face_are_null(both, tmp_path):
     draw_dataset(tmp_path / "one", train=1, val=1, test=0, seed=3)
     said = []
-    runs.evaluate([both[0]], tmp_path / "one", as_json=True, say=said.append)
+    evaluate([both[0]], tmp_path / "one", as_json=True, say=said.append)
     record = json.loads(said[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert all(measures["balanced_accuracy"] is None for measures in record["measures"].values())
     said.clear()
-    runs.evaluate([both[0]], tmp_path / "one", say=said.append)
+    evaluate([both[0]], tmp_path / "one", say=said.append)
     assert "nan" not in said[-1] and "mean balanced accuracy over 0 of 40, undefined for" in said[-1]
 
 
 def test_evaluate_networks_of_one_kind(faces, both):
     """Each under a name of its own, and not one in place of the other."""
     folder, _ = both
-    other = runs.train_attributes(
-        ["ssp"], {**SHORT, "data": faces, "seed": 7}, folder / runs.PARSER, say=silent
-    )
+    other = train_attributes(["ssp"], {**SHORT, "data": faces, "seed": 7}, folder / PARSER, say=silent)
     files = [f / "ssp" / train.BEST for f in (folder, other)]
-    result = runs.evaluate(files, faces, say=silent)
+    result = evaluate(files, faces, say=silent)
     assert list(result) == ["ssp", "ssp-2", "ssp + ssp-2"]
     for name, file in zip(result, files, strict=False):
-        assert result[name] == runs.evaluate([file], faces, say=silent)["ssp"]
+        assert result[name] == evaluate([file], faces, say=silent)["ssp"]
 
 
 def test_evaluate_takes_the_batch_size(faces, both, monkeypatch):
@@ -631,20 +635,20 @@ def test_evaluate_takes_the_batch_size(faces, both, monkeypatch):
         return probabilities(self, images, *known)
 
     monkeypatch.setattr(tasks.AttributeTask, "probabilities", watching)
-    runs.evaluate([both[0] / "ssp"], faces, batch_size=2, say=silent)
+    evaluate([both[0] / "ssp"], faces, batch_size=2, say=silent)
     assert sizes == [2, 2, 1]
 
 
 def test_evaluate_networks_of_several_sizes(faces, tmp_path):
     for name, size in (("a.h5", TINY.size), ("b.h5", (40, 32))):
         checkpoint.save(tmp_path / name, checkpoint.Checkpoint(AttributeNet(1, "avg", size)))
-    text = refused(runs.evaluate, [tmp_path / "a.h5", tmp_path / "b.h5"], faces, say=silent)
+    text = refused(evaluate, [tmp_path / "a.h5", tmp_path / "b.h5"], faces, say=silent)
     assert "a.h5 for images of 55×45 and " in text and "b.h5 for images of 40×32: " in text
 
 
 def test_evaluate_a_parser(faces, both):
-    path, said = both[0] / runs.PARSER, []
-    result = runs.evaluate([path], faces, split="train", say=said.append)
+    path, said = both[0] / PARSER, []
+    result = evaluate([path], faces, split="train", say=said.append)
     task = tasks.SegmentationTask(checkpoint.load_network(path))
     confusion = tasks.validation(task, open_dataset(faces, "train", "labels"), 64, TINY.size)
     assert result[str(path)]["mean_iou"] == confusion.mean_iou()
@@ -653,4 +657,4 @@ def test_evaluate_a_parser(faces, both):
 
 
 def test_measures_that_are_undefined_are_none():
-    assert runs.named(("a", "b"), np.array([0.25, np.nan])) == {"a": 0.25, "b": None}
+    assert named(("a", "b"), np.array([0.25, np.nan])) == {"a": 0.25, "b": None}

@@ -12,11 +12,16 @@ import pytest
 from PIL import Image
 
 from tinyface import backend, checkpoint, predict, summary, tasks, train
-from tinyface.commands import runs, sspl
+from tinyface.commands import sspl
+from tinyface.commands.attributes import train_attributes
+from tinyface.commands.evaluate import evaluate
+from tinyface.commands.folders import REPORT
+from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet, SegmentationNet, SSPLNet
+from tinyface.predict import load_parser
 from tinyface.presets import PRESETS
 from tinyface.sspl_task import SSPLTask
 
@@ -51,7 +56,7 @@ def whole(faces, parser, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "DEFAULT_WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("tinyface.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
 
 
 def save_parser(path, seed=0):
@@ -102,7 +107,7 @@ def assert_same_run(folder, other):
 def test_a_run_leaves_all_it_promises(whole, faces, parser):
     folder, said = whole
     expected = {
-        train.BEST, train.LAST, train.LOG, runs.REPORT, predict.PARSER, "curve.png", "puzzles.png"
+        train.BEST, train.LAST, train.LOG, REPORT, predict.PARSER, "curve.png", "puzzles.png"
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == expected
     assert (folder / predict.PARSER).read_bytes() == parser.read_bytes()
@@ -118,7 +123,7 @@ def test_a_run_leaves_all_it_promises(whole, faces, parser):
 
 def test_the_report_is_of_the_best_network_on_the_validation_split(whole, faces, parser):
     folder, said = whole
-    report = json.loads((folder / runs.REPORT).read_text())
+    report = json.loads((folder / REPORT).read_text())
     network = checkpoint.load_network(folder / train.BEST)
     task = SSPLTask(network, checkpoint.load_network(parser), SHORT["seed"])
     measures = task.summarise(tasks.validation(task, open_dataset(faces, "val", "attributes"), 64, TINY.size))
@@ -142,7 +147,7 @@ def test_faces_with_labels_of_either_kind_serve(faces, parser, part):
 def test_without_a_validation_split(parser, tmp_path):
     draw_dataset("few", train=4, val=0, test=0)
     folder = pretrain("few", parser, tmp_path / "run")
-    assert not (folder / runs.REPORT).exists() and (folder / "puzzles.png").exists()
+    assert not (folder / REPORT).exists() and (folder / "puzzles.png").exists()
 
 
 # ---------------------------------------------------------------- going on
@@ -212,9 +217,9 @@ def test_bad_input_is_named_before_anything_is_written(faces, tmp_path):
 def test_folders_of_other_commands_are_left_alone(faces, parser, whole, tmp_path):
     folder, before = whole[0], arrays(whole[0] / train.LAST)
     assert "holds a run already" in refused(pretrain, faces, parser, folder)
-    text = refused(runs.train_segmentation, {"data": str(faces)}, folder, True, lambda line: None)
+    text = refused(train_segmentation, {"data": str(faces)}, folder, True, lambda line: None)
     assert "another network" in text or text.startswith("--")
-    text = refused(runs.train_attributes, ["avg"], {"data": str(faces)}, None, folder, say=lambda line: None)
+    text = refused(train_attributes, ["avg"], {"data": str(faces)}, None, folder, say=lambda line: None)
     assert text.startswith(f"--out {folder}: holds a run of train-seg or train-joint")
     (tmp_path / "attr" / "resnet18").mkdir(parents=True)
     (tmp_path / "attr" / "resnet18" / train.LAST).touch()
@@ -227,13 +232,13 @@ def test_what_is_pretrained_reads_nothing_yet(whole, faces):
     folder = whole[0]
     for call in (
         lambda: predict.FaceReader.from_paths([folder / train.BEST]),
-        lambda: runs.evaluate([folder], str(faces), say=lambda line: None),
+        lambda: evaluate([folder], str(faces), say=lambda line: None),
     ):
         text = refused(call)
         assert (
             text.startswith(f"{folder / train.BEST}: holds a pre-trained network") and "--init sspl" in text
         )
-    assert "a parser (SegmentationNet) is needed" in refused(runs.load_parser, folder / train.BEST)
+    assert "a parser (SegmentationNet) is needed" in refused(load_parser, folder / train.BEST)
 
 
 def test_summary_of_what_was_pretrained(whole):

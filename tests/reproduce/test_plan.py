@@ -70,7 +70,7 @@ def trained(make_job, silent):
 def test_what_is_done_is_skipped(trained, monkeypatch, silent):
     job, step = trained
     assert planning.finished(job, step)
-    monkeypatch.setattr(training.runs, "train_segmentation", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "train_segmentation", lambda *a, **k: pytest.fail("trained again"))
     run.train_all(job, [step], silent)
 
 

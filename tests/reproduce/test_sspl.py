@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tinyface import checkpoint, tasks, train
-from tinyface.commands import runs
+from tinyface.commands.folders import PRETRAINED
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
@@ -68,7 +68,7 @@ def test_from_training_to_table(make_job, faces, silent, monkeypatch):
         assert kept[f"labels/0.01/{init}/seed-0/avg"]["measures"]["error"] == pytest.approx(error)
         options = checkpoint.load(folder / "avg" / train.LAST).training["options"]
         assert (options["labels"], options["init"]) == (0.3, init)
-        assert (folder / runs.PRETRAINED).exists() == (init == "sspl")
+        assert (folder / PRETRAINED).exists() == (init == "sspl")
     first = table.rows[0]
     assert [tables.show(cell) for cell in first] == ["0.2 %", "–", "–", "–", "13.33"]
     with open(job.out / "sspl.csv", newline="") as file:

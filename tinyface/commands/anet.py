@@ -14,7 +14,6 @@ from .. import backend, checkpoint, tasks, train
 from ..data.crops import crop, cropped
 from ..data.dataset import ATTRIBUTES
 from ..data.layouts import open_dataset
-from ..data.loader import PairLoader
 from ..data.transforms import read_image
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder
@@ -24,26 +23,16 @@ from ..presets import find_preset
 from ..wild.interweave import image_side
 from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
 from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
-from .lnet import PhotoFeed, draw_localization, find_backgrounds, find_wild, keep_given, settle
+from .feeds import Feed, PairFeed
+from .fit import fit
+from .folders import RUNS, defined, named, report, resumable, run_folder
+from .lnet import draw_localization
 from .lnet import judge as judge_localizer
-from .runs import (
-    RUNS,
-    defined,
-    draw_curve,
-    evaluation_split,
-    fit,
-    named,
-    report,
-    resumable,
-    run_folder,
-    validation_split,
-)
-
-
-class PairFeed(PhotoFeed):
-    """Batches of pairs of one identity."""
-
-    loader = PairLoader
+from .photos import find_backgrounds, find_wild
+from .pictures import draw_curve
+from .sources import evaluation_split, validation_split
+from .stages import keep_given, settle
+from .trained import newest_run
 
 
 def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resume=False, say=print):
@@ -51,7 +40,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
 
     given: {option: value or None}; lnet: a run of train-lnet, else the newest; identities: whether to pre-train on
     them; aligned: whether the photos are aligned faces, so that none needs to be found. out, resume, say: as in
-    `runs.train_segmentation`.
+    `train_segmentation`.
     """
     if aligned and lnet:
         raise TinyfaceError("--aligned: with aligned photos there is no face to find; leave --lnet out")
@@ -91,7 +80,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
             task = tasks.TagTask(ANet(*shape, outputs=len(ATTRIBUTES)))
             if network is not None:
                 task.network.begin_with(network)
-            feed = PhotoFeed(task, faces["train"], faces.get("val"), options[stage])
+            feed = Feed(task, faces["train"], faces.get("val"), options[stage])
         notes = {"command": f"train-anet ({stage})"}
         fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)
@@ -123,7 +112,7 @@ def keep_localizer(folder, lnet, aligned, device, say):
         make_folder(folder)
         atomic_write(folder / LOCALIZER, json.dumps(ALIGNED))
     elif not there:
-        source = Path(lnet) if lnet else newest(f"lnet*/{LOCALIZER}")
+        source = Path(lnet) if lnet else newest_run(f"lnet*/{LOCALIZER}")
         if source is None:
             raise TinyfaceError(
                 f"--lnet: no run of train-lnet found in {RUNS}; train one, name its folder, or add --aligned if the "
@@ -140,12 +129,6 @@ def keep_localizer(folder, lnet, aligned, device, say):
     if aligned and not isinstance(localizer, Aligned):
         raise TinyfaceError(f"--aligned: the run in {folder} finds faces by LNet; leave the option out")
     return localizer
-
-
-def newest(pattern):
-    """The folder of the newest file in runs/ that fits a pattern, or None."""
-    found = sorted(RUNS.glob(pattern), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent if found else None
 
 
 def boxes_of(localizer, dataset, say):

@@ -103,7 +103,7 @@ def check_kind(folder, modes, balanced):
 
 
 def format_change(before, after):
-    """Measures of each network before and after, two dictionaries as `runs.judge` makes them, as aligned text."""
+    """Measures of each network before and after, two dictionaries as `evaluate.judge` makes them, as aligned text."""
     measures = {"error": "error %", "average_precision": "AP %", "balanced_accuracy": "balanced %"}
     width = max(map(len, ["network", *after]))
     lines = ["network".ljust(width) + "".join(f"{title:>20}" for title in measures.values())]

@@ -1,7 +1,7 @@
 """Joint training: attributes help parsing (Kalayeh et al. 2017, section 4.4, Table 4).
 
 Each step takes one batch of either data set, labelled faces and faces with attributes, and adds the two losses. What
-is shared with the other training commands stands in runs.py.
+is shared with the other training commands stands in files of its own beside this one.
 """
 
 import contextlib
@@ -15,21 +15,13 @@ from ..metrics import format_region_table
 from ..models import JointNet
 from ..predict import load_parser, parser_file
 from ..presets import find_preset
-from .runs import (
-    VALIDATION_BATCH,
-    Feed,
-    Options,
-    draw_curve,
-    draw_parsing,
-    find_data,
-    fit,
-    judge,
-    named,
-    report,
-    resumable,
-    run_folder,
-    validation_split,
-)
+from .evaluate import judge
+from .feeds import VALIDATION_BATCH, Feed
+from .fit import fit
+from .folders import named, report, resumable, run_folder
+from .options import Options
+from .pictures import draw_curve, draw_parsing
+from .sources import find_data, validation_split
 
 
 class PairedFeed:
@@ -41,8 +33,8 @@ class PairedFeed:
     per_step = 2  # batches
 
     def __init__(self, task, labelled, attributed, options):
-        self.labelled = Feed(task.parsing, labelled, options)
-        self.attributed = Feed(task.reading, attributed, options, seed=options.seed + 1)
+        self.labelled = Feed.of_folder(task.parsing, labelled, options)
+        self.attributed = Feed.of_folder(task.reading, attributed, options, seed=options.seed + 1)
         self.name = " and ".join(dict.fromkeys((self.labelled.name, self.attributed.name)))
 
     @contextlib.contextmanager

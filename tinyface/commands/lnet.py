@@ -5,74 +5,31 @@ without a face, where there are some, learn along as photos without a tag, and s
 score on there is a face; both from other photos than those that are learned from. Boxes only judge.
 """
 
-import contextlib
 import json
-from pathlib import Path
 
 import numpy as np
 
 from .. import backend, checkpoint, tasks, train
-from ..data.crops import cropped, overlap, with_backgrounds
-from ..data.dataset import SPLITS
-from ..data.device import DeviceBatches
-from ..data.layouts import choose_layout, open_dataset
-from ..data.loader import SampleCache, TrainLoader
-from ..errors import TinyfaceError
+from ..data.crops import overlap
+from ..data.layouts import open_dataset
 from ..files import atomic_write, make_folder
 from ..models import LNet
-from ..predict import PHOTO_SUFFIXES
 from ..presets import find_preset
 from ..wild.localize import LOCALIZER, STAGES, Localizer, threshold_between
-from .runs import (
-    VALIDATION_BATCH,
-    Options,
-    draw_curve,
-    evaluation_split,
-    find_data,
-    fit,
-    report,
-    resumable,
-    run_folder,
-    validation_split,
-)
-
-GIVEN = "given.json"  # the options that were typed
-OPTIMIZER = "adam"  # unless told otherwise
-
-
-class PhotoFeed:
-    """Training batches of one data set, validation on another (None: there is none); both as they are handed in."""
-
-    per_step = 1  # batches
-    loader = TrainLoader
-
-    def __init__(self, task, dataset, validation, options):
-        self.task, self.dataset, self.validation, self.options = task, dataset, validation, options
-        self.name, self.size = str(dataset.root), tuple(task.network.config["size"])
-
-    @contextlib.contextmanager
-    def batches(self, start):
-        """Gives an iterator of training batches from step `start` on, on a GPU where the run is on one."""
-        o, on_gpu = self.options, self.options.device == "cuda"
-        settings = {"workers": o.workers, "start_step": start, "raw": on_gpu}
-        with self.loader(
-            self.dataset, self.task.targets, o.batch_size, self.size, o.seed, **settings
-        ) as loader:
-            yield DeviceBatches(loader) if on_gpu else loader
-
-    def evaluator(self):
-        """A function () → what `task.evaluate` makes of the validation photos; None where there are none."""
-        if self.validation is None:
-            return None
-        cache = SampleCache(self.validation, self.task.targets, self.size)
-        return lambda: tasks.validation(self.task, self.validation, VALIDATION_BATCH, self.size, cache)
+from .feeds import Feed
+from .fit import fit
+from .folders import report, resumable, run_folder
+from .photos import find_backgrounds, find_wild, photos_of, shoulders_of
+from .pictures import draw_curve
+from .sources import evaluation_split, validation_split
+from .stages import keep_given, settle
 
 
 def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     """Train LNet_o and LNet_s. Returns the run's folder.
 
     given: {option: value or None}; backgrounds: the folder of photos without a face, else the folder `backgrounds`
-    beside or in the data set. out, resume, say: as in `runs.train_segmentation`.
+    beside or in the data set. out, resume, say: as in `train_segmentation`.
     """
     folder = run_folder("lnet", given, out, resume)
     saved = {stage: resumable(folder / stage, resume) for stage in STAGES}
@@ -91,7 +48,7 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
             say("where LNet_o sees head and shoulders, in all photos to learn from")
             lnet_o = checkpoint.load_network(folder / "lnet_o" / train.BEST).to(options.device)
             sets = {split: shoulders_of(Localizer(lnet_o, None), photos[split]) for split in photos}
-        feed = PhotoFeed(task, sets["train"], sets["val"], options)
+        feed = Feed(task, sets["train"], sets["val"], options)
         fit(
             task,
             options,
@@ -115,83 +72,6 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
         f"the run is in {folder}: {', '.join(STAGES)}, {LOCALIZER}, localization.png; use it by predict --system"
     )
     return folder
-
-
-def settle(kind, given, saved, folder):
-    """The options of a stage: those of its checkpoint, else what is typed or was typed when the run began.
-
-    The optimizer is Adam where nobody told.
-    """
-    given = {name: value for name, value in given.items() if value is not None}
-    if saved is None:
-        typed = json.loads((folder / GIVEN).read_text(encoding="utf-8")) if (folder / GIVEN).exists() else {}
-        given = {"optimizer": OPTIMIZER, **typed, **given}
-    return Options.settle(kind, given, saved and saved.training["options"])
-
-
-def keep_given(folder, given):
-    """Note what was typed, for stages that begin after a break."""
-    if not (folder / GIVEN).exists():
-        typed = {name: value for name, value in given.items() if value is not None}
-        atomic_write(folder / GIVEN, json.dumps({**typed, "data": typed.get("data") and str(typed["data"])}))
-
-
-def find_wild(path, say):
-    """The folder of the photos; without one, toy photos, drawn if they are not there yet. Says what was found."""
-    from ..data import toywild
-
-    if path is None:
-        path = Path("toywild")
-        if not path.exists():
-            say(f"{path}: drawing 2600 toy photos, and as many without a face")
-            toywild.draw_dataset(path)
-    return find_data(path, "attributes", say)
-
-
-def find_backgrounds(data, folder, say):
-    """{split: files of photos without a face}. Raises TinyfaceError where a folder that is named has none.
-
-    A folder has sub-folders train, val and test, or else images that are dealt out to these 3 : 1 : 1.
-    """
-    root = choose_layout(data, "attributes").root
-    places = [Path(folder)] if folder else [root / "backgrounds", root.parent / "backgrounds"]
-    place = next((place for place in places if place.is_dir()), None)
-    if place is None and folder:
-        raise TinyfaceError(f"--backgrounds {folder}: no such folder; name one with photos without a face")
-
-    def images(path):
-        inside = path.iterdir() if path.is_dir() else ()
-        return sorted(p for p in inside if p.suffix.lower() in PHOTO_SUFFIXES and p.name[0] != ".")
-
-    found = {split: images(place / split) if place else [] for split in SPLITS}
-    if place and not any(found.values()):
-        flat = images(place)
-        deal = np.arange(len(flat)) % 5
-        parts = {"train": deal < 3, "val": deal == 3, "test": deal == 4}
-        found = {split: [flat[i] for i in np.flatnonzero(part)] for split, part in parts.items()}
-    if folder and not any(found.values()):
-        raise TinyfaceError(f"--backgrounds {folder}: no images there, nor in train/, val/ and test/ in it")
-    counts = ", ".join(f"{len(found[split])} {split}" for split in SPLITS)
-    say(
-        f"{place}: photos without a face: {counts}"
-        if place
-        else "no photos without a face, so every photo will be taken to have one; name some by --backgrounds"
-    )
-    return found
-
-
-def photos_of(data, split, backgrounds):
-    """The photos of a split with those without a face behind them; None where the split does not exist."""
-    if split == "val" and not validation_split(data, "attributes"):
-        return None
-    return with_backgrounds(open_dataset(data, split, "attributes"), backgrounds[split])
-
-
-def shoulders_of(localizer, dataset):
-    """The regions of head and shoulders in a data set's photos, as a data set."""
-    if dataset is None:
-        return None
-    return cropped(dataset, np.stack(list(localizer.shoulders(dataset.images))))
 
 
 # ---------------------------------------------------------------- judging

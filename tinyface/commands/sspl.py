@@ -1,6 +1,6 @@
 """SSPL's first stage as a command (Shu et al., CVPR 2021): pre-train a backbone on faces without labels.
 
-What is shared with the other training commands stands in runs.py. The second stage is train-attr --init sspl.
+The second stage is train-attr --init sspl.
 """
 
 import numpy as np
@@ -17,22 +17,13 @@ from ..pictures.sspl import puzzle_sheet
 from ..predict import PARSER, load_parser
 from ..presets import find_preset
 from ..sspl_task import SSPLTask
-from .runs import (
-    VALIDATION_BATCH,
-    Feed,
-    Options,
-    defined,
-    draw_curve,
-    find_data,
-    find_parser,
-    fit,
-    named,
-    report,
-    resumable,
-    run_folder,
-    same_parser,
-    validation_split,
-)
+from .feeds import VALIDATION_BATCH, Feed
+from .fit import fit
+from .folders import defined, named, report, resumable, run_folder
+from .options import Options
+from .pictures import draw_curve
+from .sources import find_data, validation_split
+from .trained import find_parser, same_parser
 
 SHOWN = 6  # faces in the picture
 
@@ -58,7 +49,7 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     network = SSPLNet(options.backbone, preset.width, preset.size)
     task = SSPLTask(network, parser, options.seed, need)
     notes = {"command": f"pretrain-sspl ({options.backbone})"}
-    fit(task, options, folder, Feed(task, data, options), notes, saved, say)
+    fit(task, options, folder, Feed.of_folder(task, data, options), notes, saved, say)
 
     best = SSPLTask(
         checkpoint.load_network(folder / train.BEST).to(options.device), parser, options.seed, need

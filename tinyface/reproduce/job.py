@@ -14,8 +14,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..commands import runs
-from ..data.layouts import choose_layout, describe, find_layouts, open_dataset
+from ..commands.options import Options
+from ..commands.sources import evaluation_split, find_data
+from ..data.layouts import choose_layout, describe, find_layouts, open_dataset, split_sizes
 from ..errors import TinyfaceError
 from ..files import atomic_write
 from ..predict import load_parser, parser_file
@@ -46,7 +47,7 @@ class Job:
         self.out = Path(self.out)
         self.options = {name: value for name, value in self.options.items() if value is not None}
         self.network = find_preset(self.preset)
-        runs.Options.settle("attributes", {**self.options, "preset": self.preset})
+        Options.settle("attributes", {**self.options, "preset": self.preset})
         if self.seeds < 1:
             raise TinyfaceError(f"--seeds must be at least 1, got {self.seeds}")
 
@@ -65,7 +66,7 @@ class Job:
         Raises TinyfaceError before anything is trained: for a folder that is not a data set, or that has no
         attributes, no label maps where they are needed, or no split to judge on.
         """
-        self.data = str(runs.find_data(self.data, "attributes", say))
+        self.data = str(find_data(self.data, "attributes", say))
         usable(self.data, "attributes", "--data")
         if need_labels or self.seg_data or has_labels(self.data):
             self.seg_data = str(self.seg_data or self.data)
@@ -129,10 +130,10 @@ def has_labels(data):
 
 def judged_on(data, need):
     """ "test" where there is one, else "val"."""
-    return runs.evaluation_split(data, need)
+    return evaluation_split(data, need)
 
 
 def judged(data, need):
     """E.g. "the 300 faces of split test of toyfaces"."""
     split = judged_on(data, need)
-    return f"the {runs.split_sizes(data, need)[split]} faces of split {split} of {data}"
+    return f"the {split_sizes(data, need)[split]} faces of split {split} of {data}"

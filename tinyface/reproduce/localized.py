@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .. import checkpoint, tasks
-from ..commands.runs import VALIDATION_BATCH
+from ..commands.feeds import VALIDATION_BATCH
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order
 from ..data.toyfaces import are_toyfaces

@@ -9,7 +9,9 @@ import json
 import math
 
 from .. import checkpoint, tasks
-from ..commands import runs
+from ..commands.feeds import VALIDATION_BATCH
+from ..commands.fit import start_workers
+from ..commands.folders import named
 from ..data.dataset import ATTRIBUTES, REGIONS
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order
@@ -80,7 +82,7 @@ def measure_readers(job, store, folder, modes, averages, data, say):
 
 def judge(files, keys, shown_by, data, device):
     """{key: measures} for keys of one mode, or of several whose probabilities are averaged."""
-    runs.start_workers(device)
+    start_workers(device)
     parser = load_parser(shown_by[0], device) if shown_by else None
     readers = [
         tasks.AttributeTask(checkpoint.load_network(file).to(device), parser) for file in files.values()
@@ -88,7 +90,7 @@ def judge(files, keys, shown_by, data, device):
     dataset = open_dataset(data, judged_on(data, "attributes"), "attributes")
     size = tuple(readers[0].network.config["size"])
     landmarks = any(reader.landmarks for reader in readers)
-    batches = batches_in_order(dataset, "attributes", runs.VALIDATION_BATCH, size, landmarks=landmarks)
+    batches = batches_in_order(dataset, "attributes", VALIDATION_BATCH, size, landmarks=landmarks)
     probabilities, targets = tasks.gather(readers, batches)
     by_mode = dict(zip(files, probabilities, strict=True))
 
@@ -106,7 +108,7 @@ def plain(metrics):
         "average_precision": defined(metrics.mean_average_precision),
         "balanced_accuracy": defined(metrics.mean_balanced_accuracy),
         "per_attribute": {
-            name: runs.named(ATTRIBUTES, getattr(metrics, name))
+            name: named(ATTRIBUTES, getattr(metrics, name))
             for name in ("error", "average_precision", "balanced_accuracy")
         },
         "faces": metrics.count,
@@ -120,14 +122,14 @@ def measure_parser(job, store, folder, say):
     measures = store.get(folder, identity)
     if measures is None:
         say(f"measuring {folder}")
-        runs.start_workers(job.device)
+        start_workers(job.device)
         task = tasks.SegmentationTask(load_parser(file, job.device))
         dataset = open_dataset(job.seg_data, judged_on(job.seg_data, "labels"), "labels")
-        confusion = tasks.validation(task, dataset, runs.VALIDATION_BATCH, job.network.size)
+        confusion = tasks.validation(task, dataset, VALIDATION_BATCH, job.network.size)
         measures = {
             "mean": defined(confusion.mean_iou()),
             "pixel_accuracy": defined(confusion.pixel_accuracy()),
-            "iou": runs.named(REGIONS, confusion.iou()),
+            "iou": named(REGIONS, confusion.iou()),
             "faces": len(dataset),
         }
         store.put({folder: (identity, measures)})

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .. import checkpoint, tasks
-from ..commands import runs
+from ..commands.feeds import VALIDATION_BATCH
 from ..data.layouts import open_dataset
 from ..data.loader import batches_in_order
 from ..models.attributes import MODES
@@ -163,7 +163,7 @@ def unseen(job):
 
 
 def in_batches(job, dataset):
-    return batches_in_order(dataset, "attributes", runs.VALIDATION_BATCH, job.network.size)
+    return batches_in_order(dataset, "attributes", VALIDATION_BATCH, job.network.size)
 
 
 def of_faces(job, seen):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import checkpoint
-from ..commands import runs
+from ..commands.options import Options
+from ..commands.trained import same_content
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..predict import PARSER
@@ -97,11 +98,11 @@ def finished(job, step):
         raise TinyfaceError(f"{folder / LAST}: holds a network to use, not a run; choose another --out")
     given = {**job.options, "preset": job.preset, "seed": step.seed, **dict(step.given)}
     try:
-        options = runs.Options.settle(None, given, saved["options"])
+        options = Options.settle(None, given, saved["options"])
     except TinyfaceError as error:
         raise TinyfaceError(f"{folder}: {error}") from None
     kept = folder.parent / PARSER
-    if step.mode and kept.exists() and job.parser.exists() and not runs.same_content(kept, job.parser):
+    if step.mode and kept.exists() and job.parser.exists() and not same_content(kept, job.parser):
         raise TinyfaceError(
             f"{kept}: the networks here were trained with another parser than {job.parser}; choose another --out"
         )

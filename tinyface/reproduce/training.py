@@ -1,6 +1,8 @@
 """By which function each network is trained. All of them go on from what their folder holds."""
 
-from ..commands import joint, runs
+from ..commands.attributes import train_attributes
+from ..commands.joint import train_joint
+from ..commands.segmentation import train_segmentation
 from ..commands.sspl import pretrain_sspl
 from ..files import make_folder
 from ..models.readers import READERS
@@ -13,7 +15,7 @@ def train_parser(job, step, say):
     """The parser, or Table 4's parser without attributes."""
     given = job.given("segmentation", step.seed, job.seg_data)
     folder = make_folder(job.out / step.folder)
-    runs.train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
+    train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
 
 
 def train_reader(job, step, say):
@@ -21,7 +23,7 @@ def train_reader(job, step, say):
     given = job.given("attributes", step.seed, step.data)
     folder = (job.out / step.folder).parent
     make_folder(folder)
-    runs.train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
+    train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
 
 
 def fine_tune(job, step, say):
@@ -29,7 +31,7 @@ def fine_tune(job, step, say):
     given = job.given("balanced", step.seed, step.data)
     folder = (job.out / step.folder).parent
     make_folder(folder)
-    runs.train_attributes(
+    train_attributes(
         [step.mode],
         given,
         None,
@@ -46,7 +48,7 @@ def train_joint_parser(job, step, say):
     """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
     given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
     folder = make_folder(job.out / step.folder)
-    joint.train_joint(given, None, folder, (folder / LAST).exists(), say)
+    train_joint(given, None, folder, (folder / LAST).exists(), say)
 
 
 def pretrain(job, step, say):
@@ -64,7 +66,7 @@ def train_with_few(job, step, say):
     weights = job.out / sspl.PRETRAINED if given["init"] == "sspl" else None
     folder = (job.out / step.folder).parent
     make_folder(folder)
-    runs.train_attributes(
+    train_attributes(
         [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
     )
 

@@ -4,20 +4,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .. import predict
-from ..commands.anet import newest
-from ..commands.runs import RUNS
 from ..data.transforms import read_image
-from ..errors import TinyfaceError
 from ..pictures.wild import FACE, outline
-from .reader import SVM, WildReader
-
-
-def find_reader(folder, device):
-    """The WildReader of the run of train-anet that is named, else of the newest. Raises TinyfaceError without one."""
-    folder = folder or newest(f"anet*/{SVM}")
-    if folder is None:
-        raise TinyfaceError(f"--weights: no run of train-anet found in {RUNS}; train one, or name its folder")
-    return WildReader.from_folder(folder, device)
 
 
 def to_text(readings, everything=False):

@@ -1,0 +1,151 @@
+"""train-attr: learn to read the attributes off a face, by one network after the other."""
+
+from pathlib import Path
+
+from .. import backend, checkpoint, tasks, train
+from ..data.layouts import open_dataset
+from ..errors import TinyfaceError
+from ..files import atomic_write, make_folder
+from ..metrics import majority_error
+from ..models.attributes import HEADS_NEEDED
+from ..models.readers import READERS, make_reader
+from ..predict import PARSER, load_parser, load_pretrained
+from ..presets import find_preset
+from . import few_labels, finetune
+from .evaluate import judge
+from .feeds import Feed
+from .fit import fit
+from .folders import PRETRAINED, RUNS, report, resumable, run_folder
+from .options import Options
+from .pictures import draw_curve
+from .sources import find_data, validation_split
+from .trained import begin_with, find_parser, find_pretrained, same_parser
+
+
+def train_attributes(
+    modes,
+    given,
+    seg_weights=None,
+    out=None,
+    resume=False,
+    say=print,
+    judging=True,
+    balanced=False,
+    start_from=None,
+    sspl_weights=None,
+):
+    """Train one attribute network per name in READERS, report each and the average of SSP and SSG.
+
+    modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
+    with its options and its parser. seg_weights: the parser's file; else the last one trained, else the shipped one.
+    judging: whether to measure all finished networks of the folder at the end. Returns the run's folder.
+    balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of the newest one,
+    and with its parser. sspl_weights: for --init sspl, the file that pretrain-sspl made; else the last one made.
+    """
+    if balanced and (start_from is not None or not resume):
+        wanted = list(modes) or ["avg"]
+        start_from = finetune.find_run(start_from, wanted, given.get("preset"), RUNS)
+        say(f"networks to fine-tune: {start_from}")
+        if not resume:
+            given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
+    folder = run_folder("balanced" if balanced else "attr", given, out, resume)
+    there = [mode for mode in READERS if (folder / mode / train.LAST).exists()]
+    if not modes and resume and there and there != ["avg"]:
+        raise TinyfaceError(
+            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
+            "by the flags it was started with"
+        )
+    modes = list(modes) or ["avg"]
+    others = [mode for mode in there if mode not in modes]
+    if others and not resume:
+        raise TinyfaceError(
+            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
+            "or choose another folder"
+        )
+    states = {mode: resumable(folder / mode, resume) for mode in modes}
+    saved = next((state for state in states.values() if state), None)
+    if saved is None and others:
+        saved = resumable(folder / others[0], resume)
+    if saved:
+        finetune.check_kind(folder, [mode for mode in modes if states[mode]] or others, balanced)
+    elif balanced and resume:  # stopped before its first checkpoint
+        finetune.keep_starts(folder, start_from, modes)
+        given = finetune.adopt(given, [folder / mode / finetune.START for mode in modes])
+    kind = "balanced" if balanced else "attributes"
+    options = Options.settle(kind, given, saved and saved.training["options"])
+    data = find_data(options.data, "attributes", say)
+    preset = find_preset(options.preset)
+    whole = open_dataset(data, "train", "attributes")
+    labelled = few_labels.labelled(whole, options.labels)
+    if options.labels < 1:
+        say(f"labels: {len(labelled)} of the {len(whole)} training faces")
+        if not saved:
+            suited = few_labels.suited(given, getattr(preset, kind), options.labels, len(labelled))
+            options = Options.settle(kind, suited)
+    pretrained = None
+    if options.init == "sspl":
+        pretrained = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
+    parser = None
+    if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
+        kept = folder / PARSER
+        source = same_parser(seg_weights, kept, resume)
+        if source is None and balanced and start_from and (start_from / PARSER).exists():
+            source = start_from / PARSER
+        source = source or find_parser(seg_weights, preset.size, say)
+        parser = load_parser(source, options.device)
+    make_folder(folder)
+    if parser is not None and source != kept:
+        atomic_write(kept, Path(source).read_bytes())
+    if pretrained and pretrained != folder / PRETRAINED:
+        atomic_write(folder / PRETRAINED, pretrained.read_bytes())
+    if balanced:
+        finetune.keep_starts(folder, start_from, modes)
+        weights = tasks.positive_weights(labelled.attributes)
+
+    for mode in modes:
+        backend.seed(options.seed)
+        if balanced:
+            network = checkpoint.load_network(folder / mode / finetune.START)
+            task = tasks.BalancedTask(network, parser, weights)
+        else:
+            network = make_reader(mode, preset.width, preset.size)
+            task = tasks.AttributeTask(network, parser)
+            if options.init != "random":
+                begin_with(network, load_pretrained(pretrained) if pretrained else parser, options.init)
+        notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
+        feed = Feed.of_folder(task, data, options)
+        fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
+        draw_curve(folder / mode, task.measure)
+    split = validation_split(data, "attributes")
+    if split and judging:
+        dataset = open_dataset(data, split, "attributes")
+        finished = finished_tasks(folder, options.device)
+        summary, table = judge(finished, dataset)
+        guess = majority_error(labelled.attributes, dataset.attributes)[1]
+        say(table)
+        say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
+        measures = {"split": split, "majority_error": guess, "networks": summary}
+        if options.labels < 1:
+            measures["labelled_faces"] = len(labelled)
+        if balanced:
+            files = (folder / task.network.mode / finetune.START for task in finished)
+            started = (checkpoint.load_network(file).to(options.device) for file in files)
+            before, _ = judge([tasks.AttributeTask(network, parser) for network in started], dataset)
+            say(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
+            measures["before"] = before
+        report(folder, measures)
+    say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
+    return folder
+
+
+def finished_tasks(folder, device="cpu"):
+    """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
+    folder, finished = Path(folder), []
+    parser = load_parser(folder / PARSER, device) if (folder / PARSER).exists() else None
+    for mode in READERS:
+        last, best = folder / mode / train.LAST, folder / mode / train.BEST
+        if last.exists() and best.exists():
+            state = checkpoint.load(last).training
+            if state and state["step"] == state["options"]["steps"]:
+                finished.append(tasks.AttributeTask(checkpoint.load_network(best).to(device), parser))
+    return finished

@@ -1,0 +1,127 @@
+"""evaluate: what trained networks are worth on a split that they never learned from."""
+
+import json
+
+from .. import backend, tasks
+from ..data.dataset import ATTRIBUTES, REGIONS
+from ..data.layouts import find_layouts, open_dataset
+from ..errors import TinyfaceError
+from ..metrics import format_attribute_table, format_region_table, percent, undefined_lines
+from ..models.attributes import HEADS_NEEDED
+from ..predict import distinct, find_networks, load_parser, parser_file, parser_for
+from .feeds import VALIDATION_BATCH
+from .fit import start_workers
+from .folders import defined, named
+from .sources import evaluation_split, find_data
+from .trained import find_parser
+
+
+def evaluate(
+    weights,
+    data=None,
+    split=None,
+    seg_weights=None,
+    batch_size=VALIDATION_BATCH,
+    as_json=False,
+    device="cpu",
+    say=print,
+):
+    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each, SSP and SSG also averaged.
+
+    weights: checkpoint files or run folders. split: else test where there is one, else val. A joint network is measured
+    as both, or as far as the data set goes; as JSON these are two records, under "labels" and "attributes".
+    """
+    backend.check_device(device)
+    start_workers(device)
+    parsers, readers = find_networks(weights, device)
+    whisper = (lambda text: None) if as_json else say
+    joint = {path for path, _ in parsers} & {path for path, _ in readers}
+    needs = (
+        ["attributes"] if readers and not joint else ["labels"] if not readers else ["labels", "attributes"]
+    )
+    if joint and data is not None:  # a joint network is measured by what there is
+        offered = {need for layout in find_layouts(data) for need in layout.offers}
+        needs = [need for need in needs if need in offered] or needs
+    records = {}
+    for need in needs:
+        data_path = find_data(data, need, whisper)
+        dataset = open_dataset(data_path, split or evaluation_split(data_path, need), need)
+        whisper(f"split {dataset.split}: {len(dataset)} faces")
+        if need == "labels":
+            result = measure_parsers(parsers, dataset, batch_size, whisper)
+        else:
+            size = common_size(readers)
+            parser = load_parser(parser_file(seg_weights), device) if seg_weights else None
+            if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
+                parser = parser_for(parsers, readers)
+                parser = parser or load_parser(find_parser(None, size, whisper), device)
+            attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
+            result, table = judge(attribute_tasks, dataset, batch_size)
+            whisper(table)
+        records[need] = {
+            "data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result
+        }  # fmt: skip
+    if as_json:
+        say(json.dumps(records if len(records) > 1 else records[need]))
+    return {name: measures for record in records.values() for name, measures in record["measures"].items()}
+
+
+def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
+    """Measures of each network and of the average of SSP and SSG on one data set: (dictionary, table as text).
+
+    attribute_tasks: tasks.AttributeTask of networks made for one size. The dictionary: {name: {"error", …,
+    "per_attribute"}}, a network's name being its mode.
+    """
+    start_workers(attribute_tasks[0].network.device)
+    size = tuple(attribute_tasks[0].network.config["size"])
+    landmarks = any(task.landmarks for task in attribute_tasks)
+    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size, landmarks=landmarks)
+    names = distinct(task.network.mode for task in attribute_tasks)
+    together = tasks.averaged(attribute_tasks)
+    if together:
+        names.append(" + ".join(names[index] for index in together))
+    measured = dict(zip(names, tasks.evaluate_all(attribute_tasks, batches), strict=True))
+    lines = [f"{'network':<14}{'error %':>10}{'AP %':>10}{'balanced %':>12}"]
+    summary = {}
+    for name, metrics in measured.items():
+        e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
+        lines.append(f"{name:<14}{percent(e):>10}{percent(ap):>10}{percent(balanced):>12}")
+        summary[name] = {
+            "error": e,
+            "average_precision": defined(ap),
+            "balanced_accuracy": defined(balanced),
+            "per_attribute": {
+                "error": named(ATTRIBUTES, metrics.error),
+                "average_precision": named(ATTRIBUTES, metrics.average_precision),
+                "balanced_accuracy": named(ATTRIBUTES, metrics.balanced_accuracy),
+            },
+        }
+    lines += undefined_lines(metrics, ATTRIBUTES)  # of one data set, so the same for all networks
+    last = format_attribute_table(metrics, ATTRIBUTES)
+    return summary, "\n".join([f"{name}, attribute by attribute:", last, "", *lines])
+
+
+def measure_parsers(parsers, dataset, batch_size, say):
+    """{file: measures} of parsers, pairs (file, network), on one data set; says their tables."""
+    result = {}
+    for path, parser in parsers:
+        task = tasks.SegmentationTask(parser)
+        confusion = tasks.validation(task, dataset, batch_size, tuple(parser.config["size"]))
+        means = task.summarise(confusion) | {"mean_f1": confusion.mean_f1()}
+        result[str(path)] = {name: defined(value) for name, value in means.items()} | {
+            "iou": named(REGIONS, confusion.iou()),
+            "f1": named(REGIONS, confusion.f1()),
+        }
+        say(f"{path}\n{format_region_table(confusion, REGIONS)}")
+    return result
+
+
+def common_size(networks):
+    """The (height, width) that all of these (file, network) are made for. Raises TinyfaceError where they differ."""
+    sizes = {tuple(network.config["size"]): path for path, network in networks}
+    if len(sizes) > 1:
+        made_for = " and ".join(f"{path} for images of {h}×{w}" for (h, w), path in sizes.items())
+        raise TinyfaceError(
+            f"{made_for}: networks of several sizes can't be averaged; evaluate them one by one"
+        )
+    return next(iter(sizes))

@@ -1,0 +1,103 @@
+"""A run is a folder: where it goes, whether it is there already, and the report that it ends with.
+
+train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`, …) and the parser that they were
+trained with, so that the folder can be used by itself; train-lnet and train-anet one with a sub-folder per stage.
+"""
+
+import json
+import math
+from pathlib import Path
+
+from .. import checkpoint, train
+from ..errors import TinyfaceError
+from ..files import atomic_write
+from ..models.readers import READERS
+from ..predict import PARSER
+from ..wild.localize import LOCALIZER
+
+RUNS, REPORT = Path("runs"), "report.json"
+PRETRAINED = "sspl.h5"  # what train-attr --init sspl began with, in its folder
+
+COMMANDS = {
+    "seg": "train-seg",
+    "joint": "train-joint",
+    "sspl": "pretrain-sspl",
+    "attr": "train-attr",
+    "balanced": "train-attr",
+    "lnet": "train-lnet",
+    "anet": "train-anet",
+}
+STAGES = {"lnet": ("lnet_o", "lnet_s"), "anet": ("identities", "attributes")}  # sub-folders
+# What runs have in their folders → the kinds of run that have it.
+SIGNS = {
+    **{file: ("seg", "joint", "sspl") for file in (train.LAST, train.LOG)},
+    **{f"{mode}/{train.LAST}": ("attr", "balanced") for mode in READERS},
+    **{f"{stage}/{train.LAST}": (kind,) for kind, stages in STAGES.items() for stage in stages},
+    PRETRAINED: ("attr", "balanced"),
+    PARSER: ("attr", "balanced", "sspl"),
+    LOCALIZER: ("lnet", "anet"),
+}
+
+
+def run_folder(kind, given, out, resume):
+    """Where a run goes: --out; else runs/<kind>-<preset>, or with a number behind it if that is taken.
+
+    With resume, the newest of these. Raises TinyfaceError where there is none to resume.
+    """
+    if out is not None:
+        check_folder(kind, Path(out), resume)
+        return Path(out)
+    name = f"{kind}-{given.get('preset') or 'small'}"
+    suffixes = (path.name.removeprefix(f"{name}-") for path in RUNS.glob(f"{name}-*"))
+    numbers = [int(suffix) for suffix in suffixes if suffix.isdecimal()]
+    if (RUNS / name).exists():
+        numbers.append(1)
+    if resume and not numbers:
+        raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
+    number = max(numbers, default=0) + (not resume)
+    return RUNS / (name if number == 1 else f"{name}-{number}")
+
+
+def check_folder(kind, folder, resume):
+    """Raises TinyfaceError where a folder holds a run of another command or, with resume, no run at all."""
+    for file, kinds in SIGNS.items():
+        if kind not in kinds and (folder / file).exists():
+            commands = " or ".join(dict.fromkeys(COMMANDS[other] for other in kinds))
+            raise TinyfaceError(f"--out {folder}: holds a run of {commands}; choose another folder")
+    if not resume:
+        return
+    # A run that was killed before its first checkpoint has a folder too, with little or nothing in it.
+    own = {file.split("/")[0] for file, kinds in SIGNS.items() if kind in kinds}
+    names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else None
+    if names is None or (names and not names & own):
+        raise TinyfaceError(f"--resume: there is no run {folder} to go on with; check --out")
+
+
+def resumable(folder, resume):
+    """The checkpoint to go on from; None for a run that begins. Raises TinyfaceError before anything is overwritten."""
+    last = folder / train.LAST
+    if resume:
+        saved = checkpoint.load(last) if last.exists() else None
+        if saved and saved.training is None:
+            raise TinyfaceError(f"{last}: holds a network to use, not a run to go on with; start a new run")
+        return saved
+    if last.exists():
+        raise TinyfaceError(
+            f"--out {folder}: holds a run already; go on with it by --resume, or choose another folder"
+        )
+    return None
+
+
+def report(folder, measures):
+    """Write report.json."""
+    atomic_write(folder / REPORT, json.dumps(measures, indent=1))
+
+
+def named(names, values):
+    """{name: value}, None where a measure is undefined."""
+    return {name: defined(value) for name, value in zip(names, values, strict=True)}
+
+
+def defined(value):
+    """A measure as JSON can hold it: None where it is undefined."""
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,81 @@
+"""predict: photos to attributes and pictures, by either system."""
+
+import json
+
+from .. import backend
+from .. import predict as portraits
+from ..errors import TinyfaceError
+from ..files import make_folder
+from ..pictures.drawing import save_png
+from ..wild import predict as wild
+from ..wild.reader import SVM, WildReader
+from .folders import RUNS
+from .trained import newest_run
+
+
+def predict(images, paths, out, system, several, everything, as_json, device, say, complain):
+    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of them could be read.
+
+    system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
+    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read.
+    """
+    backend.check_device(device)
+    photos = portraits.find_photos(images)
+    read, show = SYSTEMS[system](paths, several, everything, device)
+    out = make_folder(out)
+    records, failed = [], 0
+    for path, stem in zip(photos, portraits.distinct(path.stem for path in photos), strict=True):
+        try:
+            reading = read(path)
+        except TinyfaceError as error:  # one bad photo must not spoil the others
+            complain(error)
+            failed += 1
+            continue
+        record, text, pictures = show(path, reading)
+        written = {kind: str(out / f"{stem}_{kind}.png") for kind in pictures}
+        for kind, picture in pictures.items():
+            save_png(picture, written[kind])
+        if as_json:
+            records.append({"image": str(path), **record, "pictures": written})
+        else:
+            say(f"{path}\n{text}\n  pictures: {', '.join(written.values())}\n")
+    if as_json:
+        say(json.dumps(records, indent=2))
+    return not failed
+
+
+# Each system is a function that opens its networks and gives two others: read(path), which raises TinyfaceError for a
+# photo that can't be read, and show(path, what was read) → JSON's record, lines for people, {kind: picture}.
+
+
+def by_parsing(paths, several, everything, device):
+    """One face that fills the photo (Kalayeh et al. 2017)."""
+    reader = portraits.FaceReader.from_paths(paths or [portraits.DEFAULT_WEIGHTS], device)
+
+    def show(path, reading):
+        text = portraits.to_text(reading, everything)
+        return portraits.to_json(reading), text, portraits.pictures(reading)
+
+    return reader.read, show
+
+
+def by_lnet_anet(paths, several, everything, device):
+    """Faces anywhere in the photo (Liu et al. 2015)."""
+    reader = find_reader(paths[0] if paths else None, device)
+
+    def show(path, readings):
+        record = {"faces": [wild.to_json(reading) for reading in readings]}
+        return record, wild.to_text(readings, everything), {"faces": wild.picture(path, readings)}
+
+    return lambda path: reader.read(path, several), show
+
+
+SYSTEMS = {"parsing": by_parsing, "lnet-anet": by_lnet_anet}
+
+
+def find_reader(folder, device):
+    """The WildReader of the run of train-anet that is named, else of the newest. Raises TinyfaceError without one."""
+    folder = folder or newest_run(f"anet*/{SVM}")
+    if folder is None:
+        raise TinyfaceError(f"--weights: no run of train-anet found in {RUNS}; train one, or name its folder")
+    return WildReader.from_folder(folder, device)

@@ -1,0 +1,36 @@
+"""The data sets that commands learn from and measure on."""
+
+from pathlib import Path
+
+from ..data.layouts import describe, split_sizes
+
+TOYFACES = Path("toyfaces")
+
+
+def find_data(path, need, say):
+    """The folder of the data set; without one, toy faces, drawn if they are not there yet. Says what was found."""
+    if path is None:
+        path = TOYFACES
+        if not path.exists():
+            draw_toyfaces(path, say=say)
+    say(f"{path}: {describe(path, need)}")
+    return path
+
+
+def draw_toyfaces(path, train=2000, val=300, test=300, seed=0, say=print):
+    """Draw a set of toy faces, saying how far it is."""
+    from ..data.toyfaces import draw_dataset
+
+    total = train + val + test
+    say(f"{path}: drawing {total} toy faces")
+    draw_dataset(path, train=train, val=val, test=test, seed=seed)
+
+
+def validation_split(data, need):
+    """The name of the split to validate on while training: "val", or None."""
+    return "val" if split_sizes(data, need)["val"] else None
+
+
+def evaluation_split(data, need):
+    """ "test" where the data set has one, else "val"."""
+    return "test" if split_sizes(data, need)["test"] else "val"
