@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -244,6 +245,15 @@ def test_callbacks_come_in_order_with_the_loss_of_each_step():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("steps, log_every, expected", [(5, 2, [2, 4, 5]), (3, 10, [3])])
+def test_a_gpu_reads_the_loss_where_it_is_logged(monkeypatch, steps, log_every, expected):
+    events = []
+    trainer = toy_trainer(steps, [Recorder("a", events)], log_every=log_every)
+    monkeypatch.setattr(type(trainer.task.network), "device", "cuda")
+    trainer.run()
+    assert [step for _, step, loss in events[1:-1] if loss is not None] == expected
+
+
 def test_the_schedule_sets_the_rate_of_every_step():
     factors, rates = [0.5, 1.0, 0.25], []
 
@@ -304,6 +314,18 @@ def test_validation_keeps_the_best_only(tmp_path, larger):
     assert seen == [(2, 0.5), (4, 0.7), (6, 0.7), (8, 0.3), (9, 0.6)]  # every 2 and at the end
     assert kept == ([2, 4] if larger else [2, 8])
     assert trainer.best == (0.7 if larger else 0.3)
+
+
+@pytest.mark.parametrize("larger", [True, False])
+def test_any_measure_is_better_than_one_that_is_undefined(tmp_path, larger):
+    values = iter([math.nan, math.nan, 0.5, math.nan])
+    trainer = toy_trainer(4, [train.Validation(lambda: next(values), 1, tmp_path, {})])
+    trainer.task.measure, trainer.task.larger_is_better = "value", larger
+    trainer.task.summarise = lambda result: {"value": result}
+    kept = []
+    trainer.callbacks.append(Keeper(tmp_path / train.BEST, kept))
+    trainer.run()
+    assert trainer.best == 0.5 and kept == [1, 3]
 
 
 class Keeper:

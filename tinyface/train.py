@@ -53,11 +53,12 @@ class Trainer:
             self.optimizer.lr = self.base_lr * self.schedule(self.step)
             network.zero_grad()
             loss = self.task.loss(batch)
-            # Reading a number back makes a GPU wait, so there it is done only now and then.
-            read = network.device == "cpu" or (self.step + 1) % self.log_every == 0
+            # Reading a number back makes a GPU wait, so there it is done only now and then, and at the end.
+            done = self.step + 1
+            read = network.device == "cpu" or done % self.log_every == 0 or done == self.steps
             value = float(loss.item()) if read else None
             if value is not None and not math.isfinite(value):
-                raise self.diverged(f"the loss became {value} at step {self.step + 1}")
+                raise self.diverged(f"the loss became {value} at step {done}")
             loss.backward()
             del loss
             self.optimizer.step()
@@ -103,10 +104,10 @@ class Validation:
             raise trainer.diverged(f"an output became NaN or infinite by step {trainer.step}") from None
         measures = task.summarise(result)
         value = measures[task.measure]
-        better = trainer.best is None or (
-            value > trainer.best if task.larger_is_better else value < trainer.best
-        )
-        if better:
+        best, larger = trainer.best, task.larger_is_better
+        # Any number is better than a measure that is undefined: a comparison with NaN would be false for ever.
+        first = best is None or (math.isnan(best) and not math.isnan(value))
+        if first or (value > best if larger else value < best):
             trainer.best = value
             notes = {**self.notes, "step": trainer.step, "validation": measures}
             trainer.save(self.folder / BEST, notes=notes)

@@ -43,11 +43,6 @@ def pretrained(tmp_path_factory):
     return files
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def silent(line):
     pass
 

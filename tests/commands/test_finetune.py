@@ -50,12 +50,6 @@ def tuned(trained, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tinyface.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
-
-
 def silent(line):
     pass
 

@@ -54,11 +54,6 @@ def whole(faces, plain, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def joint(data, out=None, resume=False, compare=None, say=lambda line: None, **given):
     return joint_run.train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, say)
 

@@ -48,11 +48,6 @@ def read(photos, found, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def silent(line):
     pass
 
@@ -199,6 +194,10 @@ def test_attributes_begin_where_identities_ended(photos, found, monkeypatch):
     for name, array in started[1].items():
         same = np.array_equal(array, trained[name])
         assert same or name.startswith("head."), name
+
+
+def test_identities_are_not_meant_to_be_validated(read):
+    assert "no validation split" not in read[1]
 
 
 @pytest.mark.parametrize("stage", ["identities", "attributes"])

@@ -53,12 +53,6 @@ def whole(faces, parser, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tinyface.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
-
-
 def save_parser(path, seed=0):
     backend.seed(seed)
     checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))

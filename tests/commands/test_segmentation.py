@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+
+from tinyface import checkpoint, tasks, train
+from tinyface.commands.folders import REPORT
+from tinyface.commands.segmentation import train_segmentation
+from tinyface.data.dataset import REGIONS
+from tinyface.data.layouts import open_dataset
+from tinyface.presets import PRESETS
+
+TINY = PRESETS["tiny"]
+SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
+
+
+def test_a_run_of_train_seg_leaves_all_it_promises(faces):
+    said = []
+    folder = train_segmentation({**SHORT, "data": faces}, say=said.append)
+    assert folder == Path("runs/seg-tiny")
+    expected = {train.BEST, train.LAST, train.LOG, REPORT, "curve.png", "parsing.png"}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert said[0] == f"{faces}: Helen (Smith et al., probability maps): 6 train, 5 val, 0 test"
+    assert said[-1].startswith(f"the run is in {folder}: ")
+
+    best = checkpoint.load(folder / train.BEST)
+    assert best.network.config["width"] == TINY.width and tuple(best.network.config["size"]) == TINY.size
+    assert best.notes["command"] == "train-seg" and best.notes["data"] == faces
+    assert best.notes["options"]["steps"] == 3
+    report = json.loads((folder / REPORT).read_text())
+    dataset = open_dataset(faces, "val", "labels")
+    confusion = tasks.validation(tasks.SegmentationTask(best.network), dataset, 64, TINY.size)
+    assert report["split"] == "val" and report["mean_iou"] == confusion.mean_iou()
+    assert list(report["iou"]) == list(report["f1"]) == list(REGIONS)
+    assert f"{100 * confusion.mean_iou():.2f}" in "\n".join(said)

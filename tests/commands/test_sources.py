@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from tinyface.commands.segmentation import train_segmentation
+from tinyface.commands.sources import evaluation_split, find_data, validation_split
+from tinyface.data.toyfaces import draw_dataset
+from tinyface.errors import TinyfaceError
+
+SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
+
+
+def silent(line):
+    pass
+
+
+def refused(call, *args, **kwargs):
+    with pytest.raises(TinyfaceError) as caught:
+        call(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_toy_faces_are_drawn_where_no_data_is_given(monkeypatch):
+    drawn = []
+
+    def draw(path, train, val, test, seed, **options):
+        drawn.append((train, val, test))
+        draw_dataset(path, 2, 1, 0, seed)
+
+    monkeypatch.setattr("tinyface.data.toyfaces.draw_dataset", draw)
+    said = []
+    assert find_data(None, "labels", said.append) == Path("toyfaces")
+    assert said[-1].startswith("toyfaces: Helen") and "2 train, 1 val, 0 test" in said[-1]
+    assert find_data(None, "attributes", said.append) == Path("toyfaces")
+    assert len(drawn) == 1
+
+
+def test_bad_data_is_named_before_anything_is_written(tmp_path):
+    text = refused(train_segmentation, {**SHORT, "data": "nowhere"}, "run", say=silent)
+    assert text.startswith("nowhere: no such folder")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("counts, val, evaluated", [((2, 1, 1), "val", "test"), ((2, 1, 0), "val", "val"),
+                                                    ((2, 0, 1), None, "test")])  # fmt: skip
+def test_splits_to_validate_and_to_evaluate_on(counts, val, evaluated):
+    draw_dataset("faces", *counts)
+    for need in ("labels", "attributes"):
+        assert validation_split("faces", need) == val
+        assert evaluation_split("faces", need) == evaluated
