@@ -130,8 +130,11 @@ NETWORKS, DATA, LEARNING, RUN = "Which networks", "What to learn from", "How to 
 
 PATH = Place()
 COUNT, FROM_ZERO = click.IntRange(min=1), click.IntRange(min=0)
+FOLDER, FILE = ({"type": PATH, "metavar": name} for name in ("FOLDER", "FILE"))
+NUMBER, EVERY = ({"type": COUNT, "metavar": name} for name in ("N", "STEPS"))
+NUMBER_OR_NONE = {"type": FROM_ZERO, "metavar": "N"}
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
-# The names that presets.py, optim.py and runs.py know, written out so that --help needs none of them.
+# The names that presets.py, optim.py and commands/options.py know, written out so that --help needs none of them.
 PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
 SCHEDULES = click.Choice(("constant", "step", "cosine"))
 DEVICES = click.Choice(("cpu", "cuda"))
@@ -168,7 +171,22 @@ def cli(context):
         click.echo(context.get_help())
 
 
-# ---------------------------------------------------------------- training
+# ---------------------------------------------------------------- options of several commands
+
+# fmt: off
+seg_weights = option(
+    "--seg-weights", **FILE, section=NETWORKS,
+    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]")
+workers = option(
+    "--workers", **NUMBER_OR_NONE, section=DATA,
+    help="Threads that decode images ahead of training; 0 for none.  [default: 1]")
+tf32 = option(
+    "--tf32/--no-tf32", default=None, section=RUN,
+    help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  [default: no]")
+save_every = option("--save-every", **EVERY, section=RUN, help="How often last.h5 is saved, to go on from.")
+run_device = option("--device", type=DEVICES, section=RUN, help="Where to compute.  [default: cpu]")
+device = option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+# fmt: on
 
 
 def training_options(function):
@@ -176,16 +194,15 @@ def training_options(function):
     pair = click.IntRange(min=2)  # batch normalisation has nothing to compare a single image with
     # fmt: off
     options = (
-        option("--data", type=PATH, metavar="FOLDER", section=DATA,
+        option("--data", **FOLDER, section=DATA,
                help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN*, LaPa or LFWA as it lies on disk, or "
                     "a folder of such folders.  [default: toyfaces/, drawn when first needed]"),
         option("--preset", type=PRESETS, section=DATA,
                help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
                     "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
                     "below.  [default: small]"),
-        option("--workers", type=FROM_ZERO, metavar="N", section=DATA,
-               help="Threads that decode images ahead of training; 0 for none.  [default: 1]"),
-        option("--steps", type=COUNT, metavar="N", section=LEARNING, help="Batches to train on."),
+        workers,
+        option("--steps", **NUMBER, section=LEARNING, help="Batches to train on."),
         option("--batch-size", type=pair, metavar="N", section=LEARNING, help="Images in a batch."),
         option("--lr", type=POSITIVE, metavar="X", section=LEARNING,
                help="Learning rate, the highest of the schedule."),
@@ -193,33 +210,32 @@ def training_options(function):
                help="This times the weight is added to each gradient."),
         option("--schedule", type=SCHEDULES, section=LEARNING,
                help="How the learning rate goes down over the run."),
-        option("--warmup", type=FROM_ZERO, metavar="N", section=LEARNING,
+        option("--warmup", **NUMBER_OR_NONE, section=LEARNING,
                help="Steps over which the learning rate first rises from zero."),
         option("--optimizer", type=OPTIMIZERS, section=LEARNING,
                help="AdaGrad is the paper's; SGD goes with momentum 0.9.  [default: adagrad]"),
-        option("--seed", type=FROM_ZERO, metavar="N", section=LEARNING,
+        option("--seed", **NUMBER_OR_NONE, section=LEARNING,
                help="Settles the first weights, the order of the images and their mirroring.  [default: 0]"),
-        option("--out", type=PATH, metavar="FOLDER", section=RUN,
+        option("--out", **FOLDER, section=RUN,
                help="Where checkpoints, log and pictures go.  [default: a new folder in runs/]"),
         option("--resume", is_flag=True, section=RUN,
                help="Go on from the last checkpoint in --out (or of the newest run), to the very weights "
                     "that the run would have reached without a break."),
-        option("--device", type=DEVICES, section=RUN,
-               help="Where to compute.  [default: cpu]"),
-        option("--tf32/--no-tf32", default=None, section=RUN,
-               help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  "
-                    "[default: no]"),
-        option("--log-every", type=COUNT, metavar="STEPS", section=RUN,
+        run_device,
+        tf32,
+        option("--log-every", **EVERY, section=RUN,
                help="How often a line goes to log.jsonl.  [default: 10]"),
-        option("--val-every", type=COUNT, metavar="STEPS", section=RUN,
+        option("--val-every", **EVERY, section=RUN,
                help="How often the network is validated; the best one is kept in best.h5."),
-        option("--save-every", type=COUNT, metavar="STEPS", section=RUN,
-               help="How often last.h5 is saved, to go on from."),
+        save_every,
     )
     # fmt: on
     for decorate in reversed(options):
         function = decorate(function)
     return function
+
+
+# ---------------------------------------------------------------- training
 
 
 @command("train-seg", TRAINING)
@@ -268,13 +284,7 @@ def train_seg(out, resume, **given):
     "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
 )
 @option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
-@option(
-    "--seg-weights",
-    type=PATH,
-    metavar="FILE",
-    section=NETWORKS,
-    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
-)
+@seg_weights
 @option(
     "--backbone",
     type=BACKBONES,
@@ -290,8 +300,7 @@ def train_seg(out, resume, **given):
 )
 @option(
     "--sspl-weights",
-    type=PATH,
-    metavar="FILE",
+    **FILE,
     section=NETWORKS,
     help="What --init sspl begins with, made by pretrain-sspl.  [default: the one made last that fits]",
 )
@@ -313,8 +322,7 @@ def train_seg(out, resume, **given):
 @option(
     "--from",
     "start_from",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=NETWORKS,
     help="The run of train-attr that --balanced begins with.  [default: the newest with these networks]",
 )
@@ -393,15 +401,13 @@ def train_attr(
 @command("train-joint", TRAINING)
 @option(
     "--attr-data",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=DATA,
     help="A data set with attributes, where --data has only label maps.  [default: as --data]",
 )
 @option(
     "--compare",
-    type=PATH,
-    metavar="FILE",
+    **FILE,
     section=RUN,
     help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
 )
@@ -431,13 +437,7 @@ def train_joint(compare, out, resume, **given):
     help="What to pre-train: encoder, the first eight layers of all networks of train-attr, or resnet18.  "
     "[default: encoder]",
 )
-@option(
-    "--seg-weights",
-    type=PATH,
-    metavar="FILE",
-    section=NETWORKS,
-    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]",
-)
+@seg_weights
 @training_options
 def pretrain_sspl(seg_weights, out, resume, **given):
     """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
@@ -460,8 +460,7 @@ def pretrain_sspl(seg_weights, out, resume, **given):
 @command("train-lnet", TRAINING)
 @option(
     "--backgrounds",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=DATA,
     help="Photos without a face: images, or folders train, val and test of them.  [default: backgrounds/ in --data or "
     "beside it]",
@@ -487,8 +486,7 @@ def train_lnet(backgrounds, out, resume, **given):
 @command("train-anet", TRAINING)
 @option(
     "--lnet",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=NETWORKS,
     help="The run of train-lnet that finds the faces.  [default: the newest in runs/]",
 )
@@ -548,26 +546,23 @@ def train_anet(lnet, no_identities, aligned, out, resume, **given):
 )
 @option(
     "--data",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=DATA,
     help="Faces with attributes.  [default: toyfaces/, drawn when first needed]",
 )
 @option(
     "--seg-data",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=DATA,
     help="Faces with label maps, for the parser and Table 4.  [default: those of --data]",
 )
 @option(
     "--seg-weights",
-    type=PATH,
-    metavar="FILE",
+    **FILE,
     section=DATA,
     help="A trained parser.  [default: one is trained first]",
 )
-@option("--lfwa", type=PATH, metavar="FOLDER", section=DATA, help="LFWA, for Table 3.")
+@option("--lfwa", **FOLDER, section=DATA, help="LFWA, for Table 3.")
 @option(
     "--preset",
     type=PRESETS,
@@ -576,17 +571,10 @@ def train_anet(lnet, no_identities, aligned, out, resume, **given):
     section=DATA,
     help="Size of networks and images.",
 )
-@option(
-    "--workers",
-    type=FROM_ZERO,
-    metavar="N",
-    section=DATA,
-    help="Threads that decode images ahead of training; 0 for none.  [default: 1]",
-)
+@workers
 @option(
     "--seeds",
-    type=COUNT,
-    metavar="N",
+    **NUMBER,
     default=1,
     show_default=True,
     section=LEARNING,
@@ -594,8 +582,7 @@ def train_anet(lnet, no_identities, aligned, out, resume, **given):
 )
 @option(
     "--steps",
-    type=COUNT,
-    metavar="N",
+    **NUMBER,
     section=LEARNING,
     help="Batches, of every training.  [default: the preset's]",
 )
@@ -608,32 +595,19 @@ def train_anet(lnet, no_identities, aligned, out, resume, **given):
 )
 @option(
     "--out",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     section=RUN,
     help="Where networks, tables and pictures go.  [default: runs/reproduce-PRESET]",
 )
-@option("--device", type=DEVICES, section=RUN, help="Where to compute.  [default: cpu]")
-@option(
-    "--tf32/--no-tf32",
-    default=None,
-    section=RUN,
-    help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  [default: no]",
-)
+@run_device
+@tf32
 @option(
     "--val-every",
-    type=COUNT,
-    metavar="STEPS",
+    **EVERY,
     section=RUN,
     help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
 )
-@option(
-    "--save-every",
-    type=COUNT,
-    metavar="STEPS",
-    section=RUN,
-    help="How often last.h5 is saved, to go on from.",
-)
+@save_every
 def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
     """Make the paper's tables and figures, and say which of its claims came out.
 
@@ -665,7 +639,7 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
 
 @command("evaluate", USING)
 @click.argument("weights", nargs=-1, required=True, type=PATH)
-@option("--data", type=PATH, metavar="FOLDER", help="The data set.  [default: toyfaces/]")
+@option("--data", **FOLDER, help="The data set.  [default: toyfaces/]")
 @option(
     "--split",
     type=click.Choice(("train", "val", "test")),
@@ -673,13 +647,12 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
 )
 @option(
     "--seg-weights",
-    type=PATH,
-    metavar="FILE",
+    **FILE,
     help="The parser for networks with regions.  [default: the one they were trained with, else as in train-attr]",
 )
-@option("--batch-size", type=COUNT, metavar="N", default=64, show_default=True, help="Images at a time.")
+@option("--batch-size", **NUMBER, default=64, show_default=True, help="Images at a time.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+@device
 def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     """Measure networks on faces of a data set.
 
@@ -717,14 +690,13 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 )
 @option(
     "--out",
-    type=PATH,
-    metavar="FOLDER",
+    **FOLDER,
     default="predictions",
     help="For the pictures.  [default: predictions/]",
 )
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--all", "everything", is_flag=True, help="Print all 40 attributes, not only those of 50 % and more.")
-@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+@device
 @option(
     "--system",
     type=click.Choice(("parsing", "lnet-anet")),
@@ -761,11 +733,11 @@ def predict(images, paths, out, as_json, everything, device, system, several):
 
 
 @command("draw-faces", USING)
-@option("--out", type=PATH, metavar="FOLDER", help="A new folder.  [default: toyfaces/]")
-@option("--train", type=FROM_ZERO, metavar="N", default=2000, show_default=True, help="Faces to train on.")
-@option("--val", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to validate on.")
-@option("--test", type=FROM_ZERO, metavar="N", default=300, show_default=True, help="Faces to test on.")
-@option("--seed", type=FROM_ZERO, metavar="N", default=0, help="Other faces for another seed.  [default: 0]")
+@option("--out", **FOLDER, help="A new folder.  [default: toyfaces/]")
+@option("--train", **NUMBER_OR_NONE, default=2000, show_default=True, help="Faces to train on.")
+@option("--val", **NUMBER_OR_NONE, default=300, show_default=True, help="Faces to validate on.")
+@option("--test", **NUMBER_OR_NONE, default=300, show_default=True, help="Faces to test on.")
+@option("--seed", **NUMBER_OR_NONE, default=0, help="Other faces for another seed.  [default: 0]")
 @option("--sheet", type=PATH, metavar="FILE.png", help="Only draw one picture of the first 40 faces.")
 @option("--overlay", is_flag=True, help="Tint the regions in the picture of --sheet.")
 @option(
@@ -774,7 +746,7 @@ def predict(images, paths, out, as_json, everything, device, system, several):
     help="Photos in the wild for LNet and ANet: faces at any place and scale on clutter, several of each person; as "
     "many without a face.  [default of --out: toywild/]",
 )
-@option("--per-person", type=COUNT, metavar="N", help="With --wild: photos of one person.  [default: 5]")
+@option("--per-person", **NUMBER, help="With --wild: photos of one person.  [default: 5]")
 def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     """Draw toy faces: portraits with their regions, 40 attributes and landmarks.
 
@@ -851,7 +823,7 @@ def summary(weights, preset):
 
 @command("gradcheck", LOOKING)
 @click.argument("op", required=False)
-@option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+@device
 def gradcheck(op, device):
     """Hold the gradients of every operation, or of OP, against differences.
 

@@ -20,6 +20,8 @@ LEVELS = [
     {"data", "metrics", "checkpoint", "gradcheck", "optim"},
     {"models"},
     set(),  # train and everything else that makes something out of all of these
+    {"commands"},
+    {"reproduce"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

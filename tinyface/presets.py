@@ -1,6 +1,7 @@
 """Sizes of networks and the training that suits them. Every value can be overridden on the command line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from .errors import TinyfaceError
 
@@ -61,16 +62,33 @@ class Preset:
         return self.wild.faces
 
 
+# Short trainings learn best at a rate that goes down to zero, and with little weight decay. The rates of demo and small
+# were searched for, see docs/results.md.
+cosine = partial(Training, schedule="cosine", weight_decay=1e-5)
+
+# What several kinds of training have in common, by preset.
+TINY = Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5)
+TINY_WILD = cosine(steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
+DEMO_PARSER = cosine(steps=3200, batch_size=4, lr=0.05, warmup=300, val_every=1600, save_every=500)
+DEMO_READER = cosine(steps=350, batch_size=16, lr=0.02, warmup=60, val_every=350, save_every=500)
+DEMO_ANET = cosine(steps=300, batch_size=32, lr=0.003, val_every=150, save_every=200)
+SMALL_PARSER = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
+SMALL_READER = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
+SMALL_ANET = cosine(steps=800, batch_size=32, lr=0.003, val_every=200)
+PAPER_PARSER = Training(steps=75_000, batch_size=32, lr=0.001)
+PAPER_READER = Training(steps=40_000, batch_size=32, lr=0.001)
+PAPER_WILD = Training(steps=40_000, batch_size=128, lr=0.001)
+
 PRESETS = {
     # For tests: seconds.
     "tiny": Preset(
         width=4,
         size=(55, 45),
-        segmentation=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
-        attributes=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
-        balanced=Training(steps=5, batch_size=8, lr=0.005, schedule="cosine", val_every=5, save_every=5),
-        joint=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
-        sspl=Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5),
+        segmentation=TINY,
+        attributes=TINY,
+        balanced=replace(TINY, steps=5, lr=0.005, val_every=5),
+        joint=TINY,
+        sspl=TINY,
         wild=Wild(
             lnet_width=1,
             lnet_size=(48, 48),
@@ -78,90 +96,20 @@ PRESETS = {
             anet_width=4,
             anet_size=(56, 56),
             features=16,
-            lnet=Training(
-                steps=12,
-                batch_size=8,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=6,
-                save_every=4,
-            ),
-            identities=Training(
-                steps=12,
-                batch_size=8,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=6,
-                save_every=4,
-            ),
-            faces=Training(
-                steps=12,
-                batch_size=8,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=6,
-                save_every=4,
-            ),
+            lnet=TINY_WILD,
+            identities=TINY_WILD,
+            faces=TINY_WILD,
         ),
     ),
-    # `make demo`: toy faces in a few minutes. The rates were searched for, see docs/results.md.
+    # `make demo`: toy faces in a few minutes.
     "demo": Preset(
         width=8,
         size=(82, 67),
-        segmentation=Training(
-            steps=3200,
-            batch_size=4,
-            lr=0.05,
-            weight_decay=1e-5,
-            schedule="cosine",
-            warmup=300,
-            val_every=1600,
-            save_every=500,
-        ),
-        attributes=Training(
-            steps=350,
-            batch_size=16,
-            lr=0.02,
-            weight_decay=1e-5,
-            schedule="cosine",
-            warmup=60,
-            val_every=350,
-            save_every=500,
-            init="parser",
-        ),
-        balanced=Training(
-            steps=90,
-            batch_size=16,
-            lr=0.005,
-            weight_decay=1e-5,
-            schedule="cosine",
-            warmup=15,
-            val_every=45,
-            save_every=500,
-        ),
-        joint=Training(
-            steps=3200,
-            batch_size=4,
-            lr=0.05,
-            weight_decay=1e-5,
-            schedule="cosine",
-            warmup=300,
-            val_every=1600,
-            save_every=500,
-        ),
-        sspl=Training(
-            steps=600,
-            batch_size=16,
-            lr=0.02,
-            weight_decay=1e-5,
-            schedule="cosine",
-            warmup=60,
-            val_every=300,
-            save_every=500,
-        ),
+        segmentation=DEMO_PARSER,
+        attributes=replace(DEMO_READER, init="parser"),
+        balanced=replace(DEMO_READER, steps=90, lr=0.005, warmup=15, val_every=45),
+        joint=DEMO_PARSER,
+        sspl=replace(DEMO_READER, steps=600, val_every=300),
         wild=Wild(
             lnet_width=4,
             lnet_size=(80, 80),
@@ -169,54 +117,20 @@ PRESETS = {
             anet_width=8,
             anet_size=(80, 80),
             features=64,
-            lnet=Training(
-                steps=400,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=200,
-                save_every=200,
-            ),
-            identities=Training(
-                steps=300,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=150,
-                save_every=200,
-            ),
-            faces=Training(
-                steps=300,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=150,
-                save_every=200,
-            ),
+            lnet=replace(DEMO_ANET, steps=400, val_every=200),
+            identities=DEMO_ANET,
+            faces=DEMO_ANET,
         ),
     ),
-    # Trains on a CPU in half an hour; the rates were searched for, see docs/results.md.
+    # Trains on a CPU in half an hour.
     "small": Preset(
         width=16,
         size=(109, 89),
-        segmentation=Training(
-            steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
-        ),
-        attributes=Training(
-            steps=600, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=200
-        ),
-        balanced=Training(
-            steps=150, batch_size=32, lr=0.005, weight_decay=1e-5, schedule="cosine", warmup=15, val_every=50
-        ),
-        joint=Training(
-            steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300, save_every=100
-        ),
-        sspl=Training(
-            steps=1200, batch_size=32, lr=0.02, weight_decay=1e-5, schedule="cosine", warmup=60, val_every=300
-        ),
+        segmentation=SMALL_PARSER,
+        attributes=SMALL_READER,
+        balanced=replace(SMALL_READER, steps=150, lr=0.005, warmup=15, val_every=50),
+        joint=SMALL_PARSER,
+        sspl=replace(SMALL_READER, steps=1200, val_every=300),
         wild=Wild(
             lnet_width=4,
             lnet_size=(80, 80),
@@ -224,44 +138,20 @@ PRESETS = {
             anet_width=16,
             anet_size=(80, 80),
             features=160,
-            lnet=Training(
-                steps=600,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=250,
-                save_every=100,
-            ),
-            identities=Training(
-                steps=800,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=200,
-                save_every=100,
-            ),
-            faces=Training(
-                steps=800,
-                batch_size=32,
-                lr=0.003,
-                weight_decay=1e-5,
-                schedule="cosine",
-                val_every=200,
-                save_every=100,
-            ),
+            lnet=replace(SMALL_ANET, steps=600, val_every=250),
+            identities=SMALL_ANET,
+            faces=SMALL_ANET,
         ),
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
         width=64,
         size=(218, 178),
-        segmentation=Training(steps=75_000, batch_size=32, lr=0.001),
-        attributes=Training(steps=40_000, batch_size=32, lr=0.001),
-        balanced=Training(steps=10_000, batch_size=32, lr=0.0001),  # the paper gives no figures for this one
-        joint=Training(steps=75_000, batch_size=32, lr=0.001),
-        sspl=Training(steps=40_000, batch_size=32, lr=0.001),  # our choice: as long as the attributes
+        segmentation=PAPER_PARSER,
+        attributes=PAPER_READER,
+        balanced=replace(PAPER_READER, steps=10_000, lr=0.0001),  # the paper gives no figures for this one
+        joint=PAPER_PARSER,
+        sspl=PAPER_READER,  # our choice: as long as the attributes
         wild=Wild(
             lnet_width=32,
             lnet_size=(227, 227),
@@ -269,33 +159,9 @@ PRESETS = {
             anet_width=32,
             anet_size=(224, 224),
             features=160,
-            lnet=Training(
-                steps=40_000,
-                batch_size=128,
-                lr=0.001,
-                weight_decay=0.0005,
-                schedule="constant",
-                val_every=1000,
-                save_every=100,
-            ),
-            identities=Training(
-                steps=40_000,
-                batch_size=128,
-                lr=0.001,
-                weight_decay=0.0005,
-                schedule="constant",
-                val_every=1000,
-                save_every=100,
-            ),
-            faces=Training(
-                steps=40_000,
-                batch_size=128,
-                lr=0.001,
-                weight_decay=0.0005,
-                schedule="constant",
-                val_every=1000,
-                save_every=100,
-            ),
+            lnet=PAPER_WILD,
+            identities=PAPER_WILD,
+            faces=PAPER_WILD,
         ),
     ),
 }

@@ -1,12 +1,15 @@
+import functools
 from types import SimpleNamespace
 
 import pytest
 
-from tinyface import tasks
+from tinyface import checkpoint, tasks
+from tinyface.commands import anet, attributes, joint, lnet, segmentation, sspl
 from tinyface.commands.feeds import REPEATING, Feed
+from tinyface.data import toywild
 from tinyface.data.layouts import open_dataset
 from tinyface.errors import TinyfaceError
-from tinyface.models import AttributeNet
+from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -33,6 +36,30 @@ def test_a_batch_out_of_all_proportion_is_refused(faces):
     for size in (REPEATING + 1, 10**8):
         with pytest.raises(TinyfaceError, match=f"^--batch-size {size}: is more than the 6 training images"):
             feed(faces, size)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        segmentation.train_segmentation,
+        functools.partial(attributes.train_attributes, ["avg"]),
+        joint.train_joint,
+        sspl.pretrain_sspl,
+        lnet.train_lnet,
+        anet.train_anet,
+    ],
+)
+def test_commands_refuse_it_before_anything_is_written(faces, train, tmp_path):
+    trained = tmp_path / "runs" / "seg" / "best.h5"
+    trained.parent.mkdir(parents=True)
+    checkpoint.save(trained, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
+    data = tmp_path / "wild"
+    toywild.draw_dataset(data, 4, 2, 0, per_person=2)
+    wild = train in (lnet.train_lnet, anet.train_anet)
+    given = {"preset": "tiny", "batch_size": 10**8, "data": str(data) if wild else faces}
+    with pytest.raises(TinyfaceError, match=r"^--batch-size 100000000: is more than"):
+        train(given, out="mine", say=lambda line: None)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_no_preset_is_out_of_proportion():

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tinyface import checkpoint, predict, summary, tasks, train
-from tinyface.commands import joint as joint_run
 from tinyface.commands.attributes import train_attributes
 from tinyface.commands.evaluate import evaluate
 from tinyface.commands.folders import REPORT, named
+from tinyface.commands.joint import train_joint
 from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.dataset import REGIONS
 from tinyface.data.layouts import open_dataset
@@ -55,7 +55,7 @@ def whole(faces, plain, tmp_path_factory):
 
 
 def joint(data, out=None, resume=False, compare=None, say=lambda line: None, **given):
-    return joint_run.train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, say)
+    return train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, say)
 
 
 def refused(call, *args, **kwargs):

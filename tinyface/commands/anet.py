@@ -23,7 +23,7 @@ from ..presets import find_preset
 from ..wild.interweave import image_side
 from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
 from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
-from .feeds import Feed, PairFeed
+from .feeds import Feed, PairFeed, check_batch_size
 from .fit import fit
 from .folders import RUNS, defined, named, report, resumable, run_folder
 from .lnet import draw_localization
@@ -64,6 +64,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
         sets["val"] = open_dataset(data, "val", "attributes")
     if identities and sets["train"].identities is None:
         raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
+    check_batch_size(main, sets["train"])
     localizer = keep_localizer(folder, lnet, aligned, main.device, say)
     keep_given(folder, given)
     boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}

@@ -13,7 +13,7 @@ from ..predict import PARSER, load_parser, load_pretrained
 from ..presets import find_preset
 from . import few_labels, finetune
 from .evaluate import judge
-from .feeds import Feed
+from .feeds import Feed, check_batch_size
 from .fit import fit
 from .folders import PRETRAINED, RUNS, report, resumable, run_folder
 from .options import Options
@@ -49,19 +49,7 @@ def train_attributes(
         if not resume:
             given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
     folder = run_folder("balanced" if balanced else "attr", given, out, resume)
-    there = [mode for mode in READERS if (folder / mode / train.LAST).exists()]
-    if not modes and resume and there and there != ["avg"]:
-        raise TinyfaceError(
-            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
-            "by the flags it was started with"
-        )
-    modes = list(modes) or ["avg"]
-    others = [mode for mode in there if mode not in modes]
-    if others and not resume:
-        raise TinyfaceError(
-            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
-            "or choose another folder"
-        )
+    modes, others = which_networks(modes, folder, resume)
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)
     if saved is None and others:
@@ -74,7 +62,7 @@ def train_attributes(
     kind = "balanced" if balanced else "attributes"
     options = Options.settle(kind, given, saved and saved.training["options"])
     data = find_data(options.data, "attributes", say)
-    preset = find_preset(options.preset)
+    preset, split = find_preset(options.preset), validation_split(data, "attributes")
     whole = open_dataset(data, "train", "attributes")
     labelled = few_labels.labelled(whole, options.labels)
     if options.labels < 1:
@@ -82,22 +70,24 @@ def train_attributes(
         if not saved:
             suited = few_labels.suited(given, getattr(preset, kind), options.labels, len(labelled))
             options = Options.settle(kind, suited)
-    pretrained = None
+    check_batch_size(options, labelled)
+    validation = open_dataset(data, split, "attributes") if split else None
+
+    parser = pretrained = None
+    kept = {}  # files of other runs that this one keeps, by the name they get
     if options.init == "sspl":
-        pretrained = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
-    parser = None
+        kept[PRETRAINED] = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
+        pretrained = load_pretrained(kept[PRETRAINED])
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
-        kept = folder / PARSER
-        source = same_parser(seg_weights, kept, resume)
+        source = same_parser(seg_weights, folder / PARSER, resume)
         if source is None and balanced and start_from and (start_from / PARSER).exists():
             source = start_from / PARSER
-        source = source or find_parser(seg_weights, preset.size, say)
-        parser = load_parser(source, options.device)
+        kept[PARSER] = source or find_parser(seg_weights, preset.size, say)
+        parser = load_parser(kept[PARSER], options.device)
     make_folder(folder)
-    if parser is not None and source != kept:
-        atomic_write(kept, Path(source).read_bytes())
-    if pretrained and pretrained != folder / PRETRAINED:
-        atomic_write(folder / PRETRAINED, pretrained.read_bytes())
+    for name, source in kept.items():
+        if Path(source) != folder / name:
+            atomic_write(folder / name, Path(source).read_bytes())
     if balanced:
         finetune.keep_starts(folder, start_from, modes)
         weights = tasks.positive_weights(labelled.attributes)
@@ -111,31 +101,58 @@ def train_attributes(
             network = make_reader(mode, preset.width, preset.size)
             task = tasks.AttributeTask(network, parser)
             if options.init != "random":
-                begin_with(network, load_pretrained(pretrained) if pretrained else parser, options.init)
+                begin_with(network, pretrained or parser, options.init)
         notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
-        feed = Feed.of_folder(task, data, options)
+        feed = Feed(task, labelled, validation, options, name=data)
         fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
         draw_curve(folder / mode, task.measure)
-    split = validation_split(data, "attributes")
-    if split and judging:
-        dataset = open_dataset(data, split, "attributes")
-        finished = finished_tasks(folder, options.device)
-        summary, table = judge(finished, dataset)
-        guess = majority_error(labelled.attributes, dataset.attributes)[1]
-        say(table)
-        say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
-        measures = {"split": split, "majority_error": guess, "networks": summary}
-        if options.labels < 1:
-            measures["labelled_faces"] = len(labelled)
-        if balanced:
-            files = (folder / task.network.mode / finetune.START for task in finished)
-            started = (checkpoint.load_network(file).to(options.device) for file in files)
-            before, _ = judge([tasks.AttributeTask(network, parser) for network in started], dataset)
-            say(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
-            measures["before"] = before
-        report(folder, measures)
+    if validation and judging:
+        tell(folder, labelled, validation, options, parser, balanced, say)
     say(f"the run is in {folder}: {', '.join(f'{mode}/{train.BEST}' for mode in modes)} to use")
     return folder
+
+
+def which_networks(modes, folder, resume):
+    """The modes to train, "avg" where none is named, and those that the folder has besides.
+
+    Raises TinyfaceError where it is not clear, or another run would be mixed up with this one.
+    """
+    there = [mode for mode in READERS if (folder / mode / train.LAST).exists()]
+    if not modes and resume and there and there != ["avg"]:
+        raise TinyfaceError(
+            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
+            "by the flags it was started with"
+        )
+    modes = list(modes) or ["avg"]
+    others = [mode for mode in there if mode not in modes]
+    if others and not resume:
+        raise TinyfaceError(
+            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
+            "or choose another folder"
+        )
+    return modes, others
+
+
+def tell(folder, labelled, validation, options, parser, balanced, say):
+    """Measure all finished networks of a folder on the validation split: say the tables, write report.json.
+
+    labelled: what they learned from. balanced: also those that fine-tuning began with, which had this parser.
+    """
+    finished = finished_tasks(folder, options.device)
+    summary, table = judge(finished, validation)
+    guess = majority_error(labelled.attributes, validation.attributes)[1]
+    say(table)
+    say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
+    measures = {"split": validation.split, "majority_error": guess, "networks": summary}
+    if options.labels < 1:
+        measures["labelled_faces"] = len(labelled)
+    if balanced:
+        files = (folder / task.network.mode / finetune.START for task in finished)
+        started = (checkpoint.load_network(file).to(options.device) for file in files)
+        before, _ = judge([tasks.AttributeTask(network, parser) for network in started], validation)
+        say(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
+        measures["before"] = before
+    report(folder, measures)
 
 
 def finished_tasks(folder, device="cpu"):

@@ -16,7 +16,7 @@ from ..files import atomic_write, make_folder
 from ..models import LNet
 from ..presets import find_preset
 from ..wild.localize import LOCALIZER, STAGES, Localizer, threshold_between
-from .feeds import Feed
+from .feeds import Feed, check_batch_size
 from .fit import fit
 from .folders import report, resumable, run_folder
 from .photos import find_backgrounds, find_wild, photos_of, shoulders_of
@@ -36,10 +36,11 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     options = settle("lnet", given, next((s for s in saved.values() if s), None), folder)
     data = find_wild(options.data, say)
     empty = find_backgrounds(data, backgrounds, say)
-    make_folder(folder)
-    keep_given(folder, given)
     wild = find_preset(options.preset).wild
     photos = {split: photos_of(data, split, empty) for split in ("train", "val")}
+    check_batch_size(options, photos["train"])
+    make_folder(folder)
+    keep_given(folder, given)
     for stage in STAGES:
         backend.seed(options.seed + STAGES.index(stage))
         task = tasks.LocatingTask(LNet(wild.lnet_width, wild.lnet_size, wild.lnet_stride))
@@ -48,16 +49,8 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
             say("where LNet_o sees head and shoulders, in all photos to learn from")
             lnet_o = checkpoint.load_network(folder / "lnet_o" / train.BEST).to(options.device)
             sets = {split: shoulders_of(Localizer(lnet_o, None), photos[split]) for split in photos}
-        feed = Feed(task, sets["train"], sets["val"], options)
-        fit(
-            task,
-            options,
-            make_folder(folder / stage),
-            feed,
-            {"command": f"train-lnet ({stage})"},
-            saved[stage],
-            say,
-        )
+        feed, notes = Feed(task, sets["train"], sets["val"], options), {"command": f"train-lnet ({stage})"}
+        fit(task, options, make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)
     localizer = Localizer(
         *(checkpoint.load_network(folder / s / train.BEST).to(options.device) for s in STAGES)

@@ -42,14 +42,14 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     data = find_data(options.data, need, say)
     source = same_parser(seg_weights, folder / PARSER, resume) or find_parser(seg_weights, preset.size, say)
     parser = load_parser(source, options.device)
-    make_folder(folder)
-    if source != folder / PARSER:
-        atomic_write(folder / PARSER, source.read_bytes())
     backend.seed(options.seed)
     network = SSPLNet(options.backbone, preset.width, preset.size)
     task = SSPLTask(network, parser, options.seed, need)
-    notes = {"command": f"pretrain-sspl ({options.backbone})"}
-    fit(task, options, folder, Feed.of_folder(task, data, options), notes, saved, say)
+    feed = Feed.of_folder(task, data, options)
+    make_folder(folder)
+    if source != folder / PARSER:
+        atomic_write(folder / PARSER, source.read_bytes())
+    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})"}, saved, say)
 
     best = SSPLTask(
         checkpoint.load_network(folder / train.BEST).to(options.device), parser, options.seed, need
