@@ -1,6 +1,7 @@
 """By which function each network is trained. All of them go on from what their folder holds."""
 
-from .. import joint_run, runs, sspl_run
+from .. import anet_run, joint_run, runs, sspl_run
+from ..data.layouts import open_dataset
 from ..files import make_folder
 from ..models.readers import READERS
 from ..predict import PARSER
@@ -66,6 +67,16 @@ def train_with_few(job, step, say):
     runs.train_attributes(
         [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
     )
+
+
+def train_anet(job, step, say):
+    """ANet and its SVMs on aligned faces, pre-trained on identities where the data have some."""
+    given = job.given("faces", step.seed, step.data)
+    given.pop("val_every", None)  # two stages of different lengths
+    identities = open_dataset(step.data, "train", "attributes").identities is not None
+    folder = make_folder(job.out / step.folder)
+    resume = any((folder / stage).exists() for stage in runs.STAGES["anet"])
+    anet_run.train_anet({**given, **job.options}, None, identities, True, folder, resume, say)
 
 
 def begun(folder):
