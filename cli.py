@@ -142,6 +142,7 @@ OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
 BACKBONES = click.Choice(("encoder", "resnet18"))
 SHARE = FiniteNumber(min=0, min_open=True, max=1)
 TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")  # of the paper, made by reproduce
+MORE_TABLES = ("sspl", "systems")  # of the other two papers
 
 
 def command(name, section):
@@ -525,10 +526,11 @@ def train_anet(lnet, no_identities, aligned, out, resume, **given):
 @option(
     "--table",
     "tables",
-    type=click.Choice((*TABLES, "all", "sspl")),
+    type=click.Choice((*TABLES, "all", *MORE_TABLES)),
     multiple=True,
     help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes; all: these three; sspl: error against the "
-    "share of labelled faces, with and without pre-training. May come several times.",
+    "share of labelled faces, with and without pre-training; systems: the three papers' ways of reading a face, and "
+    "what they cost. May come several times.",
 )
 @option(
     "--figure",
@@ -618,7 +620,7 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
     \b
       python cli.py reproduce --table all --figure all
       python cli.py reproduce --table 2 --seeds 3 --data celeba --seg-data helen --preset paper
-      python cli.py reproduce --table sspl --seeds 3
+      python cli.py reproduce --table sspl --table systems --seeds 3
     """
     from tinyface.reproduce import Job, reproduce
 
@@ -628,7 +630,7 @@ def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, 
         [name for name in names if name in given or "all" in given]
         for names, given in ((TABLES, tables), (FIGURES, figures))
     ]
-    chosen[0] += ["sspl"] if "sspl" in tables else []
+    chosen[0] += [name for name in MORE_TABLES if name in tables]
     out = out or f"runs/reproduce-{preset}"
     job = Job(out, preset, data, seg_data, seg_weights, lfwa, seeds, options)
     reproduce(job, *chosen, only, click.echo)

@@ -142,6 +142,14 @@ def format_summary(title, rows):
     return "\n".join((in_short, rule, text[0], rule, *text[1:-1], rule, text[-1]))
 
 
+def multiply_adds_of(network, run):
+    """Multiply-adds of all that run() computes with a network and its modules."""
+    calls = []
+    with _listening(network, calls):
+        run()
+    return sum(_multiply_adds(op, [a.shape for a in inputs], output.shape) for _, op, inputs, output in calls)
+
+
 def _trace(network, size):
     """Send one black image through: [(path of the innermost module, op, input tensors, output tensor)]."""
     dtype = network.parameters()[0].dtype
@@ -176,7 +184,9 @@ def _listening(network, calls):
 
     def function_called(function, *inputs):
         output = call_function(function, *inputs)
-        calls.append((stack[-1], function.name, [x for x in inputs if isinstance(x, Tensor)], output))
+        calls.append(
+            (stack[-1] if stack else "", function.name, [x for x in inputs if hasattr(x, "shape")], output)
+        )
         return output
 
     nn.Module.__call__, Function.__call__ = module_called, function_called

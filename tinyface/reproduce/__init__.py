@@ -9,6 +9,7 @@ paper.py       the rows of the tables, with the paper's own numbers
 statistics.py  mean and deviation over seeds; whether a difference is more than that
 tables.py      the tables as text, Markdown, CSV
 sspl.py        the table of few labels, with and without pre-training (Shu et al. 2021)
+systems.py     three ways of reading a face, and what they cost
 claims.py      what the paper claims, and whether it came out here
 pictures.py    the tables as pictures; Figures 3, 4 and 5
 page.py        report.html

@@ -7,6 +7,7 @@
 <out>/seed-<s>/joint-parser/      Table 4, with attributes
 <out>/lfwa/seed-<s>/<mode>/       Table 3
 <out>/sspl/                       the pre-trained network
+<out>/seed-<s>/anet/              ANet and its SVMs
 <out>/labels/<share>/<random or sspl>/seed-<s>/<mode>/   trained from a share of the labels
 """
 

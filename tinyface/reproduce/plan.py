@@ -13,8 +13,9 @@ from ..commands.trained import same_content
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..predict import PARSER
+from ..runs import REPORT
 from ..train import BEST, LAST
-from . import sspl, training
+from . import sspl, systems, training
 from .paper import LFWA_ROWS, ROWS
 
 BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders of a seed
@@ -24,7 +25,8 @@ BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders o
 class Step:
     """One training. folder: below --out. train(job, step, say). data: its folder, None for a parser's.
 
-    given: pairs of option and value, of this training alone.
+    given: pairs of option and value, of this training alone. last, end: files below the folder, the checkpoint that
+    tells how far it is, and what is there when all is done.
     """
 
     folder: str
@@ -33,6 +35,8 @@ class Step:
     mode: str | None = None
     data: str | None = None
     given: tuple = ()
+    last: str = LAST
+    end: str = BEST
 
 
 def choose_rows(only, rows=ROWS):
@@ -47,12 +51,13 @@ def choose_rows(only, rows=ROWS):
 def plan(job, tables, figures, rows=ROWS):
     """The steps, each before those that need it; one seed is finished before the next begins."""
     steps = []
-    readers = {"2", "3", "sspl"} & set(tables) or {"4", "5"} & set(figures)
+    readers = {"2", "3", "sspl", "systems"} & set(tables) or {"4", "5"} & set(figures)
     if not job.seg_weights and (readers or "3" in figures):
         steps.append(Step("parser", training.train_parser))
     for seed in range(job.seeds):
         name = f"seed-{seed}"
         wanted = [mode for row in rows for mode in row.modes] if "2" in tables else []
+        wanted += ["avg", "ssp", "ssg"] * ("systems" in tables)
         if seed == 0:
             wanted += ["ssp"] * ("4" in figures) + ["avg", "ssp"] * ("5" in figures)
         for mode in wanted:
@@ -66,23 +71,41 @@ def plan(job, tables, figures, rows=ROWS):
         if "3" in tables and job.lfwa:
             for mode in (mode for row in LFWA_ROWS if row in rows for mode in row.modes):
                 steps.append(Step(f"lfwa/{name}/{mode}", training.train_reader, seed, mode, job.lfwa))
+        if "systems" in tables:
+            folder = f"{name}/{systems.FOLDER}"
+            steps.append(
+                Step(folder, training.train_anet, seed, data=job.data, last=f"attributes/{LAST}", end=REPORT)
+            )
     if "sspl" in tables:
         steps += few_label_steps(job, sspl.compared(rows))
+    if "systems" in tables:
+        count = len(open_dataset(job.data, "train", "attributes"))
+        steps.append(pretraining(job))
+        steps += [few_label_step(job, 1.0, count, "sspl", seed, "avg") for seed in range(job.seeds)]
     return list(dict.fromkeys(steps))
+
+
+def pretraining(job):
+    return Step(sspl.PRETRAINED, training.pretrain, data=job.data)
 
 
 def few_label_steps(job, rows):
     """The pre-training, then every share of the labels with and without it."""
-    steps = [Step(sspl.PRETRAINED, training.pretrain, data=job.data)]
     counts = sspl.usable(open_dataset(job.data, "train", "attributes"))
-    for seed in range(job.seeds):
-        for share, count in counts.items():
-            for init in sspl.INITS:
-                given = sspl.given_of(job, share, init, count)
-                for mode in (mode for row in rows for mode in row.modes):
-                    folder = f"{sspl.folder_of(share, init, seed)}/{mode}"
-                    steps.append(Step(folder, training.train_with_few, seed, mode, job.data, given))
-    return steps
+    modes = [mode for row in rows for mode in row.modes]
+    return [pretraining(job)] + [
+        few_label_step(job, share, count, init, seed, mode)
+        for seed in range(job.seeds)
+        for share, count in counts.items()
+        for init in sspl.INITS
+        for mode in modes
+    ]
+
+
+def few_label_step(job, share, count, init, seed, mode):
+    folder = f"{sspl.folder_of(share, init, seed)}/{mode}"
+    given = sspl.given_of(job, share, init, count)
+    return Step(folder, training.train_with_few, seed, mode, job.data, given)
 
 
 def finished(job, step):
@@ -91,11 +114,11 @@ def finished(job, step):
     Raises TinyfaceError where its folder holds a run with other options, or one with another parser.
     """
     folder = job.out / step.folder
-    if not (folder / LAST).exists():
+    if not (folder / step.last).exists():
         return False
-    saved = checkpoint.load(folder / LAST).training
+    saved = checkpoint.load(folder / step.last).training
     if saved is None:
-        raise TinyfaceError(f"{folder / LAST}: holds a network to use, not a run; choose another --out")
+        raise TinyfaceError(f"{folder / step.last}: holds a network to use, not a run; choose another --out")
     given = {**job.options, "preset": job.preset, "seed": step.seed, **dict(step.given)}
     try:
         options = Options.settle(None, given, saved["options"])
@@ -106,4 +129,4 @@ def finished(job, step):
         raise TinyfaceError(
             f"{kept}: the networks here were trained with another parser than {job.parser}; choose another --out"
         )
-    return saved["step"] == options.steps and (folder / BEST).exists()
+    return saved["step"] == options.steps and (folder / step.end).exists()

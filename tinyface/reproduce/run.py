@@ -6,11 +6,11 @@ from ..files import atomic_write, make_folder, remove_drafts
 from ..pictures.drawing import save_png
 from ..train import Interrupted
 from . import claims as claims_of
-from . import page, pictures, sspl, tables
+from . import page, pictures, sspl, systems, tables
 from .job import judged
 from .localized import localization_table
 from .measure import Measures, always_the_majority, measure_parser, measure_readers
-from .paper import LFWA_ROWS
+from .paper import LFWA_ROWS, ROWS
 from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
 
 REPORT = "report.html"
@@ -19,7 +19,7 @@ REPORT = "report.html"
 def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     """Make the tables and figures that are wanted, in job.out. Returns the Tables and the Claims.
 
-    wanted_tables: of "2", "3", "4", "sspl"; wanted_figures: of "3", "4", "5"; only: keys of rows.
+    wanted_tables: of "2", "3", "4", "sspl", "systems"; wanted_figures: of "3", "4", "5"; only: keys of rows.
     Raises TinyfaceError before any training where data, options or the folder don't allow it; Interrupted
     where a signal ended a training, after it was saved.
     """
@@ -93,6 +93,8 @@ def measure_all(job, wanted, rows, say):
         made.append(table4(job, alone, joint))
     if "sspl" in wanted:
         made.append(table_of_few_labels(job, store, sspl.compared(rows), say))
+    if "systems" in wanted:
+        made.append(table_of_systems(job, store, say))
     return made, claims_of.claims(readers, tuned, alone, joint) if {"2", "4"} & set(wanted) else []
 
 
@@ -153,6 +155,23 @@ def table_of_few_labels(job, store, rows, say):
     }
     notes = (f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",)
     return sspl.table(job, rows, counts, measured, notes)
+
+
+def table_of_systems(job, store, say):
+    three = [row for row in ROWS if row.key in ("basic", "ssp+ssg")]
+    ours = measure_seeds(job, store, "seed-{}", three, job.data, say)
+    basic = [row for row in three if row.key == "basic"]
+    learned = measure_seeds(job, store, sspl.folder_of(1.0, "sspl", "{}"), basic, job.data, say)
+    measured = {
+        "basic": ours[("avg",)],
+        "ssp+ssg": ours[("ssp", "ssg")],
+        "sspl": learned[("avg",)],
+        "anet": [
+            systems.anet_measures(job.out / f"seed-{seed}" / systems.FOLDER) for seed in range(job.seeds)
+        ],
+    }
+    notes = (f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",)
+    return systems.table(job, measured, notes)
 
 
 def draw_all(job, wanted_figures, made, say):

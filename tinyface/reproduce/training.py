@@ -1,9 +1,12 @@
 """By which function each network is trained. All of them go on from what their folder holds."""
 
+from ..commands import anet
 from ..commands.attributes import train_attributes
+from ..commands.folders import STAGES
 from ..commands.joint import train_joint
 from ..commands.segmentation import train_segmentation
 from ..commands.sspl import pretrain_sspl
+from ..data.layouts import open_dataset
 from ..files import make_folder
 from ..models.readers import READERS
 from ..predict import PARSER
@@ -69,6 +72,16 @@ def train_with_few(job, step, say):
     train_attributes(
         [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
     )
+
+
+def train_anet(job, step, say):
+    """ANet and its SVMs on aligned faces, pre-trained on identities where the data have some."""
+    given = job.given("faces", step.seed, step.data)
+    given.pop("val_every", None)  # two stages of different lengths
+    identities = open_dataset(step.data, "train", "attributes").identities is not None
+    folder = make_folder(job.out / step.folder)
+    resume = any((folder / stage).exists() for stage in STAGES["anet"])
+    anet.train_anet({**given, **job.options}, None, identities, True, folder, resume, say)
 
 
 def begun(folder):
