@@ -23,7 +23,7 @@ from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet, SegmentationNet, SSPLNet
 from tinyface.predict import load_parser
 from tinyface.presets import PRESETS
-from tinyface.sspl_task import SSPLTask
+from tinyface.tasks.sspl import SSPLTask
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = PRESETS["tiny"]

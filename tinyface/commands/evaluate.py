@@ -5,6 +5,7 @@ import json
 from .. import backend, tasks
 from ..data.dataset import ATTRIBUTES, REGIONS
 from ..data.layouts import find_layouts, open_dataset
+from ..data.loader import batches_in_order
 from ..errors import TinyfaceError
 from ..metrics import format_attribute_table, format_region_table, percent, undefined_lines
 from ..models.attributes import HEADS_NEEDED
@@ -75,7 +76,7 @@ def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     start_workers(attribute_tasks[0].network.device)
     size = tuple(attribute_tasks[0].network.config["size"])
     landmarks = any(task.landmarks for task in attribute_tasks)
-    batches = tasks.batches_in_order(dataset, "attributes", batch_size, size, landmarks=landmarks)
+    batches = batches_in_order(dataset, "attributes", batch_size, size, landmarks=landmarks)
     names = distinct(task.network.mode for task in attribute_tasks)
     together = tasks.averaged(attribute_tasks)
     if together:

@@ -16,7 +16,7 @@ from ..pictures.drawing import save_png
 from ..pictures.sspl import puzzle_sheet
 from ..predict import PARSER, load_parser
 from ..presets import find_preset
-from ..sspl_task import SSPLTask
+from ..tasks import SSPLTask
 from .feeds import VALIDATION_BATCH, Feed
 from .fit import fit
 from .folders import defined, named, report, resumable, run_folder

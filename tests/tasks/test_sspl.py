@@ -9,8 +9,8 @@ from tinyface.data.patches import PRESENT, square_slices, tile_slices
 from tinyface.data.transforms import resize_labels
 from tinyface.errors import NotFiniteError
 from tinyface.models import SegmentationNet, SSPLNet
-from tinyface.sspl_task import NOWHERE, SSPLTask, sum_of
 from tinyface.tasks import parser_heads
+from tinyface.tasks.sspl import NOWHERE, SSPLTask, sum_of
 
 SIZE = (45, 39)
 FACES = 12

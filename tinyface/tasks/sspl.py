@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import backend, ops
-from .core import Tensor, no_grad
-from .data.patches import (
+from .. import backend, ops
+from ..core import Tensor, no_grad
+from ..data.patches import (
     GRID,
     PRESENT,
     choose_tiles,
@@ -21,11 +21,11 @@ from .data.patches import (
     region_shares,
     turn_tiles,
 )
-from .data.transforms import resize_labels
-from .errors import NotFiniteError
-from .metrics import ConfusionMatrix
-from .models.segmentation import REGIONS
-from .tasks import parser_heads
+from ..data.transforms import resize_labels
+from ..errors import NotFiniteError
+from ..metrics import ConfusionMatrix
+from ..models.segmentation import REGIONS
+from .parsing import parser_heads
 
 HEADS = 3  # of the parser: the third has half the image's size, which is all that the decoder resolves
 NOWHERE = -1  # the place of a turn by 0°: ignored

@@ -1,45 +1,17 @@
-"""What is trained: for each task the loss of a batch, and what its network is worth on faces it never saw."""
-
-from dataclasses import dataclass
+"""Reading attributes: one network, several whose predictions are averaged, and fine-tuning for balanced accuracy."""
 
 import numpy as np
 
-from . import backend, ops
-from .core import Tensor, no_grad
-from .data.landmarks import landmarks_from_regions
-from .data.loader import Batch, batches_in_order
-from .errors import NotFiniteError
-from .metrics import ConfusionMatrix, attribute_metrics
-from .models import segmentation_loss
-from .models.attributes import HEADS_NEEDED, REGIONS
-from .ops.sigmoid import logistic
+from .. import backend, ops
+from ..core import no_grad
+from ..data.landmarks import landmarks_from_regions
+from ..errors import NotFiniteError
+from ..metrics import attribute_metrics
+from ..models.attributes import HEADS_NEEDED
+from ..ops.sigmoid import logistic
+from .parsing import parser_heads, put, regions_of
 
 AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are read one by one
-
-
-class SegmentationTask:
-    """Parse faces into regions; judged by mean IoU."""
-
-    targets, landmarks = "labels", False
-    measure, larger_is_better = "mean_iou", True
-
-    def __init__(self, network):
-        self.network = network
-
-    def loss(self, batch):
-        """Scalar tensor: the four heads' cross-entropies (section 3.2)."""
-        return segmentation_loss(self.network(_put(self.network, batch.images)), batch.targets)
-
-    def evaluate(self, batches):
-        """ConfusionMatrix over batches of images and label maps."""
-        confusion = ConfusionMatrix(REGIONS)
-        for batch in batches:
-            confusion.update(parse(self.network, batch.images), batch.targets)
-        return confusion
-
-    def summarise(self, confusion):
-        """The measures to log, plain numbers."""
-        return {"mean_iou": confusion.mean_iou(), "pixel_accuracy": confusion.pixel_accuracy()}
 
 
 class AttributeTask:
@@ -73,11 +45,11 @@ class AttributeTask:
         if heads is None:
             heads = parser_heads(self.parser, images, self.heads_needed(landmarks))
         if not self.landmarks:
-            return self.network(_put(self.network, images), heads)
+            return self.network(put(self.network, images), heads)
         if landmarks is None:
             landmarks = landmarks_from_regions(regions_of(heads[3]))
         return self.network(
-            _put(self.network, images), landmarks=backend.to_device(landmarks, self.network.device)
+            put(self.network, images), landmarks=backend.to_device(landmarks, self.network.device)
         )
 
     def probabilities(self, images, heads=None, landmarks=None):
@@ -98,50 +70,6 @@ class AttributeTask:
             "average_precision": metrics.mean_average_precision,
             "balanced_accuracy": metrics.mean_balanced_accuracy,
         }
-
-
-class TagTask(AttributeTask):
-    """Tell the tags of a photo, or of a face, without a parser: LNet and ANet (Liu et al. 2015); judged by error."""
-
-    landmarks = False
-
-    def heads_needed(self, landmarks=None):
-        return 0
-
-    def logits(self, images, heads=None, landmarks=None):
-        """(N, 3, H, W) float32 → tensor (N, 40)."""
-        return self.network(_put(self.network, images))
-
-
-class LocatingTask(TagTask):
-    """Tell tags in order to tell where they come from (LNet); judged by average precision.
-
-    Not by error: no tag at all is a good guess where half of the photos have no face, and a silent map the result.
-    """
-
-    measure, larger_is_better = "average_precision", True
-
-
-PAIR_WEIGHT = 0.01  # of the distance of features of one identity
-
-
-class IdentityTask:
-    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2).
-
-    L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
-    """
-
-    targets, landmarks = "identities", False
-    measure = None  # nothing to validate: other photos are of other people
-
-    def __init__(self, network):
-        self.network = network
-
-    def loss(self, batch):
-        """Scalar tensor, of a batch whose targets are class numbers (N,)."""
-        features = self.network.features(_put(self.network, batch.images))
-        together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
-        return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together
 
 
 HEAVIEST = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
@@ -183,36 +111,6 @@ def positive_weights(attributes):
     return np.where(one_sided, 1, weights.clip(1 / HEAVIEST, HEAVIEST)).astype(np.float32)
 
 
-@dataclass
-class JointBatch:
-    """What one step of joint training learns from: a Batch of each data set."""
-
-    labelled: Batch
-    attributed: Batch
-
-
-class JointTask:
-    """Parse faces and read attributes with one encoder (section 4.4); judged by mean IoU, which is the question."""
-
-    measure, larger_is_better = "mean_iou", True
-
-    def __init__(self, network):
-        self.network = network
-        self.parsing, self.reading = SegmentationTask(network.parser), AttributeTask(network.reader)
-
-    def loss(self, batch):
-        """Scalar tensor: the two losses of a JointBatch, added."""
-        labelled, attributed = batch.labelled, batch.attributed
-        heads, logits = self.network(*(_put(self.network, b.images) for b in (labelled, attributed)))
-        segmentation = segmentation_loss(heads, labelled.targets)
-        return segmentation + ops.sigmoid_cross_entropy(logits, attributed.targets)
-
-    def summarise(self, found):
-        """The measures to log, of a ConfusionMatrix and of AttributeMetrics (None where there are no such faces)."""
-        confusion, metrics = found
-        return self.parsing.summarise(confusion) | (self.reading.summarise(metrics) if metrics else {})
-
-
 def gather(tasks, batches):
     """Every task's probabilities, a list of (N, 40), and the targets (N, 40) of all batches.
 
@@ -250,34 +148,3 @@ def averaged(tasks):
     """Which of the tasks are averaged: the indices of SSP's and SSG's, or none where there are fewer than two."""
     found = [index for index, task in enumerate(tasks) if task.network.mode in AVERAGED]
     return found if len(found) > 1 else []
-
-
-def parse(parser, images):
-    """Region of every pixel: (N, 3, H, W) float32 → (N, H, W) uint8, by the finest head."""
-    parser.eval()
-    with no_grad():
-        return regions_of(parser(_put(parser, images))[-1])
-
-
-def regions_of(logits):
-    """Region of every pixel, on the CPU: logits (N, 7, H, W) → (N, H, W) uint8."""
-    return backend.to_device(logits.data.argmax(axis=1).astype(np.uint8), "cpu")
-
-
-def parser_heads(parser, images, needed):
-    """The parser's first `needed` maps of logits, without history: it is frozen (section 5)."""
-    if not needed:
-        return None
-    parser.eval()
-    with no_grad():
-        return parser(_put(parser, images), heads=needed)
-
-
-def _put(network, images):
-    """A tensor of the images where the network is."""
-    return Tensor(backend.to_device(images, network.device))
-
-
-def validation(task, dataset, batch_size, size, cache=None):
-    """What `task.evaluate` makes of a whole data set."""
-    return task.evaluate(batches_in_order(dataset, task.targets, batch_size, size, cache, task.landmarks))

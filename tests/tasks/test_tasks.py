@@ -11,6 +11,7 @@ from tinyface.metrics import attribute_metrics
 from tinyface.models import ANet, AttributeNet, JointNet, LNet, SegmentationNet
 from tinyface.models.attributes import HEADS_NEEDED, MODES
 from tinyface.ops.sigmoid import logistic
+from tinyface.tasks.wild import PAIR_WEIGHT
 
 SIZE = (19, 15)
 REGIONS, ATTRIBUTES = 7, 40
@@ -307,8 +308,7 @@ def test_bbox_without_landmarks_takes_those_of_the_parsers_regions(batches, monk
     task, batch = make_task("bbox"), batches["attributes"][0]
     finest = np.random.default_rng(0).standard_normal((3, REGIONS, *SIZE))
     monkeypatch.setattr(
-        tasks,
-        "parser_heads",
+        "tinyface.tasks.attributes.parser_heads",
         lambda parser, images, needed: [None, None, None, Tensor(finest)][:needed] or None,
     )
     points = landmarks_from_regions(finest.argmax(axis=1))
@@ -377,7 +377,7 @@ def test_identities_are_told_and_drawn_together():
     surprise = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(4), ids]
     apart = ((f[0] - f[1]) ** 2).sum() + ((f[2] - f[3]) ** 2).sum()
     assert apart > 0.1
-    np.testing.assert_allclose(loss.item(), surprise.mean() + tasks.PAIR_WEIGHT * apart / 4, rtol=1e-5)
+    np.testing.assert_allclose(loss.item(), surprise.mean() + PAIR_WEIGHT * apart / 4, rtol=1e-5)
     loss.backward()
     assert all(p.grad is not None and np.abs(p.grad).max() > 0 for p in network.parameters())
 

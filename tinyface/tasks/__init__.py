@@ -1,0 +1,40 @@
+"""What is trained: for each task the loss of a batch, and what its network is worth on faces it never saw.
+
+segmentation.py  parse faces
+attributes.py    read attributes; joint.py: both at once
+sspl.py          learn from faces without labels
+wild.py          LNet and ANet
+parsing.py       what a frozen parser tells the others
+"""
+
+from ..data.loader import batches_in_order
+from .attributes import AttributeTask, BalancedTask, averaged, evaluate_all, gather, positive_weights
+from .joint import JointBatch, JointTask
+from .parsing import parse, parser_heads
+from .segmentation import SegmentationTask
+from .sspl import SSPLTask
+from .wild import IdentityTask, LocatingTask, TagTask
+
+__all__ = [
+    "AttributeTask",
+    "BalancedTask",
+    "IdentityTask",
+    "JointBatch",
+    "JointTask",
+    "LocatingTask",
+    "SSPLTask",
+    "SegmentationTask",
+    "TagTask",
+    "averaged",
+    "evaluate_all",
+    "gather",
+    "parse",
+    "parser_heads",
+    "positive_weights",
+    "validation",
+]
+
+
+def validation(task, dataset, batch_size, size, cache=None):
+    """What `task.evaluate` makes of a whole data set."""
+    return task.evaluate(batches_in_order(dataset, task.targets, batch_size, size, cache, task.landmarks))

@@ -1,0 +1,48 @@
+"""LNet and ANet (Liu et al., ICCV 2015): the tags of photos, and who is in them."""
+
+from .. import ops
+from .attributes import AttributeTask
+from .parsing import put
+
+PAIR_WEIGHT = 0.01  # of the distance of features of one identity
+
+
+class TagTask(AttributeTask):
+    """Tell the tags of a photo, or of a face, without a parser: LNet and ANet (Liu et al. 2015); judged by error."""
+
+    landmarks = False
+
+    def heads_needed(self, landmarks=None):
+        return 0
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        return self.network(put(self.network, images))
+
+
+class LocatingTask(TagTask):
+    """Tell tags in order to tell where they come from (LNet); judged by average precision.
+
+    Not by error: no tag at all is a good guess where half of the photos have no face, and a silent map the result.
+    """
+
+    measure, larger_is_better = "average_precision", True
+
+
+class IdentityTask:
+    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2).
+
+    L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
+    """
+
+    targets, landmarks = "identities", False
+    measure = None  # nothing to validate: other photos are of other people
+
+    def __init__(self, network):
+        self.network = network
+
+    def loss(self, batch):
+        """Scalar tensor, of a batch whose targets are class numbers (N,)."""
+        features = self.network.features(put(self.network, batch.images))
+        together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
+        return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together
