@@ -73,11 +73,10 @@ def train_attributes(
     check_batch_size(options, labelled)
     validation = open_dataset(data, split, "attributes") if split else None
 
-    parser = pretrained = None
+    parser = None
     kept = {}  # files of other runs that this one keeps, by the name they get
     if options.init == "sspl":
         kept[PRETRAINED] = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
-        pretrained = load_pretrained(kept[PRETRAINED])
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
         source = same_parser(seg_weights, folder / PARSER, resume)
         if source is None and balanced and start_from and (start_from / PARSER).exists():
@@ -100,8 +99,11 @@ def train_attributes(
         else:
             network = make_reader(mode, preset.width, preset.size)
             task = tasks.AttributeTask(network, parser)
-            if options.init != "random":
-                begin_with(network, pretrained or parser, options.init)
+            if (
+                options.init != "random"
+            ):  # loading draws random numbers, so each network loads what it begins with
+                trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else parser
+                begin_with(network, trained, options.init)
         notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
         feed = Feed(task, labelled, validation, options, name=data)
         fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
