@@ -1,0 +1,46 @@
+import numpy as np
+
+from tinyface import Tensor, backend, tasks
+from tinyface.data.loader import Batch
+from tinyface.metrics import attribute_metrics
+from tinyface.models import ANet, LNet
+from tinyface.ops.sigmoid import logistic
+from tinyface.tasks.wild import LOUDNESS, PAIR_WEIGHT
+
+
+def test_identities_are_told_and_drawn_together():
+    backend.seed(0)
+    network, rng = ANet(2, (56, 56), features=5, outputs=3).eval(), np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (4, 3, 56, 56)).astype(np.float32)
+    ids = np.array([2, 2, 0, 0])
+    batch = Batch(0, np.arange(4), np.zeros(4, bool), images, ids)
+    loss = tasks.IdentityTask(network).loss(batch)
+    f, logits = (
+        network.features(Tensor(images)).numpy().astype(float),
+        network(Tensor(images)).numpy().astype(float),
+    )
+    surprise = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(4), ids]
+    apart = ((f[0] - f[1]) ** 2).sum() + ((f[2] - f[3]) ** 2).sum()
+    assert apart > 0.1
+    np.testing.assert_allclose(loss.item(), surprise.mean() + PAIR_WEIGHT * apart / 4, rtol=1e-5)
+    loss.backward()
+    assert all(p.grad is not None and np.abs(p.grad).max() > 0 for p in network.parameters())
+
+
+def test_tags_need_no_parser():
+    backend.seed(0)
+    network, rng = LNet(1, (48, 48), 2), np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (3, 3, 48, 48)).astype(np.float32)
+    targets = rng.integers(0, 2, (3, 40)).astype(np.float32)
+    batch = Batch(0, np.arange(3), np.zeros(3, bool), images, targets)
+    task = tasks.LocatingTask(network)
+    network.eval()
+    logits = network(Tensor(images)).numpy().astype(float)
+    surprise = np.log1p(np.exp(logits)) - targets * logits
+    price = LOUDNESS * network.features(Tensor(images)).numpy().mean()
+    assert price > 1e-3 * surprise.mean()
+    np.testing.assert_allclose(task.loss(batch).item(), surprise.mean() + price, rtol=1e-4)
+    np.testing.assert_allclose(task.probabilities(images), logistic(logits), rtol=1e-4)
+    wanted = attribute_metrics(logistic(logits), targets)
+    measures = task.summarise(task.evaluate([batch]))
+    assert abs(measures[task.measure] - wanted.mean_average_precision) < 1e-6 and task.larger_is_better
