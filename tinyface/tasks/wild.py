@@ -5,7 +5,7 @@ from .attributes import AttributeTask
 from .parsing import put
 
 PAIR_WEIGHT = 0.01  # of the distance of features of one identity
-LOUDNESS = 0.05  # what a response of C5 costs, in the loss of LNet
+LOUDNESS = 0.3  # what a response of C5 costs, in the loss of LNet
 
 
 class TagTask(AttributeTask):

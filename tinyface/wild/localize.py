@@ -29,9 +29,9 @@ from ..errors import TinyfaceError
 from ..models import LNet
 
 ASPECT = 0.72  # width / height of a face box: 226 / 313, as CelebA's are
-QUIET = 0.2  # responses below this share of the highest count as none
+QUIET = 0.05  # responses below this share of the highest count as none
 SURE = 0.3  # and from this share on a cell tells of a face of its own, where there are several
-RISE = 0.06  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
+RISE = 0.05  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
 HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
 REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
 TINY = 1e-12
