@@ -38,7 +38,7 @@ def test_the_best_window_of_an_even_blob_is_the_blob(face):
     score, window = best_window(blob(64, face))
     assert overlap(window * 64, face) > 0.8
     wanted = (1 - QUIET) * np.sqrt(face[2] * face[3]) / 64  # Σ / side, in shares of the map's
-    assert abs(score - wanted) < 0.02
+    assert abs(score - wanted) < 0.03
 
 
 def test_a_quiet_surrounding_changes_nothing():
