@@ -310,8 +310,8 @@ def train_seg(out, resume, **given):
     type=SHARE,
     metavar="SHARE",
     section=DATA,
-    help="Learn from this share of the training faces only, every k-th: 0.01 for 1 %. Steps and batch size are then "
-    "such that each is seen 100 times at most.  [default: 1]",
+    help="Learn from this share of the training faces only, every k-th: 0.01 for 1 %. Steps, batch size and "
+    "rate are then such that each is seen 100 times at most.  [default: 1]",
 )
 @option(
     "--balanced",

@@ -94,19 +94,30 @@ def test_less_than_one_image_and_less_than_two(faces):
 
 
 @pytest.mark.parametrize(
-    ("count", "batch", "steps", "warmup"),
-    [(14, 14, 100, 10), (70, 32, 218, 21), (140, 32, 437, 43), (350, 32, 600, 60), (7000, 32, 600, 60)],
-)
-def test_no_more_than_a_hundred_passes(count, batch, steps, warmup):
+    ("count", "batch", "steps", "warmup", "lr"),
+    [
+        (14, 14, 100, 10, 0.01), (70, 32, 218, 21, 0.01), (140, 32, 437, 43, 0.01), (350, 32, 600, 60, 0.02),
+        (7000, 32, 600, 60, 0.02),
+    ],
+)  # fmt: skip
+def test_no_more_than_a_hundred_passes(count, batch, steps, warmup, lr):
     found = few_labels.suited({}, TRAINING, 0.5, count)
-    assert found == {"batch_size": batch, "steps": steps, "warmup": warmup, "val_every": max(1, steps // 12)}
+    wanted = {
+        "batch_size": batch,
+        "steps": steps,
+        "warmup": warmup,
+        "val_every": max(1, steps // 12),
+        "lr": lr,
+    }
+    assert found == wanted
     assert steps * batch <= 100 * count
 
 
 def test_what_is_given_stays():
     given = {"batch_size": 5, "steps": 1000, "warmup": 0, "val_every": 7, "lr": 1.0}
     assert few_labels.suited(given, TRAINING, 0.1, 14) == given
-    assert few_labels.suited({"steps": 7, "lr": None}, TRAINING, 0.1, 14)["val_every"] == 1
+    short = few_labels.suited({"steps": 7, "lr": None}, TRAINING, 0.1, 14)
+    assert short["val_every"] == 1 and short["lr"] == TRAINING.lr
 
 
 def test_a_batch_larger_than_what_is_labelled(faces):

@@ -2,7 +2,8 @@
 
 Every k-th image of the training split, k = round(1/share), so that the choice is the same for all networks. Few images
 are soon known by heart: unless told otherwise a run passes over them PASSES times at most, with no larger batch than
-there are images, and is validated VALIDATIONS times, for the best step may come early.
+there are images, and is validated VALIDATIONS times, for the best step may come early. A run that is shortened so
+learns at half the rate.
 """
 
 import math
@@ -43,9 +44,11 @@ def suited(given, training, share, count):
             f"--batch-size {size}: is more than the {count} labelled faces of --labels {share:g}; give {count} or less"
         )
     steps = given.get("steps") or max(1, min(training.steps, PASSES * count // size))
+    shortened = not given.get("steps") and steps < training.steps
     chosen = {
         "batch_size": size,
         "steps": steps,
+        "lr": training.lr / 2 if shortened else training.lr,
         "warmup": training.warmup * min(steps, training.steps) // training.steps,
         "val_every": max(1, steps // VALIDATIONS),
     }
