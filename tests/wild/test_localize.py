@@ -125,6 +125,31 @@ def test_the_second_look_is_closer(bright, brightness):
         assert seen.response.shape == (10, 10)
 
 
+def test_the_zoom_at_which_a_face_is_seen_best(bright, monkeypatch):
+    """However large the window, the best view is the one of a side of 100 pixels."""
+
+    def views(images, regions):
+        sides = np.array([region[3] for _, region in regions])
+        scores = np.exp(-(np.log2(sides / 100) ** 2))
+        return np.broadcast_to((scores / sides)[:, None, None], (len(sides), 10, 10))
+
+    monkeypatch.setattr(bright, "_views", views)
+    sides = np.array([80.0, 100, 125])
+    windows = [(0, np.array([10, 10, 0.72 * side, side]) / localize.REGION) for side in sides]
+    found = bright._zooms([photo()], windows)
+    np.testing.assert_allclose(found, np.log2(100 / sides), atol=0.06)
+
+
+def test_sizes_of_window_and_best_view_meet_half_way(bright, brightness, monkeypatch):
+    faces = [(30, 50, 43, 60), (150, 20, 58, 80)]
+    photos = [photo(face) for face in faces]
+    heights = []
+    for zoom in (localize.USUAL, localize.USUAL + 1):
+        monkeypatch.setattr(bright, "_zooms", lambda images, windows, z=zoom: np.full(len(windows), z))
+        heights.append([seen.face[3] for seen in bright.locate(photos)])
+    np.testing.assert_allclose(np.divide(*heights[::-1]), np.sqrt(2))
+
+
 def test_from_the_threshold_on_it_is_a_face(bright, brightness):
     [seen] = bright.locate([photo((30, 50, 43, 60))])
     for threshold, is_face in ((seen.score, True), (seen.score * 1.01, False)):

@@ -5,6 +5,10 @@
 The last window is sought on LNet_s's map and what LNet_o's shows of that region, each 1 at its loudest, added: what two
 looks agree on. Whether there is a face at all, the highest responses of both looks tell, added.
 
+Maps of ten by ten cells tell where a face is better than how large. So LNet_s looks once more, at several zooms around
+the window, and score(whole view) says which view the face fills as faces do: the window's size and that view's, in
+shares of what they are on average, give the face's by their geometric mean.
+
 The response is C5's mean over its channels. With r' = max(r − QUIET·max r, 0), a window's score is
 
     score(window) = Σ r' in the window / √(its area)
@@ -34,6 +38,8 @@ SURE = 0.3  # and from this share on a cell tells of a face of its own, where th
 RISE = 0.05  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
 HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
 REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
+ZOOMS = np.geomspace(0.6, 1.7, 7)  # of the last views, in head and shoulders by the window
+PEAK, USUAL = 6, -0.1  # a view counts score^PEAK; log2 of the zoom that this gives on average
 TINY = 1e-12
 BATCH = 32  # photos at a time
 LOCALIZER = "localizer.json"  # the threshold, in a run's folder beside the two networks
@@ -180,15 +186,37 @@ class Localizer:
                 regions.append((index, square(enlarged(in_region(window, whole), REGION))))
         return responses, regions
 
+    def _views(self, images, regions):
+        """LNet_s's response maps of regions, pairs (index of the photo, (4,))."""
+        size = self.lnet_s.config["size"]
+        return responses_of(self.lnet_s, [crop(images[index], region, size) for index, region in regions])
+
+    def _zooms(self, images, windows):
+        """log2 of the zoom at which LNet_s sees each window, pairs (index of the photo, (4,)), best: (K,)."""
+        scores = [
+            zoom
+            * self._views(images, [(index, square(enlarged(w, REGION * zoom))) for index, w in windows]).mean(
+                (1, 2)
+            )
+            for zoom in ZOOMS
+        ]
+        weights = (scores / np.maximum(np.max(scores, axis=0), TINY)) ** PEAK
+        return np.log2(ZOOMS) @ weights / np.maximum(weights.sum(axis=0), TINY)
+
     def _locate(self, images, several):
         responses, regions = self._regions(images, several)
-        closer = [crop(images[index], region, self.lnet_s.config["size"]) for index, region in regions]
-        found = [[] for _ in images]
-        for (index, region), response in zip(regions, responses_of(self.lnet_s, closer), strict=True):
+        windows, scores = [], []
+        for (index, region), response in zip(regions, self._views(images, regions), strict=True):
             first = part_of(responses[index], region, images[index].shape[:2])
-            score = float(first.max() + response.max())
+            scores.append(float(first.max() + response.max()))
             window = best_window(first / max(first.max(), TINY) + response / max(response.max(), TINY))[1]
-            face = in_region(window - np.array([0, RISE * window[3], 0, 0]), region)
+            windows.append((index, in_region(window - np.array([0, RISE * window[3], 0, 0]), region)))
+        found = [[] for _ in images]
+        factors = 2 ** ((self._zooms(images, windows) - USUAL) / 2)
+        for (index, window), (_, region), factor, score in zip(
+            windows, regions, factors, scores, strict=True
+        ):
+            face = enlarged(window, factor)
             found[index].append(Found(face, score, region, responses[index], score >= self.threshold))
         return found
 
