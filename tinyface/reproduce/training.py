@@ -76,12 +76,12 @@ def train_with_few(job, step, say):
 
 def train_anet(job, step, say):
     """ANet and its SVMs on aligned faces, pre-trained on identities where the data have some."""
-    given = job.given("faces", step.seed, step.data)
-    given.pop("val_every", None)  # two stages of different lengths
+    longest = max(job.given(kind, step.seed, step.data)["val_every"] for kind in ("identities", "faces"))
+    given = {**job.given("faces", step.seed, step.data), "val_every": job.options.get("val_every", longest)}
     identities = open_dataset(step.data, "train", "attributes").identities is not None
     folder = make_folder(job.out / step.folder)
     resume = any((folder / stage).exists() for stage in STAGES["anet"])
-    anet.train_anet({**given, **job.options}, None, identities, True, folder, resume, say)
+    anet.train_anet(given, None, identities, True, folder, resume, say)
 
 
 def begun(folder):
