@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import checkpoint
+from ..commands.folders import REPORT
 from ..commands.options import Options
 from ..commands.trained import same_content
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..predict import PARSER
-from ..runs import REPORT
 from ..train import BEST, LAST
 from . import sspl, systems, training
 from .paper import LFWA_ROWS, ROWS
