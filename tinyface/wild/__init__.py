@@ -1,5 +1,6 @@
 """LNet and ANet put to use: faces anywhere in a photo, and their attributes (Liu et al., ICCV 2015).
 
+windows.py       the window of a response map that a face fills
 localize.py      where a face is, from LNet's response maps
 interweave.py    ANet's features of overlapping patches at once
 reader.py        LNet, ANet and support vector machines, together

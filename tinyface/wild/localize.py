@@ -9,13 +9,7 @@ Maps of ten by ten cells tell where a face is better than how large. So LNet_s l
 the window, and score(whole view) says which view the face fills as faces do: the window's size and that view's, in
 shares of what they are on average, give the face's by their geometric mean.
 
-The response is C5's mean over its channels. With r' = max(r − QUIET·max r, 0), a window's score is
-
-    score(window) = Σ r' in the window / √(its area)
-
-[read] The paper divides by the window's "size"; by its area, the smallest window at the peak would always win, so
-the size here is a side's length: for an even blob the best window is then the blob. In place of EdgeBoxes' 500
-proposals it slides windows of one aspect and many heights over the map, by an integral image.
+The response is C5's mean over its channels. How a window is found on it: windows.py.
 """
 
 import json
@@ -31,12 +25,9 @@ from ..data.crops import crop, enlarged, square
 from ..data.transforms import read_image, to_network_input
 from ..errors import TinyfaceError
 from ..models import LNet
+from .windows import ASPECT, best_window, in_region, several_windows
 
-ASPECT = 0.72  # width / height of a face box: 226 / 313, as CelebA's are
-QUIET = 0.05  # responses below this share of the highest count as none
-SURE = 0.3  # and from this share on a cell tells of a face of its own, where there are several
 RISE = 0.05  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
-HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
 REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
 ZOOMS = np.geomspace(0.6, 1.7, 7)  # of the last views, in head and shoulders by the window
 PEAK, USUAL = 6, -0.1  # a view counts score^PEAK; log2 of the zoom that this gives on average
@@ -45,7 +36,6 @@ BATCH = 32  # photos at a time
 LOCALIZER = "localizer.json"  # the threshold, in a run's folder beside the two networks
 ALIGNED = {"aligned": True}  # in its place, where no networks are needed to find a face
 STAGES = ("lnet_o", "lnet_s")  # their folders
-FINE = 64  # cells along a side of the map that windows slide over
 
 
 @dataclass
@@ -57,92 +47,6 @@ class Found:
     shoulders: np.ndarray  # (4,), what LNet_s was shown
     response: np.ndarray  # (h, w) of LNet_o
     is_face: bool  # whether the score reaches the threshold
-
-
-def integral(values):
-    """Sums over all rectangles from the corner on: (h, w) → (h + 1, w + 1), the first row and column 0."""
-    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    sums[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    return sums
-
-
-def best_window(response, aspect=ASPECT, heights=HEIGHTS):
-    """(score, window) of a response map (h, w); the window (4,) x, y, width, height in shares of the map's sides.
-
-    aspect: width / height of the windows in these shares.
-    """
-    loud = np.maximum(response - QUIET * response.max(), 0).astype(np.float32)
-    sums = integral(np.asarray(Image.fromarray(loud).resize((FINE, FINE), Image.Resampling.BILINEAR)))
-    best = -1.0, np.array([0, 0, 1, 1])
-    for share in heights:
-        h, w = max(round(share * FINE), 1), max(round(share * aspect * FINE), 1)
-        if w > FINE:
-            continue
-        inside = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
-        y, x = np.unravel_index(inside.argmax(), inside.shape)
-        score = inside[y, x] / np.sqrt(h * w)
-        if score > best[0]:
-            best = float(score), np.array([x, y, w, h])
-    return best[0] / FINE, best[1] / FINE
-
-
-def threshold_between(faces, backgrounds):
-    """The score that parts faces from backgrounds best, by their histograms: both errors, as shares, add up to least.
-
-    faces, backgrounds: scores of photos with and without a face. In the middle between two neighbouring scores.
-    """
-    scores = np.unique(np.concatenate([faces, backgrounds]))
-    cuts = np.concatenate([[scores[0]], (scores[1:] + scores[:-1]) / 2])
-    missed = np.searchsorted(np.sort(faces), cuts) / max(len(faces), 1)
-    alarms = 1 - np.searchsorted(np.sort(backgrounds), cuts) / max(len(backgrounds), 1)
-    return float(cuts[np.argmin(missed + alarms)])
-
-
-# ---------------------------------------------------------------- several faces
-
-
-def density_peaks(points, weights, radius):
-    """Which points stand for a cluster each, the most certain first (section 3.1, "multiple faces").
-
-        ρ_i = Σ_j w_j exp(−‖p_i − p_j‖² / radius²)      how dense it is around the point, as a share of the highest
-        σ_i = the distance to the nearest denser point   of the densest: the farthest; as a share of the largest
-        d_i = √(ρ_i² + σ_i²)
-
-    A centre is dense and far from anything denser. [read] A point counts where both say so: it is at least half as
-    dense as the densest, and σ is more than twice the radius; such points are ordered by d.
-    points (N, 2), weights (N,) → indices.
-    """
-    points, weights = np.asarray(points, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    distance = np.sqrt(((points[:, None] - points) ** 2).sum(axis=-1))
-    rho = np.exp(-((distance / radius) ** 2)) @ weights
-    order = np.argsort(-rho, kind="stable")
-    sigma = np.empty(len(points))
-    for rank, index in enumerate(order):
-        sigma[index] = distance[index, order[:rank]].min() if rank else distance[index].max()
-    d = np.hypot(rho / rho.max(), sigma / max(sigma.max(), 1e-12))
-    chosen = [
-        i for rank, i in enumerate(order) if not rank or (rho[i] > rho.max() / 2 and sigma[i] > 2 * radius)
-    ]
-    return sorted(chosen, key=lambda i: -d[i])
-
-
-def several_windows(response, aspect=ASPECT, radius=0.12):
-    """`best_window` of each cluster of a response map, the most certain first: list of (score, window).
-
-    radius: of a cluster, in shares of the map's sides. A cell belongs to the nearest centre.
-    """
-    h, w = response.shape
-    loud = np.argwhere(response > SURE * response.max())
-    if not len(loud):
-        return [best_window(response, aspect)]
-    places, weights = (loud[:, ::-1] + 0.5) / (w, h), response[tuple(loud.T)]
-    centres = places[density_peaks(places, weights, radius)]
-    x, y = np.meshgrid((np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h)
-    nearest = np.argmin([(x - cx) ** 2 + (y - cy) ** 2 for cx, cy in centres], axis=0)
-    return [best_window(np.where(nearest == k, response, 0), aspect) for k in range(len(centres))]
-
-
-# ---------------------------------------------------------------- the cascade
 
 
 class Localizer:
@@ -245,6 +149,18 @@ class Aligned:
             yield from self.locate([read_image(path)])
 
 
+def threshold_between(faces, backgrounds):
+    """The score that parts faces from backgrounds best, by their histograms: both errors, as shares, add up to least.
+
+    faces, backgrounds: scores of photos with and without a face. In the middle between two neighbouring scores.
+    """
+    scores = np.unique(np.concatenate([faces, backgrounds]))
+    cuts = np.concatenate([[scores[0]], (scores[1:] + scores[:-1]) / 2])
+    missed = np.searchsorted(np.sort(faces), cuts) / max(len(faces), 1)
+    alarms = 1 - np.searchsorted(np.sort(backgrounds), cuts) / max(len(backgrounds), 1)
+    return float(cuts[np.argmin(missed + alarms)])
+
+
 def load_localizer(folder, device="cpu"):
     """The Localizer of a finished run of train-lnet, or what a run of train-anet --aligned has in its place.
 
@@ -287,12 +203,6 @@ def part_of(response, region, size):
         (w, h), Image.Transform.EXTENT, (x, y, x + width, y + height), Image.Resampling.BILINEAR
     )
     return np.asarray(part)
-
-
-def in_region(window, region):
-    """A window in shares of a region (x, y, width, height) of a photo, in the photo's pixels."""
-    (x, y, w, h), (left, top, width, height) = window, region
-    return np.array([left + x * width, top + y * height, w * width, h * height])
 
 
 def responses_of(network, images):
