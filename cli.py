@@ -660,21 +660,25 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
     attribute networks (error, average precision, balanced accuracy of each attribute), and of SSP and SSG
-    also the average of their predictions. Of runs of train-lnet and train-anet it tells how many faces are found.
+    also the average of their predictions. Of runs of train-lnet and train-anet it tells how many faces are found,
+    of pretrain-sspl how well the tasks without labels are done.
 
     \b
       python cli.py evaluate runs/seg-small
       python cli.py evaluate runs/attr-small/ssp/best.h5 runs/attr-small/ssg/best.h5 --data celeba
     """
-    from tinyface.commands import anet, evaluate
+    from tinyface.commands import anet, evaluate, sspl
 
-    wild = [path for path in weights if anet.is_run(path)]
+    wild, pretrained = ([path for path in weights if kind.is_run(path)] for kind in (anet, sspl))
+    if (wild or pretrained) and len(weights) > 1:
+        raise click.UsageError(
+            "WEIGHTS: a run of train-lnet, train-anet or pretrain-sspl is measured by itself; name only it"
+        )
     if wild:
-        if len(weights) > 1:
-            raise click.UsageError(
-                "WEIGHTS: a run of train-lnet or train-anet is measured by itself; name only it"
-            )
         anet.evaluate(wild[0], data, split, as_json, device, click.echo)
+        return
+    if pretrained:
+        sspl.evaluate(pretrained[0], data, split, seg_weights, batch_size, as_json, device, click.echo)
         return
     evaluate.evaluate(list(weights), data, split, seg_weights, batch_size, as_json, device, click.echo)
 

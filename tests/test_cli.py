@@ -529,6 +529,9 @@ def test_few_labels_and_pretrained_networks(faces, trained):
     quick = (*QUICK, "--data", faces)
     parser = next(trained.rglob("parser.h5"))
     assert run("pretrain-sspl", *quick, "--seg-weights", parser, "--out", "pre").exit_code == 0
+    measured = run("evaluate", "pre", "--data", faces)
+    assert measured.exit_code == 0 and "angle accuracy" in measured.stdout
+    fails("evaluate", "pre", "pre", naming="measured by itself", code=2)
     learned = run(
         "train-attr", *quick, "--init", "sspl", "--sspl-weights", "pre", "--labels", 0.5, "--out", "few"
     )

@@ -222,6 +222,18 @@ def test_folders_of_other_commands_are_left_alone(faces, parser, whole, tmp_path
     assert arrays(folder / train.LAST) == before
 
 
+def test_evaluate_tells_what_the_run_told(whole, faces, tmp_path):
+    folder, _ = whole
+    said = []
+    measures = sspl.evaluate(folder, faces, "val", as_json=True, say=said.append)
+    [line] = said
+    told = json.loads((folder / REPORT).read_text())
+    assert told == {"split": "val", **measures} and json.loads(line)["measures"]["sspl"] == measures
+    others = sspl.evaluate(folder, faces, seg_weights=save_parser(tmp_path / "best.h5", 1), say=said.append)
+    assert others["mean_iou"] != measures["mean_iou"] and "split test: 3 faces" in said
+    assert sspl.is_run(folder) and not sspl.is_run(folder / "best.h5") and not sspl.is_run(tmp_path)
+
+
 def test_what_is_pretrained_reads_nothing_yet(whole, faces):
     folder = whole[0]
     for call in (

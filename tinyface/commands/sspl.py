@@ -3,26 +3,30 @@
 The second stage is train-attr --init sspl.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from .. import backend, checkpoint, tasks, train
 from ..data.dataset import REGIONS
 from ..data.layouts import find_layouts, open_dataset
 from ..data.loader import batches_in_order
+from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder
 from ..metrics import format_region_table
 from ..models import SSPLNet
 from ..pictures.drawing import save_png
 from ..pictures.sspl import puzzle_sheet
-from ..predict import PARSER, load_parser
+from ..predict import PARSER, load_parser, parser_file
 from ..presets import find_preset
 from ..tasks import SSPLTask
 from .feeds import VALIDATION_BATCH, Feed
-from .fit import fit
+from .fit import fit, start_workers
 from .folders import defined, named, report, resumable, run_folder
 from .options import Options
 from .pictures import draw_curve
-from .sources import find_data, validation_split
+from .sources import evaluation_split, find_data, validation_split
 from .trained import find_parser, same_parser
 
 SHOWN = 6  # faces in the picture
@@ -56,13 +60,8 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     )
     split = validation_split(data, need)
     if split:
-        dataset = open_dataset(data, split, need)
-        tally = tasks.validation(best, dataset, VALIDATION_BATCH, preset.size)
-        measures = best.summarise(tally)
-        say(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
-        say("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
-        iou = named(REGIONS, tally.confusion.iou())
-        report(folder, {"split": split, **{k: defined(v) for k, v in measures.items()}, "iou": iou})
+        measures = judge(best, open_dataset(data, split, need), VALIDATION_BATCH, say)
+        report(folder, {"split": split, **measures})
     draw_curve(folder, task.measure)
     draw_puzzles(folder, best, open_dataset(data, split or "train", need), preset.size)
     say(
@@ -70,6 +69,62 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
         "curve.png, puzzles.png"
     )
     return folder
+
+
+def judge(task, dataset, batch_size, say):
+    """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Says them."""
+    tally = tasks.validation(task, dataset, batch_size, tuple(task.network.config["size"]))
+    measures = task.summarise(tally)
+    say(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
+    say("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
+    return {**{k: defined(v) for k, v in measures.items()}, "iou": named(REGIONS, tally.confusion.iou())}
+
+
+def is_run(path):
+    """Whether a path is a run of pretrain-sspl: the only one with a network and a parser side by side."""
+    return (Path(path) / train.BEST).is_file() and (Path(path) / PARSER).is_file()
+
+
+def evaluate(
+    folder,
+    data=None,
+    split=None,
+    seg_weights=None,
+    batch_size=VALIDATION_BATCH,
+    as_json=False,
+    device="cpu",
+    say=print,
+):
+    """Measure a run of pretrain-sspl on a split: how well it tells what a parser shows, and what is turned.
+
+    seg_weights: another parser than the run's.
+    """
+    backend.check_device(device)
+    start_workers(device)
+    whisper = (lambda text: None) if as_json else say
+    folder = Path(folder)
+    network = checkpoint.load_network(folder / train.BEST).to(device)
+    if not isinstance(network, SSPLNet):
+        raise TinyfaceError(
+            f"{folder / train.BEST}: holds no network of pretrain-sspl; name the checkpoint itself"
+        )
+    need = whatever_is_there(data)
+    data = find_data(data, need, whisper)
+    dataset = open_dataset(data, split or evaluation_split(data, need), need)
+    whisper(f"split {dataset.split}: {len(dataset)} faces")
+    parser = load_parser(parser_file(seg_weights) if seg_weights else folder / PARSER, device)
+    last = folder / train.LAST  # knows the seed, so that the same tiles are turned as while it trained
+    seed = checkpoint.load(last).training["options"]["seed"] if last.is_file() else 0
+    measures = judge(SSPLTask(network, parser, seed, need), dataset, batch_size, whisper)
+    if as_json:
+        record = {
+            "data": str(data),
+            "split": dataset.split,
+            "faces": len(dataset),
+            "measures": {"sspl": measures},
+        }
+        say(json.dumps(record))
+    return measures
 
 
 def whatever_is_there(data):
