@@ -23,7 +23,7 @@ def measure(preset="small", patches=(3, 5), images=4, rounds=5):
     backend.seed(0)
     network = ANet(wild.anet_width, wild.anet_size, wild.features).eval()
     for count in patches:
-        side = image_side(network, count)
+        side = image_side(network.config["size"][0], count)
         x = np.random.default_rng(0).standard_normal((images, 3, side, side)).astype(np.float32)
         results, best = [], []
         for function in (crop_by_crop, interwoven):

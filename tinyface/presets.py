@@ -71,10 +71,10 @@ TINY = Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10
 TINY_WILD = cosine(steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
 DEMO_PARSER = cosine(steps=3200, batch_size=4, lr=0.05, warmup=300, val_every=1600, save_every=500)
 DEMO_READER = cosine(steps=350, batch_size=16, lr=0.02, warmup=60, val_every=350, save_every=500)
-DEMO_ANET = cosine(steps=300, batch_size=32, lr=0.003, val_every=150, save_every=200)
+DEMO_ANET = cosine(steps=300, batch_size=32, lr=0.003, warmup=30, val_every=150, save_every=200)
 SMALL_PARSER = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
 SMALL_READER = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
-SMALL_ANET = cosine(steps=800, batch_size=32, lr=0.003, val_every=200)
+SMALL_ANET = cosine(steps=800, batch_size=32, lr=0.003, warmup=60, val_every=200)
 PAPER_PARSER = Training(steps=75_000, batch_size=32, lr=0.001)
 PAPER_READER = Training(steps=40_000, batch_size=32, lr=0.001)
 PAPER_WILD = Training(steps=40_000, batch_size=128, lr=0.001)
@@ -117,7 +117,7 @@ PRESETS = {
             anet_width=8,
             anet_size=(80, 80),
             features=64,
-            lnet=replace(DEMO_ANET, steps=400, val_every=200),
+            lnet=replace(DEMO_ANET, steps=400, warmup=0, val_every=200),
             identities=DEMO_ANET,
             faces=DEMO_ANET,
         ),
@@ -138,7 +138,7 @@ PRESETS = {
             anet_width=16,
             anet_size=(80, 80),
             features=160,
-            lnet=replace(SMALL_ANET, steps=600, val_every=250),
+            lnet=replace(SMALL_ANET, steps=600, warmup=0, val_every=250),
             identities=SMALL_ANET,
             faces=SMALL_ANET,
         ),

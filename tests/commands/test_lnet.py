@@ -183,10 +183,10 @@ def test_attributes_begin_where_identities_ended(photos, found, monkeypatch):
     started = []
     real = Feed.__init__
 
-    def init(self, task, *rest):
+    def init(self, task, *rest, **named):
         started.append(task.network.state_dict())
         started[-1] = {name: array.copy() for name, array in started[-1].items()}
-        real(self, task, *rest)
+        real(self, task, *rest, **named)
 
     monkeypatch.setattr(Feed, "__init__", init)
     anet.train_anet({**SHORT, "data": photos}, found[0], out="run", say=silent)
@@ -276,10 +276,9 @@ def test_predict(read, photos):
 
 def test_patches_have_the_scale_that_anet_learned(read):
     """The middle patch of the enlarged region is the region that ANet learned from."""
-    network = checkpoint.load_network(read[0] / "attributes/best.h5")
+    size = checkpoint.load_network(read[0] / "attributes/best.h5").config["size"][0]
     face = np.array([40.0, 30, 36, 50])
-    learned, x = wild.patch_region(face), wild.enlarged_region(face, network)
-    size = network.config["size"][0]
+    learned, x = wild.patch_region(face), wild.enlarged_region(face, size)
     side = size + 8 * (wild.PATCHES - 1)
     pixel = x[2] / side
     np.testing.assert_allclose(x[:2] + 8 * (wild.PATCHES // 2) * pixel, learned[:2])

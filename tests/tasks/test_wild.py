@@ -27,6 +27,27 @@ def test_identities_are_told_and_drawn_together():
     assert all(p.grad is not None and np.abs(p.grad).max() > 0 for p in network.parameters())
 
 
+def test_patches_take_turns_and_the_middle_one_judges():
+    backend.seed(0)
+    network, rng = ANet(2, (56, 56), features=5).eval(), np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (2, 3, 72, 72)).astype(np.float32)  # 3 × 3 patches, 8 pixels apart
+    targets = rng.integers(0, 2, (2, 40)).astype(np.float32)
+    task, identity = tasks.FaceTask(network), tasks.IdentityTask(network)
+    seen, told = [], []
+    for step in range(10):
+        batch = Batch(step, np.arange(2), np.zeros(2, bool), images, targets)
+        row, col = divmod(step % 9, 3)
+        part = images[:, :, 8 * row : 8 * row + 56, 8 * col : 8 * col + 56]
+        logits = network(Tensor(part)).numpy().astype(float)
+        surprise = np.log1p(np.exp(logits)) - targets * logits
+        np.testing.assert_allclose(task.loss(batch).item(), surprise.mean(), rtol=1e-4)
+        seen.append(surprise.mean())
+        told.append(identity.loss(Batch(step, *[None] * 2, images, np.array([0, 1]))).item())
+    assert len(set(seen)) == len(set(told)) == 9 and seen[9] == seen[0]
+    middle = network(Tensor(images[:, :, 8:64, 8:64])).numpy()
+    np.testing.assert_allclose(task.probabilities(images), logistic(middle), rtol=1e-4)
+
+
 def test_tags_need_no_parser():
     backend.seed(0)
     network, rng = LNet(1, (48, 48), 2), np.random.default_rng(0)

@@ -29,7 +29,7 @@ def network(size, seed=0):
 @pytest.mark.parametrize(("size", "patches"), [(56, 3), (80, 1), (80, 4), (104, 2)])
 def test_equals_crop_by_crop(put, device, normal, size, patches):
     net = network(size).to(device)
-    side = image_side(net, patches)
+    side = image_side(net.config["size"][0], patches)
     images = put(normal((2, 3, side, side)).astype(np.float32))
     one_by_one, at_once = crop_by_crop(net, images, patches), interwoven(net, images, patches)
     assert at_once.shape == (2, patches**2, 7)

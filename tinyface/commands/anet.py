@@ -22,7 +22,7 @@ from ..models import ANet, AttributeSVM
 from ..presets import find_preset
 from ..wild.interweave import image_side
 from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
-from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features, patch_region
+from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features
 from .feeds import Feed, PairFeed, check_batch_size
 from .fit import fit
 from .folders import RUNS, defined, named, report, resumable, run_folder
@@ -68,20 +68,21 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     localizer = keep_localizer(folder, lnet, aligned, main.device, say)
     keep_given(folder, given)
     boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
-    faces = {split: cropped(sets[split], patch_region(boxes[split])) for split in boxes}
     wild, network = find_preset(main.preset).wild, None
+    side = image_side(wild.anet_size[0], PATCHES)
+    faces = {split: cropped(sets[split], enlarged_region(boxes[split], wild.anet_size[0])) for split in boxes}
     for stage in stages:
         backend.seed(main.seed)
         shape = wild.anet_width, wild.anet_size, wild.features
         if stage == "identities":
             names, faces["train"].identities = np.unique(sets["train"].identities, return_inverse=True)
             task = tasks.IdentityTask(ANet(*shape, outputs=len(names)))
-            feed = PairFeed(task, faces["train"], None, options[stage])
+            feed = PairFeed(task, faces["train"], None, options[stage], size=(side, side))
         else:
-            task = tasks.TagTask(ANet(*shape, outputs=len(ATTRIBUTES)))
+            task = tasks.FaceTask(ANet(*shape, outputs=len(ATTRIBUTES)))
             if network is not None:
                 task.network.begin_with(network)
-            feed = Feed(task, faces["train"], faces.get("val"), options[stage])
+            feed = Feed(task, faces["train"], faces.get("val"), options[stage], size=(side, side))
         notes = {"command": f"train-anet ({stage})"}
         fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)
@@ -141,8 +142,8 @@ def boxes_of(localizer, dataset, say):
 
 def fit_svms(network, dataset, boxes):
     """The AttributeSVM of an ANet for the faces in a data set's photos: each patch of a face is a sample."""
-    side = image_side(network, PATCHES)
-    regions = enlarged_region(boxes, network)
+    side = image_side(network.config["size"][0], PATCHES)
+    regions = enlarged_region(boxes, network.config["size"][0])
     crops = [crop(read_image(path), r, (side, side)) for path, r in zip(dataset.images, regions, strict=True)]
     features = patch_features(network, crops)
     svm = AttributeSVM(features.shape[2], dataset.attributes.shape[1])

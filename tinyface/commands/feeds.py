@@ -19,18 +19,19 @@ REPEATING = (
 class Feed:
     """Training batches of one data set, validation on another (None: there is none).
 
-    seed: of the order of the images, the run's unless given. name: for people, else the data set's folder.
+    seed: of the order of the images, the run's unless given. name: for people, else the data set's folder. size:
+    (height, width) of the images, the network's unless given.
     """
 
     per_step = 1  # batches
     loader = TrainLoader
 
-    def __init__(self, task, dataset, validation, options, seed=None, name=None):
+    def __init__(self, task, dataset, validation, options, seed=None, name=None, size=None):
         check_batch_size(options, dataset)
         self.task, self.dataset, self.validation, self.options = task, dataset, validation, options
         self.seed = options.seed if seed is None else seed
         self.name = str(name or dataset.root)
-        self.size = tuple(task.network.config["size"])
+        self.size = tuple(size or task.network.config["size"])
 
     @classmethod
     def of_folder(cls, task, data, options, seed=None):

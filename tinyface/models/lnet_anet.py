@@ -11,7 +11,7 @@ ANet   C1 and C2 are convolutions, C3 and C4 locally shared ones, then a fully c
     C2    3×3; BN, ReLU; pool 2, stride 2              2·width
     C3    3×3, a filter for each of 3×3 cells; ReLU    3·width
     C4    2×2, a filter for each of 2×2 cells; ReLU    4·width
-    FC    linear; ReLU                                features
+    FC    linear; BN, ReLU                            features
 
 A C4 filter takes the same place of four neighbouring cells of C3's map, so cell 1 of C4 reads cells 1, 2, 4, 5 of C3,
 cell 2 reads 2, 3, 5, 6 and so on, as the paper says: a 2×2 kernel whose dilation is the side of a cell.
@@ -20,7 +20,7 @@ No padding anywhere in ANet: what it sees of a patch is the same when the patch 
 
 import numpy as np
 
-from .. import nn, ops
+from .. import backend, nn, ops
 from ..nn.init import constant, he_normal
 from .svm import fit_svm
 
@@ -123,7 +123,7 @@ class ANet(nn.Module):
         self.conv2, self.pool2 = NormedConv(width, 2 * width, 3), nn.MaxPool2d(2)
         self.conv3 = LocallySharedConv2d(2 * width, 3 * width, 3, CELLS)
         self.conv4 = LocallySharedConv2d(3 * width, 4 * width, 2, PAIRS, dilation=cell)
-        self.full = nn.Linear(4 * width * (2 * cell) ** 2, features)
+        self.full, self.norm = nn.Linear(4 * width * (2 * cell) ** 2, features), nn.BatchNorm2d(features)
         self.head = nn.Linear(features, outputs)
 
     def shared(self, x):
@@ -136,7 +136,7 @@ class ANet(nn.Module):
 
     def describe(self, c4):
         """C4 of a patch → the features of FC (N, features)."""
-        return ops.relu(self.full(c4.reshape((c4.shape[0], -1))))
+        return ops.relu(self.norm(self.full(c4.reshape((c4.shape[0], -1)))))
 
     def features(self, x):
         """Patches (N, 3, H, W) → the features of FC (N, features)."""
@@ -153,6 +153,18 @@ class ANet(nn.Module):
 
 
 STEP = 8  # pixels of an ANet patch for each cell of C2's map
+
+
+def patch(network, images, number=None):
+    """A patch of an ANet's size of images (N, 3, S, S); without a number the one in the middle.
+
+    number: in reading order, STEP pixels from one to the next, counted round and round.
+    """
+    side = network.config["size"][0]
+    across = (images.shape[-1] - side) // STEP + 1
+    row, col = (across // 2, across // 2) if number is None else divmod(number % across**2, across)
+    rows, cols = (slice(STEP * place, STEP * place + side) for place in (row, col))
+    return backend.get_array_module(images).ascontiguousarray(images[:, :, rows, cols])
 
 
 def cell_side(size):

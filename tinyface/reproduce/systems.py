@@ -56,7 +56,7 @@ def cost_of_readers(parser, files):
 def cost_of_anet(folder):
     """(parameters, multiply-adds) of reading one face with ANet, interwoven, and its SVMs."""
     anet, svm = load(folder / "attributes" / BEST).eval(), load(folder / SVM)
-    side = image_side(anet, PATCHES)
+    side = image_side(anet.config["size"][0], PATCHES)
     image = np.zeros((1, 3, side, side), np.float32)
     adds = multiply_adds_of(anet, lambda: interwoven(anet, image, PATCHES))
     parameters = sum(p.size for name, p in anet.named_parameters() if not name.startswith("head."))

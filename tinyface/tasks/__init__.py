@@ -13,11 +13,12 @@ from .joint import JointBatch, JointTask
 from .parsing import parse, parser_heads
 from .segmentation import SegmentationTask
 from .sspl import SSPLTask
-from .wild import IdentityTask, LocatingTask, TagTask
+from .wild import FaceTask, IdentityTask, LocatingTask, TagTask
 
 __all__ = [
     "AttributeTask",
     "BalancedTask",
+    "FaceTask",
     "IdentityTask",
     "JointBatch",
     "JointTask",

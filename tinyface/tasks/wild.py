@@ -1,6 +1,7 @@
 """LNet and ANet (Liu et al., ICCV 2015): the tags of photos, and who is in them."""
 
 from .. import ops
+from ..models.lnet_anet import patch
 from .attributes import AttributeTask
 from .parsing import put
 
@@ -9,7 +10,7 @@ LOUDNESS = 0.3  # what a response of C5 costs, in the loss of LNet
 
 
 class TagTask(AttributeTask):
-    """Tell the tags of a photo, or of a face, without a parser: LNet and ANet (Liu et al. 2015); judged by error."""
+    """Tell the tags of a photo without a parser; judged by error."""
 
     landmarks = False
 
@@ -39,8 +40,25 @@ class LocatingTask(TagTask):
         return ops.sigmoid_cross_entropy(self.network.tags(c5), batch.targets) + ops.mean(c5) * LOUDNESS
 
 
+class FaceTask(TagTask):
+    """Tell the attributes of a face (ANet's fine-tuning, Liu et al. 2015, section 3.2); judged by error.
+
+    Images are larger than ANet's patches, and the patches take turns, one in each step: features of all of them will be
+    asked for. A network that only ever saw the middle one errs twice as much on its neighbours. Judged by the middle.
+    """
+
+    def loss(self, batch):
+        """Scalar tensor: the mean over faces and attributes."""
+        logits = self.network(put(self.network, patch(self.network, batch.images, batch.step)))
+        return ops.sigmoid_cross_entropy(logits, batch.targets)
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        return self.network(put(self.network, patch(self.network, images)))
+
+
 class IdentityTask:
-    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2).
+    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2), by patches that take turns as in FaceTask.
 
     L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
     """
@@ -53,6 +71,6 @@ class IdentityTask:
 
     def loss(self, batch):
         """Scalar tensor, of a batch whose targets are class numbers (N,)."""
-        features = self.network.features(put(self.network, batch.images))
+        features = self.network.features(put(self.network, patch(self.network, batch.images, batch.step)))
         together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
         return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together

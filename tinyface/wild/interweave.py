@@ -15,9 +15,9 @@ from ..core import Tensor, no_grad
 from ..models.lnet_anet import CELLS, PAIRS, STEP
 
 
-def image_side(network, patches):
-    """Pixels along an image that has `patches` patches of an ANet's size either way."""
-    return network.config["size"][0] + STEP * (patches - 1)
+def image_side(side, patches):
+    """Pixels along an image that has `patches` patches of `side` pixels either way."""
+    return side + STEP * (patches - 1)
 
 
 def crop_by_crop(network, images, patches):

@@ -35,13 +35,13 @@ class WildReading:
 
 
 def patch_region(face):
-    """What ANet sees of a photo in which a face (…, 4) was found: a square around it."""
+    """What ANet's middle patch sees of a photo in which a face (…, 4) was found: a square around it."""
     return square(enlarged(face, MARGIN))
 
 
-def enlarged_region(face, network, patches=PATCHES):
-    """The region that patches² patches of `patch_region`'s scale fill."""
-    return enlarged(patch_region(face), image_side(network, patches) / network.config["size"][0])
+def enlarged_region(face, side, patches=PATCHES):
+    """The region that patches² patches of `patch_region`'s scale fill. side: of a patch, in ANet's pixels."""
+    return enlarged(patch_region(face), image_side(side, patches) / side)
 
 
 def patch_features(network, crops, patches=PATCHES):
@@ -87,8 +87,9 @@ class WildReader:
         """A WildReading of each (photo (H, W, 3) uint8, Found)."""
         if not faces:
             return []
-        side = image_side(self.anet, PATCHES)
-        crops = [crop(image, enlarged_region(f.face, self.anet), (side, side)) for image, f in faces]
+        patch_side = self.anet.config["size"][0]
+        side = image_side(patch_side, PATCHES)
+        crops = [crop(image, enlarged_region(f.face, patch_side), (side, side)) for image, f in faces]
         scores = self.svm.scores(patch_features(self.anet, crops)).mean(axis=1)
         chances = logistic(2 * scores)
         return [WildReading(f, p, c) for (_, f), p, c in zip(faces, chances, crops, strict=True)]
