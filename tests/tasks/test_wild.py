@@ -36,8 +36,10 @@ def test_patches_take_turns_and_the_middle_one_judges():
     seen, told = [], []
     for step in range(10):
         batch = Batch(step, np.arange(2), np.zeros(2, bool), images, targets)
-        row, col = divmod(step % 9, 3)
-        part = images[:, :, 8 * row : 8 * row + 56, 8 * col : 8 * col + 56]
+        places = [divmod((step + i) % 9, 3) for i in range(2)]
+        part = np.stack(
+            [x[:, 8 * r : 8 * r + 56, 8 * c : 8 * c + 56] for x, (r, c) in zip(images, places, strict=True)]
+        )
         logits = network(Tensor(part)).numpy().astype(float)
         surprise = np.log1p(np.exp(logits)) - targets * logits
         np.testing.assert_allclose(task.loss(batch).item(), surprise.mean(), rtol=1e-4)

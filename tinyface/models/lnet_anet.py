@@ -156,15 +156,16 @@ STEP = 8  # pixels of an ANet patch for each cell of C2's map
 
 
 def patch(network, images, number=None):
-    """A patch of an ANet's size of images (N, 3, S, S); without a number the one in the middle.
+    """A patch of an ANet's size of each of images (N, 3, S, S): (N, 3, side, side).
 
-    number: in reading order, STEP pixels from one to the next, counted round and round.
+    number: of the first image's patch, in reading order, STEP pixels from one to the next; the next image's is the next
+    one, round and round, so that a batch has of all. Without it, the one in the middle of each.
     """
-    side = network.config["size"][0]
-    across = (images.shape[-1] - side) // STEP + 1
-    row, col = (across // 2, across // 2) if number is None else divmod(number % across**2, across)
-    rows, cols = (slice(STEP * place, STEP * place + side) for place in (row, col))
-    return backend.get_array_module(images).ascontiguousarray(images[:, :, rows, cols])
+    xp, side = backend.get_array_module(images), network.config["size"][0]
+    patches = xp.lib.stride_tricks.sliding_window_view(images, (side, side), (2, 3))[:, :, ::STEP, ::STEP]
+    across, each = patches.shape[2], xp.arange(len(images))
+    chosen = xp.full_like(each, across // 2 * (across + 1)) if number is None else (number + each) % across**2
+    return patches[each, :, chosen // across, chosen % across]
 
 
 def cell_side(size):

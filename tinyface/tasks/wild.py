@@ -43,8 +43,8 @@ class LocatingTask(TagTask):
 class FaceTask(TagTask):
     """Tell the attributes of a face (ANet's fine-tuning, Liu et al. 2015, section 3.2); judged by error.
 
-    Images are larger than ANet's patches, and the patches take turns, one in each step: features of all of them will be
-    asked for. A network that only ever saw the middle one errs twice as much on its neighbours. Judged by the middle.
+    Images are larger than ANet's patches, and the patches take turns: features of all of them will be asked for. A
+    network that only ever saw the middle one errs twice as much on its neighbours. Judged by the middle.
     """
 
     def loss(self, batch):
