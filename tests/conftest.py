@@ -190,6 +190,7 @@ def check_threads(threads, normal):
         return [y.numpy().tobytes(), *(x.grad.tobytes() for x in inputs)]
 
     def check(fn, *arrays):
+        backend.stop_workers()  # another test's would cut work as the modules stand, not as this test may have set them
         threads(1)
         wanted = bits(fn, arrays)
         for buffer in vars(backend._worker).get("buffers", {}).values():

@@ -679,6 +679,7 @@ def test_a_real_process_ends_with_one_line_and_the_code_of_the_signal(faces, tmp
 STUCK = """
 import signal, sys, time, cli
 from tinyface import tasks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 loss = tasks.SegmentationTask.loss
 def stuck(self, batch):
     if batch.step == 2:
