@@ -1,16 +1,11 @@
 """Runs of train-attr, made once, that several files look at; and every test in a folder of its own."""
 
 import pytest
+from command_runs import SHORT, save_parser, silent
 
-from tinyface import backend, checkpoint
 from tinyface.commands.attributes import train_attributes
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.models import SegmentationNet
 from tinyface.models.attributes import MODES
-from tinyface.presets import PRESETS
-
-TINY = PRESETS["tiny"]
-SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -25,17 +20,6 @@ def faces(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "faces"
     draw_dataset(path, train=6, val=5, test=0, seed=1)
     return str(path)
-
-
-def save_parser(path, size=TINY.size, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    backend.seed(seed)
-    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, size)))
-    return path
-
-
-def silent(line):
-    pass
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import SHORT, TINY, refused, save_parser, silent
 
-from tinyface import backend, checkpoint, tasks, train
+from tinyface import checkpoint, tasks, train
 from tinyface.commands.attributes import finished_tasks, train_attributes
 from tinyface.commands.evaluate import evaluate, judge
 from tinyface.commands.folders import REPORT
@@ -16,33 +17,9 @@ from tinyface.data.landmarks import scale_landmarks
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.data.transforms import to_network_input
-from tinyface.errors import TinyfaceError
 from tinyface.metrics import attribute_metrics
-from tinyface.models import SegmentationNet
 from tinyface.models.attributes import MODES
 from tinyface.predict import PARSER
-from tinyface.presets import PRESETS
-
-TINY = PRESETS["tiny"]
-SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
-
-
-def save_parser(path, size=TINY.size, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    backend.seed(seed)
-    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, size)))
-    return path
-
-
-def silent(line):
-    pass
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_run_is_not_overwritten(faces, both, tmp_path):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from command_runs import SHORT, TINY, refused, silent
 
 from tinyface import checkpoint, tasks, train
 from tinyface.commands.attributes import train_attributes
@@ -9,24 +10,8 @@ from tinyface.commands.folders import REPORT
 from tinyface.data.dataset import ATTRIBUTES
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet
 from tinyface.predict import PARSER
-from tinyface.presets import PRESETS
-
-TINY = PRESETS["tiny"]
-SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
-
-
-def silent(line):
-    pass
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_evaluate_says_the_same_as_the_training(faces, both):

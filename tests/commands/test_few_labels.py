@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import refused, silent
 
 from tinyface import checkpoint, train
 from tinyface.commands import few_labels
@@ -14,7 +15,6 @@ from tinyface.commands.trained import find_pretrained
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
 from tinyface.models import ResNetAttributes, SegmentationNet, SSPLNet
 from tinyface.presets import PRESETS, Training
 
@@ -43,20 +43,9 @@ def pretrained(tmp_path_factory):
     return files
 
 
-def silent(line):
-    pass
-
-
 def learn(faces, modes=("avg",), out=None, resume=False, sspl_weights=None, say=silent, **given):
     given = {**SHORT, "data": str(faces), **given}
     return train_attributes(list(modes), given, None, out, resume, say, sspl_weights=sspl_weights)
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # ---------------------------------------------------------------- which images

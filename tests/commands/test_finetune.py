@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import refused, silent
 
 from tinyface import checkpoint, tasks, train
 from tinyface.commands import finetune
@@ -15,7 +16,6 @@ from tinyface.commands.evaluate import evaluate
 from tinyface.commands.folders import REPORT
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet
 from tinyface.predict import PARSER
 from tinyface.presets import PRESETS
@@ -50,20 +50,9 @@ def tuned(trained, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-def silent(line):
-    pass
-
-
 def tune(start_from=None, out=None, resume=False, modes=MODES, say=silent, **given):
     given = {} if resume else {**SHORT, **given}
     return train_attributes(modes, given, None, out, resume, say, balanced=True, start_from=start_from)
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def weights(path):

@@ -2,16 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import refused
 
 from tinyface.commands.folders import COMMANDS, RUNS, named, run_folder
-from tinyface.errors import TinyfaceError
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def make_runs(*names):

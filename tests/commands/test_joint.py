@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+from command_runs import arrays, assert_same_run, refused
 
 from tinyface import checkpoint, predict, summary, tasks, train
 from tinyface.commands.attributes import train_attributes
@@ -19,7 +19,6 @@ from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.dataset import REGIONS
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet, JointNet, SegmentationNet
 from tinyface.presets import PRESETS
 
@@ -56,38 +55,6 @@ def whole(faces, plain, tmp_path_factory):
 
 def joint(data, out=None, resume=False, compare=None, say=lambda line: None, **given):
     return train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, say)
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def arrays(path):
-    """The bytes of every array in a checkpoint, and the position."""
-    found = {}
-    with h5py.File(path, "r") as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "dtype") else None
-        )
-        if "training" in file:
-            state = json.loads(file["training"].attrs["state"])
-            found["state"] = state["step"], state["best"], json.dumps(state["random"])
-    return found
-
-
-def losses(folder):
-    return [(r["step"], r["loss"]) for r in train.read_log(folder / train.LOG) if "loss" in r]
-
-
-def assert_same_run(folder, other):
-    for name in (train.LAST, train.BEST):
-        got, expected = arrays(folder / name), arrays(other / name)
-        assert got.keys() == expected.keys()
-        assert [key for key in got if got[key] != expected[key]] == [], name
-    assert losses(folder) == losses(other) and len(losses(folder)) == STEPS
 
 
 # ---------------------------------------------------------------- a run
@@ -160,7 +127,7 @@ def test_two_folders(faces, whole, tmp_path):
     """--data for the label maps and --attr-data for the attributes give the run that one folder with both gives."""
     folder = joint(faces / "helen", tmp_path / "two", attr_data=str(faces / "celeba"))
     assert checkpoint.load(folder / train.LAST).notes["data"] == f"{faces / 'helen'} and {faces / 'celeba'}"
-    assert_same_run(folder, whole[0])
+    assert_same_run(folder, whole[0], STEPS)
 
 
 def test_without_validation_splits(tmp_path):
@@ -191,7 +158,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, whole, tmp_path,
         patch.setattr(tasks.JointTask, "loss", stopping)
         joint(faces, tmp_path / "run")
     joint(faces, tmp_path / "run", resume=True)
-    assert_same_run(tmp_path / "run", whole[0])
+    assert_same_run(tmp_path / "run", whole[0], STEPS)
 
 
 @pytest.mark.slow
@@ -209,7 +176,7 @@ def test_a_process_that_was_killed_goes_on_to_the_same_bits(faces, whole, tmp_pa
     assert process.returncode == (128 + number if number == signal.SIGINT else -number)
     assert checkpoint.load(tmp_path / "run" / train.LAST).training["step"] < STEPS
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
-    assert_same_run(tmp_path / "run", whole[0])
+    assert_same_run(tmp_path / "run", whole[0], STEPS)
 
 
 def test_what_contradicts_the_run_is_named(faces, whole):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import silent
 from PIL import Image
 
 from tinyface import checkpoint, predict, train
@@ -46,10 +47,6 @@ def read(photos, found, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("run") / "anet", []
     anet.train_anet({**SHORT, "data": photos}, found[0], out=folder, say=said.append)
     return folder, "\n".join(said)
-
-
-def silent(line):
-    pass
 
 
 def weights(file):

@@ -1,22 +1,15 @@
 import math
 
 import pytest
+from command_runs import refused
 
 from tinyface.commands.options import BINDING, FREE, Options
-from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet
 from tinyface.presets import PRESETS
 
 
 def settle(kind="segmentation", saved=None, **given):
     return Options.settle(kind, given, saved)
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,15 +1,13 @@
 import json
 from pathlib import Path
 
+from command_runs import SHORT, TINY
+
 from tinyface import checkpoint, tasks, train
 from tinyface.commands.folders import REPORT
 from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.dataset import REGIONS
 from tinyface.data.layouts import open_dataset
-from tinyface.presets import PRESETS
-
-TINY = PRESETS["tiny"]
-SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
 
 
 def test_a_run_of_train_seg_leaves_all_it_promises(faces):

@@ -2,24 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from command_runs import SHORT, refused, silent
 
 from tinyface.commands.segmentation import train_segmentation
 from tinyface.commands.sources import evaluation_split, find_data, validation_split
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
-
-SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
-
-
-def silent(line):
-    pass
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_toy_faces_are_drawn_where_no_data_is_given(monkeypatch):

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+from command_runs import arrays, assert_same_run, refused, save_parser
 from PIL import Image
 
-from tinyface import backend, checkpoint, predict, summary, tasks, train
+from tinyface import checkpoint, predict, summary, tasks, train
 from tinyface.commands import sspl
 from tinyface.commands.attributes import train_attributes
 from tinyface.commands.evaluate import evaluate
@@ -19,8 +19,7 @@ from tinyface.commands.folders import REPORT
 from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset
-from tinyface.errors import TinyfaceError
-from tinyface.models import AttributeNet, SegmentationNet, SSPLNet
+from tinyface.models import AttributeNet, SSPLNet
 from tinyface.predict import load_parser
 from tinyface.presets import PRESETS
 from tinyface.tasks.sspl import SSPLTask
@@ -53,46 +52,8 @@ def whole(faces, parser, tmp_path_factory):
     return folder, "\n".join(said)
 
 
-def save_parser(path, seed=0):
-    backend.seed(seed)
-    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
-    return path
-
-
 def pretrain(data, parser=None, out=None, resume=False, say=lambda line: None, **given):
     return sspl.pretrain_sspl({**SHORT, "data": str(data), **given}, parser, out, resume, say)
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def arrays(path):
-    """The bytes of every array in a checkpoint, and the position."""
-    found = {}
-    with h5py.File(path, "r") as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "dtype") else None
-        )
-        if "training" in file:
-            state = json.loads(file["training"].attrs["state"])
-            found["state"] = state["step"], state["best"], json.dumps(state["random"])
-    return found
-
-
-def assert_same_run(folder, other):
-    for name in (train.LAST, train.BEST):
-        got, expected = arrays(folder / name), arrays(other / name)
-        assert got.keys() == expected.keys()
-        assert [key for key in got if got[key] != expected[key]] == [], name
-    losses = [
-        [(r["step"], r["loss"]) for r in train.read_log(f / train.LOG) if "loss" in r]
-        for f in (folder, other)
-    ]
-    assert losses[0] == losses[1] and len(losses[0]) == STEPS
 
 
 # ---------------------------------------------------------------- a run
@@ -165,7 +126,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, parser, whole, t
         pretrain(faces, parser, tmp_path / "run")
     save_parser(Path("parser.h5"), seed=9)  # another one; the run keeps its own
     sspl.pretrain_sspl({"data": str(faces)}, None, tmp_path / "run", True, lambda line: None)
-    assert_same_run(tmp_path / "run", whole[0])
+    assert_same_run(tmp_path / "run", whole[0], STEPS)
 
 
 @pytest.mark.slow
@@ -183,7 +144,7 @@ def test_a_process_that_was_killed_goes_on_to_the_same_bits(faces, parser, whole
     assert process.returncode == (128 + number if number == signal.SIGINT else -number)
     assert checkpoint.load(tmp_path / "run" / train.LAST).training["step"] < STEPS
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
-    assert_same_run(tmp_path / "run", whole[0])
+    assert_same_run(tmp_path / "run", whole[0], STEPS)
 
 
 def test_what_contradicts_the_run_is_named(faces, whole, tmp_path):
@@ -229,7 +190,9 @@ def test_evaluate_tells_what_the_run_told(whole, faces, tmp_path):
     [line] = said
     told = json.loads((folder / REPORT).read_text())
     assert told == {"split": "val", **measures} and json.loads(line)["measures"]["sspl"] == measures
-    others = sspl.evaluate(folder, faces, seg_weights=save_parser(tmp_path / "best.h5", 1), say=said.append)
+    others = sspl.evaluate(
+        folder, faces, seg_weights=save_parser(tmp_path / "best.h5", seed=1), say=said.append
+    )
     assert others["mean_iou"] != measures["mean_iou"] and "split test: 3 faces" in said
     assert sspl.is_run(folder) and not sspl.is_run(folder / "best.h5") and not sspl.is_run(tmp_path)
 

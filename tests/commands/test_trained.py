@@ -1,35 +1,13 @@
 import os
 from pathlib import Path
 
-import pytest
+from command_runs import TINY, refused, save_parser, silent
 
-from tinyface import backend, checkpoint
+from tinyface import checkpoint
 from tinyface.commands import trained
 from tinyface.commands.trained import find_parser
-from tinyface.errors import TinyfaceError
-from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.models import AttributeNet
 from tinyface.predict import PARSER, load_parser
-from tinyface.presets import PRESETS
-
-TINY = PRESETS["tiny"]
-
-
-def save_parser(path, size=TINY.size, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    backend.seed(seed)
-    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, size)))
-    return path
-
-
-def silent(line):
-    pass
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_the_parser_named_comes_first(tmp_path):

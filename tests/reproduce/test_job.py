@@ -1,16 +1,9 @@
 import shutil
 
 import pytest
+from command_runs import refused
 
-from tinyface.errors import TinyfaceError
 from tinyface.reproduce import Job
-
-
-def refused(call, *arguments, **settings):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*arguments, **settings)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_every_training_is_validated_at_its_end_only(make_job):

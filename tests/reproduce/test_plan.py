@@ -1,7 +1,7 @@
 import h5py
 import pytest
+from command_runs import refused
 
-from tinyface.errors import TinyfaceError
 from tinyface.reproduce import plan as planning
 from tinyface.reproduce import run, training
 from tinyface.reproduce.paper import ROWS
@@ -9,13 +9,6 @@ from tinyface.reproduce.paper import ROWS
 
 def folders(job, tables=(), figures=(), only=()):
     return [step.folder for step in planning.plan(job, tables, figures, planning.choose_rows(only))]
-
-
-def refused(call, *arguments):
-    with pytest.raises(TinyfaceError) as caught:
-        call(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_table_2_takes_every_mode_once_for_each_seed(make_job):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tinyface import backend
 from tinyface.data.crops import overlap
@@ -84,6 +85,14 @@ def test_from_the_threshold_on_it_is_a_face(bright, brightness):
         bright.threshold = threshold
         assert bright.locate([photo((30, 50, 43, 60))])[0].is_face is is_face
     assert bright.locate_all(photo((30, 50, 43, 60))) == []
+
+
+def test_scores_alone_are_those_of_the_faces(bright, brightness, tmp_path):
+    paths = [tmp_path / f"{x}.png" for x in (30, 90)]
+    for path, x in zip(paths, (30, 90), strict=True):
+        Image.fromarray(photo((x, 50, x, 60))).save(path)
+    scores = list(bright.scores(paths))
+    assert scores == [seen.score for seen in bright.read(paths)] and scores[0] != scores[1]
 
 
 def test_all_faces_of_a_photo(bright, brightness):

@@ -23,9 +23,10 @@ from ..presets import find_preset
 from ..wild.interweave import image_side
 from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
 from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features
+from .evaluate import plain
 from .feeds import Feed, PairFeed, check_batch_size
 from .fit import fit
-from .folders import RUNS, defined, named, report, resumable, run_folder
+from .folders import RUNS, report, resumable, run_folder
 from .lnet import draw_localization
 from .lnet import judge as judge_localizer
 from .photos import find_backgrounds, find_wild
@@ -162,12 +163,7 @@ def judge(reader, dataset, say):
     say(
         f"lnet-anet: error {percent(e)} %, average precision {percent(ap)} %, balanced accuracy {percent(balanced)} %"
     )
-    return {
-        "error": e,
-        "average_precision": defined(ap),
-        "balanced_accuracy": defined(balanced),
-        "per_attribute": {"error": named(ATTRIBUTES, metrics.error)},
-    }
+    return plain(metrics)
 
 
 def is_run(path):

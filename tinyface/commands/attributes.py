@@ -99,9 +99,8 @@ def train_attributes(
         else:
             network = make_reader(mode, preset.width, preset.size)
             task = tasks.AttributeTask(network, parser)
-            if (
-                options.init != "random"
-            ):  # loading draws random numbers, so each network loads what it begins with
+            if options.init != "random":
+                # Loading draws random numbers, so each network loads what it begins with.
                 trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else parser
                 begin_with(network, trained, options.init)
         notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}

@@ -87,19 +87,23 @@ def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     for name, metrics in measured.items():
         e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
         lines.append(f"{name:<14}{percent(e):>10}{percent(ap):>10}{percent(balanced):>12}")
-        summary[name] = {
-            "error": e,
-            "average_precision": defined(ap),
-            "balanced_accuracy": defined(balanced),
-            "per_attribute": {
-                "error": named(ATTRIBUTES, metrics.error),
-                "average_precision": named(ATTRIBUTES, metrics.average_precision),
-                "balanced_accuracy": named(ATTRIBUTES, metrics.balanced_accuracy),
-            },
-        }
+        summary[name] = plain(metrics)
     lines += undefined_lines(metrics, ATTRIBUTES)  # of one data set, so the same for all networks
     last = format_attribute_table(metrics, ATTRIBUTES)
     return summary, "\n".join([f"{name}, attribute by attribute:", last, "", *lines])
+
+
+def plain(metrics):
+    """AttributeMetrics as plain numbers, None where a measure is undefined."""
+    return {
+        "error": defined(metrics.mean_error),
+        "average_precision": defined(metrics.mean_average_precision),
+        "balanced_accuracy": defined(metrics.mean_balanced_accuracy),
+        "per_attribute": {
+            name: named(ATTRIBUTES, getattr(metrics, name))
+            for name in ("error", "average_precision", "balanced_accuracy")
+        },
+    }
 
 
 def measure_parsers(parsers, dataset, batch_size, say):

@@ -11,9 +11,7 @@ from .few_labels import labelled
 from .sources import validation_split
 
 VALIDATION_BATCH = 64
-REPEATING = (
-    128  # batches up to here may show an image twice: those of the presets, of a data set that is smaller
-)
+REPEATING = 128  # batches up to here, those of the presets, may show an image of a small data set twice
 
 
 class Feed:

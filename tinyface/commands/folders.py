@@ -13,6 +13,7 @@ from ..errors import TinyfaceError
 from ..files import atomic_write
 from ..models.readers import READERS
 from ..predict import PARSER
+from ..wild import localize
 from ..wild.localize import LOCALIZER
 
 RUNS, REPORT = Path("runs"), "report.json"
@@ -27,7 +28,7 @@ COMMANDS = {
     "lnet": "train-lnet",
     "anet": "train-anet",
 }
-STAGES = {"lnet": ("lnet_o", "lnet_s"), "anet": ("identities", "attributes")}  # sub-folders
+STAGES = {"lnet": localize.STAGES, "anet": ("identities", "attributes")}  # sub-folders
 # What runs have in their folders → the kinds of run that have it.
 SIGNS = {
     **{file: ("seg", "joint", "sspl") for file in (train.LAST, train.LOG)},

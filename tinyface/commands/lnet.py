@@ -76,7 +76,7 @@ def settle_threshold(localizer, data, backgrounds, say):
         say("no photos to settle a threshold with, so every photo is taken to have a face")
         return 0.0
     files = open_dataset(data, "val", "attributes").images, backgrounds["val"]
-    faces, empty = (np.array([found.score for found in localizer.read(paths)]) for paths in files)
+    faces, empty = (np.array(list(localizer.scores(paths))) for paths in files)
     threshold = threshold_between(faces, empty)
     say(f"a face from score {threshold:.3f} on: {100 * (faces >= threshold).mean():.1f} % of the photos with one, "
         f"{100 * (empty >= threshold).mean():.1f} % of those without (validation)")  # fmt: skip
@@ -96,7 +96,9 @@ def judge(localizer, dataset, backgrounds, say):
         )
     if backgrounds:
         measures["backgrounds"] = len(backgrounds)
-        measures["false_alarms"] = float(np.mean([face.is_face for face in localizer.read(backgrounds)]))
+        measures["false_alarms"] = float(
+            np.mean([score >= localizer.threshold for score in localizer.scores(backgrounds)])
+        )
     for name, value in measures.items():
         say(
             f"{name.replace('_', ' '):<16}{100 * value:8.2f} %"
@@ -112,7 +114,7 @@ def draw_localization(localizer, dataset, path, count=8):
     from ..pictures.drawing import save_png
     from ..pictures.wild import localization_sheet
 
-    files = dataset.images[:: max(len(dataset) // count, 1)][:count]
-    boxes = None if dataset.boxes is None else dataset.boxes[:: max(len(dataset) // count, 1)][:count]
-    images = [read_image(file) for file in files]
+    shown = slice(None, None, max(len(dataset) // count, 1))
+    boxes = None if dataset.boxes is None else dataset.boxes[shown][:count]
+    images = [read_image(file) for file in dataset.images[shown][:count]]
     save_png(localization_sheet(images, localizer.locate(images), boxes), path)

@@ -6,13 +6,13 @@ what they were judged on.
 
 import hashlib
 import json
-import math
 
 from .. import checkpoint, tasks
+from ..commands.evaluate import plain
 from ..commands.feeds import VALIDATION_BATCH
 from ..commands.fit import start_workers
-from ..commands.folders import named
-from ..data.dataset import ATTRIBUTES, REGIONS
+from ..commands.folders import defined, named
+from ..data.dataset import REGIONS
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order
 from ..files import atomic_write
@@ -96,23 +96,10 @@ def judge(files, keys, shown_by, data, device):
 
     def measures(key):
         mean = sum(by_mode[mode] for mode in key) / len(key)
-        return plain(attribute_metrics(mean, targets))
+        metrics = attribute_metrics(mean, targets)
+        return {**plain(metrics), "faces": metrics.count}
 
     return {key: measures(key) for key in keys}
-
-
-def plain(metrics):
-    """AttributeMetrics as plain numbers, None where a measure is undefined."""
-    return {
-        "error": defined(metrics.mean_error),
-        "average_precision": defined(metrics.mean_average_precision),
-        "balanced_accuracy": defined(metrics.mean_balanced_accuracy),
-        "per_attribute": {
-            name: named(ATTRIBUTES, getattr(metrics, name))
-            for name in ("error", "average_precision", "balanced_accuracy")
-        },
-        "faces": metrics.count,
-    }
 
 
 def measure_parser(job, store, folder, say):
@@ -134,11 +121,6 @@ def measure_parser(job, store, folder, say):
         }
         store.put({folder: (identity, measures)})
     return measures
-
-
-def defined(value):
-    """A number for JSON: None for NaN."""
-    return None if math.isnan(value) else float(value)
 
 
 def always_the_majority(data):

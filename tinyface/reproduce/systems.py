@@ -12,7 +12,8 @@ import json
 
 import numpy as np
 
-from .. import checkpoint
+from ..checkpoint import load, load_network
+from ..commands.folders import REPORT
 from ..summary import multiply_adds_of, summarise
 from ..train import BEST, LAST, LOG, read_log
 from ..wild.interweave import image_side, interwoven
@@ -25,21 +26,21 @@ MEASURES = ("error", "average_precision", "balanced_accuracy")
 COLUMNS = ("system", "error", "AP", "balanced", "parameters", "multiply-adds", "training, minutes")
 
 
-def all_labels(init, seed):
-    """Where the basic network lies that learned from all labels, below --out."""
-    return f"{sspl.folder_of(1.0, init, seed)}/avg"
+def pretrained_on_all(seed):
+    """Where SSPL's basic network lies that learned from all labels, below --out."""
+    return f"{sspl.folder_of(1.0, 'sspl', seed)}/avg"
 
 
 def anet_measures(folder):
     """What train-anet found its run to be worth."""
-    return json.loads((folder / "report.json").read_text(encoding="utf-8"))["networks"]["lnet-anet"]
+    return json.loads((folder / REPORT).read_text(encoding="utf-8"))["networks"]["lnet-anet"]
 
 
 def training_minutes(run):
     """Minutes of the training steps of a run's folder, by its log; None where there is none."""
     if not (run / LOG).is_file() or not (run / LAST).is_file():
         return None
-    batch, step, seconds = checkpoint.load(run / LAST).training["options"]["batch_size"], 0, 0.0
+    batch, step, seconds = load(run / LAST).training["options"]["batch_size"], 0, 0.0
     for record in read_log(run / LOG):
         if "images_per_second" in record:
             seconds += (record["step"] - step) * batch / record["images_per_second"]
@@ -49,13 +50,13 @@ def training_minutes(run):
 
 def cost_of_readers(parser, files):
     """(parameters, multiply-adds) of reading one face with a parser, or None, and these networks."""
-    rows = [row for file in [*([parser] if parser else []), *files] for row in summarise(load(file))]
+    rows = [row for file in [*filter(None, [parser]), *files] for row in summarise(load_network(file))]
     return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
 
 
 def cost_of_anet(folder):
     """(parameters, multiply-adds) of reading one face with ANet, interwoven, and its SVMs."""
-    anet, svm = load(folder / "attributes" / BEST).eval(), load(folder / SVM)
+    anet, svm = load_network(folder / "attributes" / BEST).eval(), load_network(folder / SVM)
     side = image_side(anet.config["size"][0], PATCHES)
     image = np.zeros((1, 3, side, side), np.float32)
     adds = multiply_adds_of(anet, lambda: interwoven(anet, image, PATCHES))
@@ -63,16 +64,12 @@ def cost_of_anet(folder):
     return parameters + svm.weight.size + svm.bias.size, adds + PATCHES**2 * svm.weight.size
 
 
-def load(file):
-    return checkpoint.load_network(file)
-
-
 def table(job, measured, notes):
     """measured: {"basic", "ssp+ssg", "sspl", "anet": [measures of each seed]}."""
     out, shown_by, seeds = job.out, job.parser, range(job.seeds)
     own = training_minutes(shown_by.parent)  # the parser's
     parser = own or 0.0
-    few = [out / all_labels("sspl", seed) for seed in seeds]
+    few = [out / pretrained_on_all(seed) for seed in seeds]
 
     def line(name, key, cost, runs, before=0.0):
         """runs: of each seed, the folders of all trainings. before: minutes of what all seeds have in common."""

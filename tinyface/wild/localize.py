@@ -22,7 +22,7 @@ from PIL import Image
 from .. import backend, checkpoint, train
 from ..core import Tensor, no_grad
 from ..data.crops import crop, enlarged, square
-from ..data.transforms import read_image, to_network_input
+from ..data.transforms import image_size, read_image, to_network_input
 from ..errors import TinyfaceError
 from ..models import LNet
 from .windows import ASPECT, best_window, in_region, several_windows
@@ -66,25 +66,26 @@ class Localizer:
 
     def read(self, paths):
         """Found for each of these files, some at a time."""
-        for start in range(0, len(paths), BATCH):
-            yield from self.locate([read_image(path) for path in paths[start : start + BATCH]])
+        for images in some_at_a_time(paths):
+            yield from self.locate(images)
+
+    def scores(self, paths):
+        """The score in each of these files, which takes fewer looks than where and how large the face is."""
+        for images in some_at_a_time(paths):
+            yield from (score for *_, score in self._windows(images, several=False)[1])
 
     def shoulders(self, paths):
         """Head and shoulders (4,) in each of these files, by LNet_o alone."""
-        for start in range(0, len(paths), BATCH):
-            _, regions = self._regions(
-                [read_image(path) for path in paths[start : start + BATCH]], several=False
-            )
+        for images in some_at_a_time(paths):
+            _, regions = self._regions(images, several=False)
             yield from (region for _, region in regions)
 
     def _regions(self, images, several):
         """LNet_o's response maps, and (photo, head and shoulders) of each window in them."""
         responses, regions = responses_of(self.lnet_o, [resized(image, self.lnet_o) for image in images]), []
         for index, (image, response) in enumerate(zip(images, responses, strict=True)):
-            whole, aspect = (
-                np.array([0, 0, image.shape[1], image.shape[0]]),
-                ASPECT * image.shape[0] / image.shape[1],
-            )
+            whole = np.array([0, 0, image.shape[1], image.shape[0]])
+            aspect = ASPECT * image.shape[0] / image.shape[1]
             windows = several_windows(response, aspect) if several else [best_window(response, aspect)]
             for _, window in windows:
                 regions.append((index, square(enlarged(in_region(window, whole), REGION))))
@@ -97,31 +98,31 @@ class Localizer:
 
     def _zooms(self, images, windows):
         """log2 of the zoom at which LNet_s sees each window, pairs (index of the photo, (4,)), best: (K,)."""
-        scores = [
-            zoom
-            * self._views(images, [(index, square(enlarged(w, REGION * zoom))) for index, w in windows]).mean(
-                (1, 2)
-            )
-            for zoom in ZOOMS
-        ]
+        scores = []
+        for zoom in ZOOMS:
+            regions = [(index, square(enlarged(window, REGION * zoom))) for index, window in windows]
+            scores.append(zoom * self._views(images, regions).mean(axis=(1, 2)))
         weights = (scores / np.maximum(np.max(scores, axis=0), TINY)) ** PEAK
         return np.log2(ZOOMS) @ weights / np.maximum(weights.sum(axis=0), TINY)
 
-    def _locate(self, images, several):
+    def _windows(self, images, several):
+        """LNet_o's response maps; (photo, window, head and shoulders, score) of each window in its photo's pixels."""
         responses, regions = self._regions(images, several)
-        windows, scores = [], []
+        windows = []
         for (index, region), response in zip(regions, self._views(images, regions), strict=True):
             first = part_of(responses[index], region, images[index].shape[:2])
-            scores.append(float(first.max() + response.max()))
             window = best_window(first / max(first.max(), TINY) + response / max(response.max(), TINY))[1]
-            windows.append((index, in_region(window - np.array([0, RISE * window[3], 0, 0]), region)))
+            window = in_region(window - np.array([0, RISE * window[3], 0, 0]), region)
+            windows.append((index, window, region, float(first.max() + response.max())))
+        return responses, windows
+
+    def _locate(self, images, several):
+        responses, windows = self._windows(images, several)
+        factors = 2 ** ((self._zooms(images, [(index, w) for index, w, *_ in windows]) - USUAL) / 2)
         found = [[] for _ in images]
-        factors = 2 ** ((self._zooms(images, windows) - USUAL) / 2)
-        for (index, window), (_, region), factor, score in zip(
-            windows, regions, factors, scores, strict=True
-        ):
-            face = enlarged(window, factor)
-            found[index].append(Found(face, score, region, responses[index], score >= self.threshold))
+        for (index, window, region, score), factor in zip(windows, factors, strict=True):
+            face, is_face = enlarged(window, factor), score >= self.threshold
+            found[index].append(Found(face, score, region, responses[index], is_face))
         return found
 
 
@@ -136,8 +137,11 @@ class Aligned:
 
     def locate(self, images):
         """Found for each of a list of photos (H, W, 3) uint8 of any sizes."""
-        wholes = [np.array([0, 0, image.shape[1], image.shape[0]]) for image in images]
-        return [Found(in_region(self.FACE, whole), 1.0, whole, np.ones((1, 1)), True) for whole in wholes]
+        return [self._found(*image.shape[:2]) for image in images]
+
+    def _found(self, height, width):
+        whole = np.array([0, 0, width, height])
+        return Found(in_region(self.FACE, whole), 1.0, whole, np.ones((1, 1)), True)
 
     def locate_all(self, image):
         """The one face of a photo, in a list."""
@@ -146,7 +150,13 @@ class Aligned:
     def read(self, paths):
         """Found for each of these files."""
         for path in paths:
-            yield from self.locate([read_image(path)])
+            yield self._found(*image_size(path))
+
+
+def some_at_a_time(paths):
+    """Lists of photos (H, W, 3) uint8, read as they are needed."""
+    for start in range(0, len(paths), BATCH):
+        yield [read_image(path) for path in paths[start : start + BATCH]]
 
 
 def threshold_between(faces, backgrounds):

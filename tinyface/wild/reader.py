@@ -18,7 +18,7 @@ from ..errors import TinyfaceError
 from ..models import ANet, AttributeSVM
 from ..ops.sigmoid import logistic
 from .interweave import image_side, interwoven
-from .localize import BATCH, Found, load_localizer
+from .localize import BATCH, Found, load_localizer, some_at_a_time
 
 PATCHES = 3  # either way
 MARGIN = 1.2  # side of ANet's patch, in heights of the face
@@ -96,6 +96,5 @@ class WildReader:
 
     def read_many(self, paths):
         """WildReading of each of these files, some at a time, whether or not there seems to be a face."""
-        for start in range(0, len(paths), BATCH):
-            images = [read_image(path) for path in paths[start : start + BATCH]]
+        for images in some_at_a_time(paths):
             yield from self.describe(list(zip(images, self.localizer.locate(images), strict=True)))

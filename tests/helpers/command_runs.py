@@ -1,0 +1,59 @@
+"""What tests of the commands share: a quick run's options, a parser that was never trained, refusals, runs compared."""
+
+import json
+
+import h5py
+import pytest
+
+from tinyface import backend, checkpoint, train
+from tinyface.errors import TinyfaceError
+from tinyface.models import SegmentationNet
+from tinyface.presets import PRESETS
+
+TINY = PRESETS["tiny"]
+SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
+
+
+def silent(line):
+    pass
+
+
+def refused(call, *args, **kwargs):
+    """The one line with which a call is refused."""
+    with pytest.raises(TinyfaceError) as caught:
+        call(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def save_parser(path, size=TINY.size, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    backend.seed(seed)
+    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, size)))
+    return path
+
+
+def arrays(path):
+    """The bytes of every array in a checkpoint, and the position."""
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "dtype") else None
+        )
+        if "training" in file:
+            state = json.loads(file["training"].attrs["state"])
+            found["state"] = state["step"], state["best"], json.dumps(state["random"])
+    return found
+
+
+def losses(folder):
+    return [(r["step"], r["loss"]) for r in train.read_log(folder / train.LOG) if "loss" in r]
+
+
+def assert_same_run(folder, other, steps):
+    """Both went to the end, with the same losses and to the same bits."""
+    for name in (train.LAST, train.BEST):
+        got, expected = arrays(folder / name), arrays(other / name)
+        assert got.keys() == expected.keys()
+        assert [key for key in got if got[key] != expected[key]] == [], name
+    assert losses(folder) == losses(other) and len(losses(folder)) == steps
