@@ -120,16 +120,26 @@ def _watched(method, name, spent, clock):
         results = result if isinstance(result, tuple) else (result,)
         output = results[0] if name == "forward" else arrays[0]
         products = 1 if name == "forward" else sum(function.needs_grad[:2])  # one for each gradient
-        entry = spent[label(function.name, inputs), name]
+        op = name_of(function)
+        entry = spent[label(op, inputs), name]
         entry.calls += 1
         entry.seconds += seconds
-        entry.flops += products * flops(function.name, [x.shape for x in inputs], output.shape)
+        entry.flops += products * flops(op, [x.shape for x in inputs], output.shape)
         if function.name not in VIEWS:
             moved = results if name == "forward" else (*arrays, *results)
             entry.nbytes += sum(array.nbytes for array in (*inputs, *moved) if array is not None)
         return result
 
     return call
+
+
+def name_of(function):
+    """The operation's name; conv_norm_prelu's tells which convolution it has."""
+    return (
+        function.name.replace("conv", "conv_transpose")
+        if getattr(function, "transposed", False)
+        else function.name
+    )
 
 
 def label(op, inputs):

@@ -234,6 +234,16 @@ def test_products_are_counted():
     assert op_profile.flops("prelu", [(5, 3), (3,)], (5, 3)) == 0
 
 
+def test_products_of_transposed_convolutions_in_evaluation_are_counted():
+    """3 → 4 channels: their kernels lie the other way round than a convolution's."""
+    spent, numbers = defaultdict(op_profile.Spent), [Tensor(np.ones(4, np.float32))] * 3
+    x, w = Tensor(np.ones((1, 3, 5, 5), np.float32)), Tensor(np.ones((3, 4, 3, 3), np.float32))
+    with op_profile.watching(spent):
+        ops.conv_norm_prelu(x, w, *numbers, *[n.data for n in numbers[:2]], padding=1, transposed=True)
+    found = spent["conv_transpose_norm_prelu 3×3, 3 → 4, 5×5", "forward"]
+    assert found.flops == 2 * 25 * 3 * 4 * 9
+
+
 def test_tables_and_milliseconds():
     assert bench_report.table(["a", "b"], [["x", 1]]) == ["| a | b |", "| --- | ---: |", "| x | 1 |"]
     assert [bench_report.ms(value) for value in (12345, 12.34, 1.234, 0.01234)] == [

@@ -122,7 +122,8 @@ def test_evaluation_looks_at_each_image_alone(net):
     net.eval()
     with no_grad():
         both, alone = net(Tensor(x))[-1].data, net(Tensor(x[:1]))[-1].data
-    np.testing.assert_allclose(both[:1], alone, rtol=1e-5, atol=1e-6)
+    # how to convolve is chosen by the batch too, so the last bits may differ
+    np.testing.assert_allclose(both[:1], alone, rtol=1e-5, atol=5e-5)
 
 
 def test_config_builds_the_same_network_again(net):

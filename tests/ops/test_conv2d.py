@@ -9,7 +9,7 @@ from tinyface import Tensor, backend, ops
 from tinyface.ops import im2col, winograd
 
 conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
-WAYS = {"cpu": ["im2col", "winograd"], "cuda": ["im2col", "direct"]}
+WAYS = {"cpu": ["im2col", "winograd4", "winograd6"], "cuda": ["im2col", "direct"]}
 
 
 def pytest_generate_tests(metafunc):
@@ -54,6 +54,18 @@ def test_equals_pytorch(compare_with_torch, torch, normal, algorithm, geometry, 
 
 
 @pytest.mark.reference
+@pytest.mark.parametrize("size, padding", [(3, 1), (2, 0), (3, 2), (3, 4)])
+def test_few_outputs_equal_pytorch(compare_with_torch, torch, normal, size, padding):
+    compare_with_torch(
+        lambda *xs: ops.conv2d(*xs, padding=padding),
+        lambda *xs: torch.nn.functional.conv2d(*xs, padding=padding),
+        normal((2, 16, 19, 14)),
+        normal((7, 16, size, size), 1),
+        normal(7, 2),
+    )
+
+
+@pytest.mark.reference
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), (1, 0)])
 def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, padding):
     """Several pieces per image at the real PIECE_BYTES."""
@@ -88,7 +100,7 @@ def test_manners(check_manners, normal, algorithm, x, w, stride, padding, bias):
 
 
 @given(geometry=geometries(), channels=st.integers(1, 6))
-def test_both_ways_agree(put, normal, device, geometry, channels):
+def test_all_ways_agree(put, normal, device, geometry, channels):
     (n, _, h, w), (o, _, kh, kw), stride, padding = geometry
 
     def run(algorithm):
@@ -99,8 +111,10 @@ def test_both_ways_agree(put, normal, device, geometry, channels):
             y.backward(put(normal(y.shape, 3)))
         return [y.numpy(), *(backend.to_device(t.grad, "cpu") for t in inputs)]
 
-    for one, other in zip(*map(run, WAYS[device]), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    first, *others = map(run, WAYS[device])
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.cpu
@@ -124,9 +138,17 @@ def test_bits_dont_depend_on_threads(
 @pytest.mark.parametrize(
     "x, w, stride, padding, expected",
     [
-        ((4, 64, 218, 178), (64, 64, 3, 3), 1, 1, "winograd"),
+        ((4, 64, 218, 178), (64, 64, 3, 3), 1, 1, "winograd6"),
+        (
+            (4, 1024, 14, 12),
+            (1024, 1024, 3, 3),
+            1,
+            1,
+            "winograd4",
+        ),  # six of the larger tiles, two of them half empty
         ((4, 3, 218, 178), (64, 3, 3, 3), 1, 1, "im2col"),  # RGB
         ((1, 1024, 14, 12), (1024, 1024, 3, 3), 1, 1, "im2col"),  # twelve tiles, 38 million numbers in U
+        ((4, 64, 218, 178), (7, 64, 3, 3), 1, 1, "few_outputs"),
         ((4, 64, 218, 178), (64, 64, 3, 3), 2, 1, "im2col"),
         ((4, 64, 218, 178), (64, 64, 1, 1), 1, 0, "im2col"),
         ((4, 64, 218, 178), (64, 64, 5, 5), 1, 2, "im2col"),

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from tinyface import Tensor, models, no_grad, ops
 from tinyface.ops.conv2d import force
 
+WAYS = {"cpu": ["im2col", "winograd4", "winograd6"], "cuda": ["im2col", "winograd"]}
+
 
 def arrays(normal, size, o, transposed):
     """x, w, gamma, beta, slope, running mean, running variance; slopes on both sides of 1."""
@@ -20,11 +22,11 @@ def arrays(normal, size, o, transposed):
     size=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(3, 11), st.integers(3, 11)),
     o=st.sampled_from([1, 3, 40]),
     padding=st.integers(1, 2),
-    algorithm=st.sampled_from(["im2col", "winograd"]),
+    choice=st.integers(0, 5),
 )
-def test_equals_the_three_ops(put, normal, transposed, size, o, padding, algorithm):
+def test_equals_the_three_ops(put, normal, device, transposed, size, o, padding, choice):
     x, w, gamma, beta, slope, mean, variance = map(put, arrays(normal, size, o, transposed))
-    with force(algorithm):
+    with force(WAYS[device][choice % len(WAYS[device])]):
         y = ops.conv_norm_prelu(
             x, w, gamma, beta, slope, mean, variance, eps=0.1, padding=padding, transposed=transposed
         )

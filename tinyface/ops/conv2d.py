@@ -6,10 +6,11 @@
     ∂L/∂x          = every g[n,o,i,j] · w[o,c,u,v] added back to the pixel it came from (a transposed convolution)
     ∂L/∂b[o]       = Σ_{n,i,j} g[n,o,i,j]
 
-with stride s, padding p, and g = ∂L/∂y. Two ways to compute the sums on the CPU, chosen by shape in `choose`:
+with stride s, padding p, and g = ∂L/∂y. Three ways to compute the sums on the CPU, chosen by shape in `choose`:
 
-    im2col.py      any kernel and stride, as one matrix product
-    winograd.py    3×3 at stride 1: a quarter of the multiplications, at the price of transforms
+    im2col.py         any kernel and stride, as one matrix product
+    winograd.py       3×3 at stride 1: a quarter or a fifth of the multiplications, at the price of transforms
+    few_outputs.py    stride 1, to few channels: products first, sums of shifted maps afterwards
 
 The ways of the GPU are in conv2d_gpu.py.
 """
@@ -18,7 +19,7 @@ import contextlib
 
 from .. import backend
 from ..core import Function
-from . import conv2d_gpu, im2col, winograd
+from . import conv2d_gpu, few_outputs, im2col, winograd
 from .batch_norm import Rows
 
 FEWEST_TILES = 24  # tiles × images below which U of many channels costs more than Winograd's products save
@@ -88,7 +89,7 @@ def settled(x):
 
 
 def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
-    """On the CPU: "winograd" or "im2col", for x (N, C, H, W) and w (O, C, kh, kw).
+    """On the CPU: "im2col", "few_outputs" or one of winograd.FORMS, for x (N, C, H, W) and w (O, C, kh, kw).
 
     docs/performance.md has the measurements.
 
@@ -96,23 +97,26 @@ def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
     so small that the transformed kernels, four times the size of w, are used for a few tiles only. The weight
     gradient transforms no kernels on the way in.
     """
+    if few_outputs.fits(w_shape, stride, padding) and not backward_to_weights and not _forced:
+        return "few_outputs"
     if not winograd.fits(w_shape[2:], stride, padding):
         return "im2col"
     if _forced:
         return _forced
     n, c, h, w = x_shape
-    tiles = n * -(-(h + 2 * padding - 2) // winograd.TILE) * -(-(w + 2 * padding - 2) // winograd.TILE)
+    output = h + 2 * padding - 2, w + 2 * padding - 2
+    tiles = n * winograd.FORMS["winograd4"].tiles(*output)
     many_weights = c * w_shape[0] > 128 * 128
     if c <= im2col.FEW_CHANNELS or (many_weights and tiles < FEWEST_TILES and not backward_to_weights):
         return "im2col"
-    return "winograd"
+    return winograd.choose_form(*output, n)
 
 
 @contextlib.contextmanager
 def force(algorithm):
     """Compute every convolution that can be in one way: for tests and measurements.
 
-    "winograd" or "im2col" on the CPU, "direct" or "im2col" on a GPU.
+    "winograd4", "winograd6", "few_outputs" or "im2col" on the CPU, "direct" or "im2col" on a GPU.
     """
     global _forced
     before, _forced = _forced, algorithm
@@ -138,10 +142,11 @@ def convolve(x, w, b, stride, padding, finish=None):
     if backend.on_gpu(x):
         return conv2d_gpu.convolve(x, w, b, stride, padding, out, _forced)
     lying = backend.as_hwnc(x)
-    if choose(x.shape, w.shape, stride, padding) == "winograd":
-        y = winograd.convolve(lying, w, padding, finish)
-    else:
+    algorithm = choose(x.shape, w.shape, stride, padding)
+    if algorithm == "im2col":
         y = im2col.convolve(lying, w, stride, padding, finish)
+    else:
+        y = _convolve_at_stride_1(algorithm, lying, w, padding, finish)
     if b is not None:
         add_bias(y, b)
     return backend.as_nchw(y)
@@ -157,23 +162,30 @@ def input_gradient(g, w, x_shape, stride, padding, finish=None, b=None):
     lying = backend.as_hwnc(g)
     n, c, h, width = x_shape
     turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    if choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding) == "winograd":
-        dx = winograd.convolve(lying, turned, 2 - padding, finish)
-    else:
+    algorithm = choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding)
+    if algorithm == "im2col":
         dx = im2col.input_gradient(lying, w, (h, width, n, c), stride, padding, finish)
+    else:
+        dx = _convolve_at_stride_1(algorithm, lying, turned, w.shape[2] - 1 - padding, finish)
     if b is not None:
         add_bias(dx, b)
     return backend.as_nchw(dx)
+
+
+def _convolve_at_stride_1(algorithm, x, w, padding, finish):
+    if algorithm == "few_outputs":
+        return few_outputs.convolve(x, w, padding, finish)
+    return winograd.convolve(x, w, padding, winograd.FORMS[algorithm], finish)
 
 
 def weight_gradient(x, g, w_shape, stride, padding):
     """∂L/∂w."""
     if backend.on_gpu(x):
         return conv2d_gpu.weight_gradient(x, g, w_shape, stride, padding, _forced)
-    algorithm = choose(x.shape, w_shape, stride, padding, backward_to_weights=True)
+    form = winograd.FORMS.get(choose(x.shape, w_shape, stride, padding, backward_to_weights=True))
     x, g = backend.as_hwnc(x), backend.as_hwnc(g)
-    if algorithm == "winograd":
-        return backend.as_oihw(winograd.weight_gradient(x, g, padding))
+    if form:
+        return backend.as_oihw(winograd.weight_gradient(x, g, padding, form))
     return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
 
 

@@ -1,21 +1,23 @@
-"""3×3 convolution at stride 1 with a quarter of the multiplications: Winograd's F(4×4, 3×3) (Lavin & Gray 2016).
+"""3×3 convolution at stride 1 with far fewer multiplications: Winograd's F(m×m, 3×3), m = 4 or 6 (Lavin & Gray 2016).
 
-A 4×4 tile of the output depends on a 6×6 patch d of the input. With three small matrices,
+An m×m tile of the output depends on a patch d of the input, of m + 2 pixels a side: P = m + 2. With three small
+matrices,
 
-    y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A                36 products in place of 16·9 = 144; the sum over input
-                                                    channels goes inside [ ], so for each of the 36 places
-                                                    all tiles together are one matrix product:
+    y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A                P² products in place of 9·m²: a quarter of them for m = 4, a
+                                                    fifth for m = 6. The sum over input channels goes inside [ ],
+                                                    so for each of the P² places all tiles are one matrix product:
 
-    V[k] (tiles × C)  @  U[k] (C × O)  =  M[k] (tiles × O),     U = G w Gᵀ,  V = Bᵀ d B,  k = 1 … 36
+    V[k] (tiles × C)  @  U[k] (C × O)  =  M[k] (tiles × O),     U = G w Gᵀ,  V = Bᵀ d B,  k = 1 … P²
 
     ∂L/∂x = the same, of g with the kernels turned by 180° and C, O exchanged
     ∂L/∂w = Gᵀ [ Σ_tiles (Bᵀ d B) ⊙ (A g Aᵀ) ] G    the transposed maps, in reverse order
 
-Why it holds, in one dimension: a polynomial product of degree < 6 is fixed by its values at six points. G and A
+Why it holds, in one dimension: a polynomial product of degree < P is fixed by its values at P points. G and A
 evaluate at the points, ⊙ multiplies the values, B interpolates; transposing turns the product into a convolution.
-The points decide how rounding errors grow: 0, ±3/4, ±3/2, ∞ give a quarter of the error of the usual 0, ±1, ±2, ∞.
+The points decide how rounding errors grow. For m = 4, 0, ±3/4, ±3/2, ∞ give a quarter of the error of the usual
+0, ±1, ±2, ∞; for m = 6, 0, ±1/2, ±1, ±2, ∞ are the best of 364 sets of such kind that were tried.
 
-Feature maps lie as (H, W, N, C), so Bᵀ meets six rows of the image as one matrix with W·N·C columns, and six
+Feature maps lie as (H, W, N, C), so Bᵀ meets P rows of the image as one matrix with W·N·C columns, and P
 pixels of a row as one with N·C columns: both halves of each transform are matrix products without a copy.
 """
 
@@ -26,24 +28,23 @@ import numpy as np
 from .. import backend
 from .im2col import SMALL, view
 
-TILE, KERNEL = 4, 3
-PATCH = TILE + KERNEL - 1
-POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)  # and ∞
+KERNEL = 3
 PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
-ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow
+ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow …
 NARROW, DEEP = 64, 256  # products of fewer columns, or of fewer rows of the second matrix, are slow again
 SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
 KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
+KERNEL_COST = 47  # what transforming one kernel takes, in multiplications by it
 START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
-def transforms(points=POINTS):
-    """Aᵀ (4, 6), Bᵀ (6, 6), G (6, 3) for five finite points and ∞ (Cook and Toom's construction), float64."""
+def transforms(tile, points):
+    """Aᵀ (m, P), Bᵀ (P, P), G (P, 3) for P − 1 finite points and ∞ (Cook and Toom's construction), float64."""
     p = np.array(points)
     differences = p[:, None] - p + np.eye(len(p))
-    infinity = np.eye(PATCH)[-1:]  # the point ∞ reads the highest coefficient
-    at = np.concatenate([np.vander(p, TILE, increasing=True), infinity[:, -TILE:]]).T
+    infinity = np.eye(len(p) + 1)[-1:]  # the point ∞ reads the highest coefficient
+    at = np.concatenate([np.vander(p, tile, increasing=True), infinity[:, -tile:]]).T
     g = np.vander(p, KERNEL, increasing=True) / differences.prod(axis=1)[:, None]
     g = np.concatenate([g, infinity[:, -KERNEL:]])
     others = [np.delete(p, i) for i in range(len(p))]  # Lagrange: Π (x − p_j) over the other points
@@ -51,16 +52,32 @@ def transforms(points=POINTS):
     return at, bt, g
 
 
-def matrices():
-    """{dtype: (Aᵀ, Bᵀ, A, G ⊗ G)}: G ⊗ G (36, 9) transforms whole kernels at once."""
-    at, bt, g = transforms()
-    return {
-        np.dtype(t): tuple(np.ascontiguousarray(m, t) for m in (at, bt, at.T, np.kron(g, g)))
-        for t in (np.float32, np.float64)
-    }
+class Form:
+    """One m of F(m×m, 3×3): tile m, patch P, and its matrices by type."""
+
+    def __init__(self, tile, points):
+        self.tile, self.patch, self.points = tile, tile + KERNEL - 1, points
+        at, bt, g = transforms(tile, points)
+        # Aᵀ, Bᵀ, A, and G ⊗ G (P², 9), which transforms whole kernels at once
+        exact = {"at": at, "bt": bt, "a": at.T, "gg": np.kron(g, g)}
+        self.matrices = {
+            np.dtype(t): {name: np.ascontiguousarray(m, t) for name, m in exact.items()}
+            for t in (np.float32, np.float64)
+        }
+
+    def tiles(self, height, width):
+        """How many tiles an output of that size has."""
+        return -(-height // self.tile) * -(-width // self.tile)
+
+    def cost(self, height, width, images, kernels):
+        """Multiplications for an output of that size, for each pair of channels; with the kernels' transform."""
+        return self.patch**2 * (self.tiles(height, width) * images + kernels)
 
 
-MATRICES = matrices()
+FORMS = {
+    "winograd4": Form(4, (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)),
+    "winograd6": Form(6, (0, 1 / 2, -1 / 2, 1, -1, 2, -2)),
+}
 
 
 def fits(kernel, stride, padding):
@@ -68,23 +85,31 @@ def fits(kernel, stride, padding):
     return kernel == (KERNEL, KERNEL) and stride == 1 and 0 <= padding < KERNEL
 
 
+def choose_form(height, width, images):
+    """The name of the form that takes least time for an output of that size.
+
+    The larger tile needs fewer products, but covers more beyond the border, and its kernels are larger.
+    """
+    return min(FORMS, key=lambda name: FORMS[name].cost(height, width, images, KERNEL_COST))
+
+
 # ---------------------------------------------------------------- the two products, on arrays
 
 
-def convolve(x, w, padding, finish=None):
+def convolve(x, w, padding, form, finish=None):
     """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w.
 
     finish(pixels, channels): what else to do to each piece of the result, in place.
     """
-    grid = Grid(x.shape, padding, len(w))
+    grid = Grid(x.shape, padding, len(w), form)
     y = backend.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_tiles = backend.per_thread(lambda t, j, o: Tiles(grid, t, j, o, x.dtype))
 
     if not grid.few_tiles:
-        u = backend.empty((PATCH**2, grid.channels, len(w)), x.dtype)
+        u = backend.empty((form.patch**2, grid.channels, len(w)), x.dtype)
         inputs = backend.slices(grid.channels, SLICE)
-        backend.parallel_for(lambda i: transform_weights(w[:, inputs[i]], u[:, inputs[i]]), len(inputs))
+        backend.parallel_for(lambda i: transform_weights(form, w[:, inputs[i]], u[:, inputs[i]]), len(inputs))
 
         def piece(index):
             top, left, t, j = grid.pieces[index]
@@ -102,8 +127,8 @@ def convolve(x, w, padding, finish=None):
     def channels(index):
         out = outputs[index]
         tiles = make_tiles(grid.rows, grid.columns, out.stop - out.start)
-        u = backend.scratch("winograd.u", (PATCH**2, v.shape[2], out.stop - out.start), x.dtype)
-        transform_weights(w[out], u)
+        u = backend.scratch("winograd.u", (form.patch**2, v.shape[2], out.stop - out.start), x.dtype)
+        transform_weights(form, w[out], u)
         multiply(v, u, out=tiles.matrices)
         tiles.transform_back(y[..., out], 0, 0, finish, out)
 
@@ -111,17 +136,17 @@ def convolve(x, w, padding, finish=None):
     return y
 
 
-def weight_gradient(x, g, padding):
+def weight_gradient(x, g, padding, form):
     """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (3, 3, C, O)."""
     c, o = x.shape[3], g.shape[3]
-    grid = Grid(x.shape, padding, o)
+    grid = Grid(x.shape, padding, o, form)
     make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
     make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
     if grid.few_tiles:
         return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
 
     shares = backend.shares(len(grid.pieces), PARTIAL_SUMS)
-    parts = backend.empty((len(shares), PATCH**2, c, o), x.dtype)
+    parts = backend.empty((len(shares), form.patch**2, c, o), x.dtype)
 
     def share(index):
         product = backend.scratch("winograd.product", parts.shape[1:], x.dtype)
@@ -144,7 +169,7 @@ def weight_gradient(x, g, padding):
         du[...] = parts[0, :, some]
         for part in parts[1:]:
             du += part[:, some]
-        transform_weights_back(du, dw[:, some])
+        transform_weights_back(form, du, dw[:, some])
 
     backend.parallel_for(add_up, len(inputs))
     return dw.reshape(KERNEL, KERNEL, c, o)
@@ -159,9 +184,9 @@ def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
 
     def channels(index):
         some = inputs[index]
-        du = backend.scratch("winograd.u", (PATCH**2, some.stop - some.start, o), x.dtype)
+        du = backend.scratch("winograd.u", (grid.form.patch**2, some.stop - some.start, o), x.dtype)
         multiply(v[:, :, some].transpose(0, 2, 1), m, out=du)
-        transform_weights_back(du, dw[:, some])
+        transform_weights_back(grid.form, du, dw[:, some])
 
     backend.parallel_for(channels, len(inputs))
     return dw.reshape(KERNEL, KERNEL, c, o)
@@ -186,20 +211,21 @@ def multiply(a, b, out):
 # ---------------------------------------------------------------- the transforms
 
 
-def transform_weights(w, u):
-    """u (36, C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
+def transform_weights(form, w, u):
+    """u (P², C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
     kernels = w.transpose(2, 3, 1, 0)
     if not (kernels[0, 0].flags.c_contiguous and kernels.strides[1] > 0):
         kernels = backend.scratch("winograd.kernels", kernels.shape, u.dtype)
         np.copyto(kernels, w.transpose(2, 3, 1, 0))
-    for source, out in thin(MATRICES[u.dtype][3], kernels.reshape(KERNEL**2, -1), u.reshape(PATCH**2, -1)):
-        np.matmul(MATRICES[u.dtype][3], source, out=out)
+    matrix = form.matrices[u.dtype]["gg"]
+    for source, out in thin(matrix, kernels.reshape(KERNEL**2, -1), u.reshape(form.patch**2, -1)):
+        np.matmul(matrix, source, out=out)
 
 
-def transform_weights_back(du, dw):
-    """dw (9, C, O) = Gᵀ dU G of dU (36, C, O)."""
-    matrix = MATRICES[du.dtype][3].T
-    for source, out in thin(matrix, du.reshape(PATCH**2, -1), dw.reshape(KERNEL**2, -1)):
+def transform_weights_back(form, du, dw):
+    """dw (9, C, O) = Gᵀ dU G of dU (P², C, O)."""
+    matrix = form.matrices[du.dtype]["gg"].T
+    for source, out in thin(matrix, du.reshape(form.patch**2, -1), dw.reshape(KERNEL**2, -1)):
         np.matmul(matrix, source, out=out)
 
 
@@ -211,34 +237,39 @@ def thin(matrix, source, out):
 
 
 def transform_all(grid, maps, make):
-    """Patches or gradients of all tiles: (36, tiles · N, channels)."""
-    shape = (PATCH**2, grid.rows * grid.columns, grid.images, maps.shape[3])
+    """Patches or gradients of all tiles: (P², tiles · N, channels)."""
+    places = grid.form.patch**2
+    shape = (places, grid.rows * grid.columns, grid.images, maps.shape[3])
     everything = backend.empty(shape, maps.dtype)
 
     def piece(index):
         top, left, t, j = grid.pieces[index]
         some = make(t, j)
         some.transform(maps, top, left)
-        by_row = everything.reshape(PATCH**2, grid.rows, grid.columns, *shape[2:])
-        by_row[:, top : top + t, left : left + j] = some.matrices.reshape(PATCH**2, t, j, *shape[2:])
+        by_row = everything.reshape(places, grid.rows, grid.columns, *shape[2:])
+        by_row[:, top : top + t, left : left + j] = some.matrices.reshape(places, t, j, *shape[2:])
 
     backend.parallel_for(piece, len(grid.pieces))
-    return everything.reshape(PATCH**2, -1, maps.shape[3])
+    return everything.reshape(places, -1, maps.shape[3])
 
 
 class Grid:
-    """How the output is cut into 4×4 tiles and these into pieces of t × j tiles: (top, left, t, j), in tiles."""
+    """How the output is cut into m×m tiles and these into pieces of t × j tiles: (top, left, t, j), in tiles."""
 
-    def __init__(self, shape, padding, out_channels):
+    def __init__(self, shape, padding, out_channels, form):
+        self.form = form
         (self.in_height, self.in_width, self.images, self.channels), self.padding = shape, padding
         self.height = self.in_height + 2 * padding - KERNEL + 1
         self.width = self.in_width + 2 * padding - KERNEL + 1
-        self.rows, self.columns = -(-self.height // TILE), -(-self.width // TILE)
+        self.rows, self.columns = -(-self.height // form.tile), -(-self.width // form.tile)
         # Kernels and tiles are both multiplied with all of the other; the fewer ones are transformed at once and
         # kept, the others piece by piece, to be used while they are in the cache.
         self.few_tiles = self.rows * self.columns * self.images < max(self.channels, out_channels)
-        wanted = PIECE_BYTES // (4 * PATCH**2 * (self.channels + out_channels))
-        t, j = _piece(self.rows, self.columns, self.images, max(min(wanted, ROWS[1]), ROWS[0]))
+        wanted = PIECE_BYTES // (4 * form.patch**2 * (self.channels + out_channels))
+        # … and each piece reads all of U, C·O numbers a place, beside C + O numbers for each of its rows.
+        fewest = max(ROWS[0], self.channels * out_channels // (self.channels + out_channels))
+        most = max(min(wanted, ROWS[1]), fewest)
+        t, j = _piece(self.rows, self.columns, self.images, most, KERNEL / form.tile)
         self.pieces = [
             (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
             for rows in backend.slices(self.rows, t)
@@ -247,16 +278,17 @@ class Grid:
 
 
 @lru_cache(maxsize=1024)
-def _piece(rows, columns, images, most):
-    """t, j of the pieces of rows × columns tiles that take least time, of no more than `most` tiles · images each."""
+def _piece(rows, columns, images, most, edge):
+    """t, j of the pieces of rows × columns tiles that take least time, of no more than `most` tiles · images each.
+
+    edge: how far a piece reads beyond its tiles, in tiles.
+    """
 
     def time(size):
         t, j = size
         pieces = -(-rows // t) * -(-columns // j)
         rounds = -(-pieces // PARTIAL_SUMS)  # by as many threads as can be of use everywhere
-        border = (
-            (t + KERNEL / TILE) * (j + KERNEL / TILE) / (t * j)
-        )  # each piece reads its neighbours' border
+        border = (t + edge) * (j + edge) / (t * j)  # each piece reads its neighbours' border
         return rounds * (t * j * images * (1 + BORDER * border) + START + t)
 
     sizes = {(_even(rows, t), _even(columns, j)) for t in range(1, rows + 1) for j in range(1, columns + 1)}
@@ -279,29 +311,29 @@ class Patches:
     """V = Bᵀ d B of t × j patches. One thread makes it once and uses it for all its pieces of that size."""
 
     def __init__(self, grid, t, j, dtype):
-        self.grid = grid
+        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
         bundle = grid.images * grid.channels  # N·C numbers: one pixel of all images
-        row = (TILE * j + 2) * bundle
-        self.bt = MATRICES[np.dtype(dtype)][1]
-        self.half = half = backend.scratch("winograd.half", (t, PATCH, row), dtype)
-        v = backend.scratch("winograd.v", (PATCH, PATCH, t, j, bundle), dtype)
+        row = (tile * j + 2) * bundle
+        self.bt = grid.form.matrices[np.dtype(dtype)]["bt"]
+        self.half = half = backend.scratch("winograd.half", (t, patch, row), dtype)
+        v = backend.scratch("winograd.v", (patch, patch, t, j, bundle), dtype)
         overlapping_columns = view(
-            half, 0, (PATCH, t, j, PATCH, bundle), (row, PATCH * row, TILE * bundle, bundle, 1)
+            half, 0, (patch, t, j, patch, bundle), (row, patch * row, tile * bundle, bundle, 1)
         )
         self.along_columns = thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
-        self.matrices = v.reshape(PATCH**2, t * j * grid.images, grid.channels)
+        self.matrices = v.reshape(patch**2, t * j * grid.images, grid.channels)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
     def transform(self, x, top, left):
         """Fill `matrices` from x (H, W, N, C), for the piece at tile (top, left)."""
-        padding = self.grid.padding
-        _along_rows(self.bt, x, TILE * top - padding, TILE * left - padding, self.half)
+        tile, padding = self.grid.form.tile, self.grid.padding
+        _along_rows(self.bt, x, tile, tile * top - padding, tile * left - padding, self.half)
         for source, out in self.along_columns:
             np.matmul(self.bt, source, out=out)
 
 
-def _along_rows(matrix, x, top, left, out):
-    """out (t, 6, …) = the matrix times the rows of x (H, W, N, C) from `top` + 4·tile on, each from pixel `left` on.
+def _along_rows(matrix, x, tile, top, left, out):
+    """out (t, P, …) = the matrix times the rows of x (H, W, N, C) from `top` + i·tile on, each from pixel `left` on.
 
     Outside of x there are zeros.
     """
@@ -310,7 +342,7 @@ def _along_rows(matrix, x, top, left, out):
     first, last = max(-left, 0), min(w - left, columns)
     out[..., :first] = out[..., last:] = 0
     out = out[..., first:last]
-    height = TILE * (t - 1) + rows
+    height = tile * (t - 1) + rows
     if top < 0 or top + height > h:
         framed = backend.scratch("winograd.framed", (height, last - first), x.dtype)
         inside = slice(max(-top, 0), min(h - top, height))
@@ -319,32 +351,32 @@ def _along_rows(matrix, x, top, left, out):
         x, w, start = framed, last - first, 0
     else:
         start = top * w + left + first
-    for source, to in thin(matrix, view(x, start, (t, rows, last - first), (TILE * w, w, 1)), out):
+    for source, to in thin(matrix, view(x, start, (t, rows, last - first), (tile * w, w, 1)), out):
         np.matmul(matrix, source, out=to)
 
 
 class Tiles:
-    """M (36, tiles·N, O), and y = Aᵀ M A of t × j tiles."""
+    """M (P², tiles·N, O), and y = Aᵀ M A of t × j tiles."""
 
     def __init__(self, grid, t, j, o, dtype):
-        self.grid = grid
+        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
         bundle = grid.images * o
-        m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
-        half = backend.scratch("winograd.half", (t, PATCH, j, TILE, bundle), dtype)
-        self.at = MATRICES[np.dtype(dtype)][0]
-        self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
+        m = backend.scratch("winograd.m", (patch, patch, t, j, bundle), dtype)
+        half = backend.scratch("winograd.half", (t, patch, j, tile, bundle), dtype)
+        self.at = grid.form.matrices[np.dtype(dtype)]["at"]
+        self.matrices = m.reshape(patch**2, t * j * grid.images, o)
         self.along_columns = m.transpose(0, 2, 3, 1, 4), half.transpose(1, 0, 2, 3, 4)
-        self.half = half.reshape(t, PATCH, TILE * j, grid.images, o)
+        self.half = half.reshape(t, patch, tile * j, grid.images, o)
 
     def transform_back(self, y, top, left, finish=None, channels=slice(None)):
         """Write the piece at tile (top, left) of y (H', W', N, O), which are the result's `channels`, finished."""
-        source, out = self.along_columns
+        side, (source, out) = self.grid.form.tile, self.along_columns
         np.matmul(self.at, source, out=out)
-        y = y[TILE * top :, TILE * left : TILE * left + self.half.shape[2]]
+        y = y[side * top :, side * left : side * left + self.half.shape[2]]
         columns = y.shape[1]
         for tile, half in enumerate(self.half):
-            rows = y[TILE * tile : TILE * (tile + 1)]
-            at, flat = self.at[: len(rows)], half[:, :columns].reshape(PATCH, -1)
+            rows = y[side * tile : side * (tile + 1)]
+            at, flat = self.at[: len(rows)], half[:, :columns].reshape(len(half), -1)
             lines = (
                 rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
             )
@@ -360,17 +392,18 @@ class Gradients:
     """A g Aᵀ of t × j tiles: what the weight gradient multiplies the patches with."""
 
     def __init__(self, grid, t, j, o, dtype):
-        self.grid = grid
+        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
         bundle = grid.images * o
-        self.a = MATRICES[np.dtype(dtype)][2]
-        self.half = half = backend.scratch("winograd.half", (t, PATCH, TILE * j * bundle), dtype)
-        m = backend.scratch("winograd.m", (PATCH, PATCH, t, j, bundle), dtype)
-        columns = half.reshape(t, PATCH, j, TILE, bundle).transpose(1, 0, 2, 3, 4)
+        self.a = grid.form.matrices[np.dtype(dtype)]["a"]
+        self.half = half = backend.scratch("winograd.half", (t, patch, tile * j * bundle), dtype)
+        m = backend.scratch("winograd.m", (patch, patch, t, j, bundle), dtype)
+        columns = half.reshape(t, patch, j, tile, bundle).transpose(1, 0, 2, 3, 4)
         self.along_columns = thin(self.a, columns, m.transpose(0, 2, 3, 1, 4))
-        self.matrices = m.reshape(PATCH**2, t * j * grid.images, o)
+        self.matrices = m.reshape(patch**2, t * j * grid.images, o)
 
     def transform(self, g, top, left):
         """Fill `matrices` from g (H', W', N, O), for the piece at tile (top, left)."""
-        _along_rows(self.a, g, TILE * top, TILE * left, self.half)
+        tile = self.grid.form.tile
+        _along_rows(self.a, g, tile, tile * top, tile * left, self.half)
         for source, out in self.along_columns:
             np.matmul(self.a, source, out=out)

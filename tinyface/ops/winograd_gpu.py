@@ -1,4 +1,4 @@
-"""winograd.py's convolution on a GPU: 3×3 at stride 1, the formulas of that file on maps (N, C, H, W).
+"""winograd.py's convolution on a GPU: 3×3 at stride 1, that file's formulas for tiles of 4×4 on maps (N, C, H, W).
 
     V = Bᵀ d B  (36, C, tiles),   U = G w Gᵀ  (36, O, C),   M[k] = U[k] @ V[k]  (36, O, tiles),   y = Aᵀ M A
 
@@ -20,9 +20,10 @@ import numpy as np
 
 from .. import backend
 from .matmul_gpu import multiply
-from .winograd import KERNEL, PATCH, TILE, transforms
+from .winograd import FORMS, KERNEL, transforms
 
-PLANES = PATCH**2
+FORM = FORMS["winograd4"]
+PLANES = FORM.patch**2
 WORKSPACE = 256 << 20  # bytes of V and M together: of more tiles than that, some are done after the others
 ALIGNED = (
     4  # tiles in a part are a multiple of this: cuBLAS loads so many numbers at once where rows begin at such
@@ -34,7 +35,7 @@ GRID = np.dtype([(name, np.int32) for name in ("rows", "columns", "tiles", "firs
 
 def _matrices(dtype):
     """The struct Matrices of winograd_gpu.cu: A (6, 4), Bᵀ (6, 6), G (6, 3), the CPU's very numbers."""
-    at, bt, g = transforms()
+    at, bt, g = transforms(FORM.tile, FORM.points)
     values = {"a": at.T, "bt": bt, "g": g}
     struct = np.zeros((), [(name, dtype, value.shape) for name, value in values.items()])
     for name, value in values.items():
@@ -104,7 +105,7 @@ class Grid:
 
     def __init__(self, shape, padding):
         self.height, self.width = (length + 2 * padding - KERNEL + 1 for length in shape[2:])
-        self.rows, self.columns = -(-self.height // TILE), -(-self.width // TILE)
+        self.rows, self.columns = -(-self.height // FORM.tile), -(-self.width // FORM.tile)
         self.tiles = shape[0] * self.rows * self.columns
 
     def cut(self, channels, itemsize, smallest=None):
