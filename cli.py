@@ -197,7 +197,8 @@ def training_options(function):
     options = (
         option("--data", **FOLDER, section=DATA,
                help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN*, LaPa or LFWA as it lies on disk, or "
-                    "a folder of such folders.  [default: toyfaces/, drawn when first needed]"),
+                    "a folder of such folders.  [default: toyfaces/, for LNet and ANet toywild/, drawn when first "
+                    "needed]"),
         option("--preset", type=PRESETS, section=DATA,
                help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
                     "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
@@ -214,7 +215,8 @@ def training_options(function):
         option("--warmup", **NUMBER_OR_NONE, section=LEARNING,
                help="Steps over which the learning rate first rises from zero."),
         option("--optimizer", type=OPTIMIZERS, section=LEARNING,
-               help="AdaGrad is the paper's; SGD goes with momentum 0.9.  [default: adagrad]"),
+               help="AdaGrad is the paper's; SGD goes with momentum 0.9.  [default: adagrad; adam for "
+                    "LNet and ANet]"),
         option("--seed", **NUMBER_OR_NONE, section=LEARNING,
                help="Settles the first weights, the order of the images and their mirroring.  [default: 0]"),
         option("--out", **FOLDER, section=RUN,
