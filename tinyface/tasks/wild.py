@@ -5,7 +5,7 @@ from ..models.lnet_anet import patch
 from .attributes import AttributeTask
 from .parsing import put
 
-PAIR_WEIGHT = 0.01  # of the distance of features of one identity
+PAIR_WEIGHT = 0.003  # of the distance of features of one identity
 LOUDNESS = 0.3  # what a response of C5 costs, in the loss of LNet
 
 
