@@ -173,7 +173,7 @@ def test_a_run_of_anet(read, found, photos):
     assert (folder / "lnet_s/best.h5").read_bytes() == (found[0] / "lnet_s/best.h5").read_bytes()
     report = json.loads((folder / "report.json").read_text())
     assert 0 < report["networks"]["lnet-anet"]["error"] < 1 and report["split"] == "test"
-    assert "linear SVMs on the features of 5 faces (val), 9 patches of each" in said
+    assert "linear SVMs on the features of 5 faces (val) and 9 faces (train), 9 patches of each" in said
 
 
 def test_attributes_begin_where_identities_ended(photos, found, monkeypatch):
@@ -331,19 +331,29 @@ def test_aligned_faces_need_no_lnet(aligned, faces, photos, read):
         anet.train_anet({}, aligned=True, out=read[0], resume=True, say=silent)
 
 
-@pytest.mark.parametrize(("test", "learned"), [(4, "val"), (0, "train")])
-def test_svms_never_learn_from_what_judges(test, learned, monkeypatch):
+@pytest.mark.parametrize(
+    ("test", "most", "learned"),
+    [
+        (4, 20, [("val", 5), ("train", 8)]),
+        (4, 7, [("val", 5), ("train", 2)]),
+        (4, 4, [("val", 3), ("train", 1)]),
+        (0, 20, [("train", 8)]),
+    ],
+)
+def test_svms_learn_from_so_many_photos_but_never_from_what_judges(test, most, learned, monkeypatch):
     draw_faces("faces", train=8, val=5, test=test)
+    monkeypatch.setattr(anet, "SVM_PHOTOS", most)
     splits = []
     real = anet.fit_svms
 
-    def fit_svms(network, dataset, boxes):
-        splits.append(dataset.split)
-        return real(network, dataset, boxes)
+    def fit_svms(network, faces):
+        splits.extend((dataset.split, len(boxes)) for dataset, boxes in faces)
+        assert [len(dataset) for dataset, _ in faces] == [len(boxes) for _, boxes in faces]
+        return real(network, faces)
 
     monkeypatch.setattr(anet, "fit_svms", fit_svms)
     folder = anet.train_anet(
         {**SHORT, "data": "faces"}, identities=False, aligned=True, out="run", say=silent
     )
     judged = json.loads((folder / "report.json").read_text())["split"]
-    assert splits == [learned] and judged == ("test" if test else "val")
+    assert splits == learned and judged == ("test" if test else "val")

@@ -2,7 +2,7 @@
 
 A run is a folder: LNet's networks as they were found (none with --aligned), identities/ and attributes/ with a stage
 each, svm.h5. The networks learn from the training split. The SVMs learn from the validation split, other people, as in
-the paper; from the training split where there is no validation split, or none but it to judge by.
+the paper, and where that has fewer photos than the paper's from the training split too; never from the one that judges.
 """
 
 import json
@@ -34,6 +34,8 @@ from .pictures import draw_curve
 from .sources import evaluation_split, validation_split
 from .stages import keep_given, settle
 from .trained import newest_run
+
+SVM_PHOTOS = 20_000  # the SVMs' in the paper: a thousand people, twenty photos of each
 
 
 def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resume=False, say=print):
@@ -90,9 +92,10 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
         network = checkpoint.load_network(folder / stage / train.BEST)
     network = network.to(main.device)
     split = evaluation_split(data, "attributes")
-    learn = "train" if split == "val" or "val" not in boxes else "val"
-    say(f"linear SVMs on the features of {len(sets[learn])} faces ({learn}), {PATCHES**2} patches of each")
-    svm = fit_svms(network, sets[learn], boxes[learn])
+    learn = choose_for_svms(sets, boxes, split)
+    counts = " and ".join(f"{len(dataset)} faces ({dataset.split})" for dataset, _ in learn)
+    say(f"linear SVMs on the features of {counts}, {PATCHES**2} patches of each")
+    svm = fit_svms(network, learn)
     checkpoint.save(
         folder / SVM, checkpoint.Checkpoint(svm, {"command": "train-anet (SVMs)", "data": str(data)})
     )
@@ -141,14 +144,33 @@ def boxes_of(localizer, dataset, say):
     return np.stack([found.face for found in localizer.read(dataset.images)])
 
 
-def fit_svms(network, dataset, boxes):
-    """The AttributeSVM of an ANet for the faces in a data set's photos: each patch of a face is a sample."""
-    side = image_side(network.config["size"][0], PATCHES)
-    regions = enlarged_region(boxes, network.config["size"][0])
-    crops = [crop(read_image(path), r, (side, side)) for path, r in zip(dataset.images, regions, strict=True)]
+def choose_for_svms(sets, boxes, judged):
+    """[(dataset, boxes)] for the SVMs, no more than SVM_PHOTOS: validation photos, then training photos to fill up.
+
+    sets, boxes: by split. judged: the split that judges, which is left out unless there is no other.
+    """
+    chosen, room = [], SVM_PHOTOS
+    for split in ("val", "train"):
+        if split in boxes and room > 0 and (split != judged or len(boxes) == 1):
+            k = -(-len(sets[split]) // room)
+            chosen.append((sets[split].every(k), boxes[split][::k]))
+            room -= len(boxes[split][::k])
+    return chosen
+
+
+def fit_svms(network, faces):
+    """The AttributeSVM of an ANet for the faces of [(dataset, boxes)]: each patch of a face is a sample."""
+    size = network.config["size"][0]
+    side, crops = image_side(size, PATCHES), []
+    for dataset, boxes in faces:
+        regions = enlarged_region(boxes, size)
+        crops += [
+            crop(read_image(path), r, (side, side)) for path, r in zip(dataset.images, regions, strict=True)
+        ]
     features = patch_features(network, crops)
-    svm = AttributeSVM(features.shape[2], dataset.attributes.shape[1])
-    return svm.fit(features.reshape(-1, features.shape[2]), np.repeat(dataset.attributes, PATCHES**2, axis=0))
+    targets = np.concatenate([dataset.attributes for dataset, _ in faces])
+    svm = AttributeSVM(features.shape[2], targets.shape[1])
+    return svm.fit(features.reshape(-1, features.shape[2]), np.repeat(targets, PATCHES**2, axis=0))
 
 
 # ---------------------------------------------------------------- judging
