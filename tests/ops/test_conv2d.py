@@ -9,7 +9,7 @@ from tinyface import Tensor, backend, ops
 from tinyface.ops import im2col, winograd
 
 conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
-WAYS = {"cpu": ["im2col", "winograd4", "winograd6"], "cuda": ["im2col", "direct"]}
+WAYS = {"cpu": ["im2col", "winograd4", "winograd6", "few_outputs"], "cuda": ["im2col", "direct"]}
 
 
 def pytest_generate_tests(metafunc):
