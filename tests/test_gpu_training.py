@@ -11,6 +11,7 @@ from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.models.attributes import MODES
+from tinyface.ops.conv2d import force
 
 pytestmark = pytest.mark.gpu
 SIZE = 55, 45  # of the tiny preset
@@ -67,9 +68,11 @@ def test_float64_agrees_in_every_weight(mode):
 def test_float32_agrees_in_every_weight(mode, seed):
     """To 1e-4, where five steps move weights by 5e-3. In runs of many other seeds two numbers of a pooling window
     nearly tie and rounding decides where the gradient goes: float32 and float64 then part by 1e-3 and more, also on
-    one device."""
+    one device. So the CPU takes the tile that rounds like the GPU's; the larger one rounds five times as much."""
     assert set(QUIET_SEEDS) == {"segmentation", "shared encoder", *MODES}
-    cpu, cuda = (after_five_steps(mode, device, np.float32, seed) for device in ("cpu", "cuda"))
+    with force("winograd4"):
+        cpu = after_five_steps(mode, "cpu", np.float32, seed)
+    cuda = after_five_steps(mode, "cuda", np.float32, seed)
     assert furthest(cuda, cpu) < (1e-4, "")
 
 
