@@ -41,7 +41,7 @@ def test_pieces_are_finished_once(normal):
         ((7, 64, 1, 1), 1, 0, False),  # a product as it is
         ((16, 64, 3, 3), 1, 1, False),
         ((7, 8, 3, 3), 1, 1, False),
-        ((7, 64, 3, 3), 1, -1, False),  # what a wide padding leaves for the gradient,
+        ((7, 64, 3, 3), 1, -1, False),  # what a wide padding leaves for the gradient
     ],
 )
 def test_where_it_pays(w, stride, padding, fits):

@@ -162,11 +162,12 @@ def input_gradient(g, w, x_shape, stride, padding, finish=None, b=None):
     lying = backend.as_hwnc(g)
     n, c, h, width = x_shape
     turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    algorithm = choose(g.shape, turned.shape, stride, w.shape[2] - 1 - padding)
+    around = w.shape[2] - 1 - padding
+    algorithm = choose(g.shape, turned.shape, stride, around)
     if algorithm == "im2col":
         dx = im2col.input_gradient(lying, w, (h, width, n, c), stride, padding, finish)
     else:
-        dx = _convolve_at_stride_1(algorithm, lying, turned, w.shape[2] - 1 - padding, finish)
+        dx = _convolve_at_stride_1(algorithm, lying, turned, around, finish)
     if b is not None:
         add_bias(dx, b)
     return backend.as_nchw(dx)

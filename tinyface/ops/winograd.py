@@ -69,9 +69,9 @@ class Form:
         """How many tiles an output of that size has."""
         return -(-height // self.tile) * -(-width // self.tile)
 
-    def cost(self, height, width, images, kernels):
+    def cost(self, height, width, images):
         """Multiplications for an output of that size, for each pair of channels; with the kernels' transform."""
-        return self.patch**2 * (self.tiles(height, width) * images + kernels)
+        return self.patch**2 * (self.tiles(height, width) * images + KERNEL_COST)
 
 
 FORMS = {
@@ -90,7 +90,7 @@ def choose_form(height, width, images):
 
     The larger tile needs fewer products, but covers more beyond the border, and its kernels are larger.
     """
-    return min(FORMS, key=lambda name: FORMS[name].cost(height, width, images, KERNEL_COST))
+    return min(FORMS, key=lambda name: FORMS[name].cost(height, width, images))
 
 
 # ---------------------------------------------------------------- the two products, on arrays
