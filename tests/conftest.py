@@ -193,7 +193,7 @@ def check_threads(threads, normal):
         backend.stop_workers()  # another test's would cut work as the modules stand, not as this test may have set them
         threads(1)
         wanted = bits(fn, arrays)
-        for buffer in vars(backend._worker).get("buffers", {}).values():
+        for buffer, _ in vars(backend._worker).get("scratch", {}).values():
             buffer[...] = 255  # NaN in every float type
         for count in (1, 2, 3):
             threads(count)

@@ -15,6 +15,7 @@ import numpy as np
 from .errors import TinyfaceError
 
 CACHE_LINE = 64  # bytes
+MOST_VIEWS = 64  # of one scratch array
 
 # ---------------------------------------------------------------- devices
 
@@ -330,11 +331,17 @@ def shares(length, parts):
 
 def scratch(name, shape, dtype):
     """An uninitialised array that this thread uses over and over under this name: no page faults, warm cache."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    buffers = _worker.__dict__.setdefault("buffers", {})
-    if name not in buffers or buffers[name].nbytes < size:
-        buffers[name] = aligned(size)
-    return buffers[name][:size].view(dtype).reshape(shape)
+    kept = _worker.__dict__.setdefault("scratch", {})
+    buffer, views = kept.get(name, (None, {}))
+    view = views.get((shape, dtype))
+    if view is None:  # to make it takes as long as a pass over a thousand numbers
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if buffer is None or buffer.nbytes < size:
+            buffer, views = kept[name] = aligned(size), {}
+        elif len(views) == MOST_VIEWS:
+            views.clear()
+        view = views[shape, dtype] = buffer[:size].view(dtype).reshape(shape)
+    return view
 
 
 def aligned(size):

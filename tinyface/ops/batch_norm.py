@@ -26,7 +26,7 @@ import numpy as np
 from .. import backend
 from ..core import Function
 
-PIECE_BYTES = 1 << 18  # of each array; backward works on six at a time
+PIECE_BYTES = 1 << 19  # of each array at most; backward works on six at a time
 SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
 LONGEST_ROW = 1 << 14  # numbers; longer ones leave few rows, and much to keep beside them
 
@@ -93,25 +93,27 @@ class BatchNorm(Function):
         mean = rows.spread(self.mean)
         split = None if slope is None else self._split_by_sign()
         rest = None if slope is None else rows.spread(slope - 1)
-        sums = backend.empty(
-            (len(rows.pieces), 4, rows.channels)
-        )  # of ∂L/∂y, ∂L/∂y·(x − μ); both where z ≤ 0
+        sums = rows.empty_sums(4 if split else 2)  # of ∂L/∂y, ∂L/∂y·(x − μ); both where z ≤ 0
 
         def add_up(index):
             some = rows.pieces[index]
-            centred = backend.scratch("batch_norm", x[some].shape, x.dtype)
+            here = g[some]
+            centred = backend.scratch("batch_norm", here.shape, x.dtype)
             np.subtract(x[some], mean, out=centred)
-            sums[index, 0], sums[index, 1] = rows.sum(g[some]), rows.dot(g[some], centred)
+            rows.sum(here, out=sums[index, 0])
+            rows.dot(here, centred, out=sums[index, 1])
             if split:
-                below = split(centred, g[some])
-                sums[index, 2], sums[index, 3] = rows.sum(below), rows.dot(below, centred)
+                below = split(centred, here)
+                rows.sum(below, out=sums[index, 2])
+                rows.dot(below, centred, out=sums[index, 3])
                 below *= rest
-                np.add(g[some], below, out=dx[some])  # ∂L/∂z: ∂L/∂y, times slope where z ≤ 0
+                np.add(here, below, out=dx[some])  # ∂L/∂z: ∂L/∂y, times slope where z ≤ 0
 
         backend.parallel_for(add_up, len(rows.pieces))
-        dbeta, dgamma, below, below_centred = sums.sum(axis=0) if split else (*sums[:, :2].sum(axis=0), 0, 0)
+        dbeta, dgamma, *below = rows.per_channel(sums)
         grads = []
         if split:
+            below, below_centred = below
             dslope = self.gamma * self.rstd * below_centred + self.beta * below
             dbeta, dgamma = dbeta + (slope - 1) * below, dgamma + (slope - 1) * below_centred
             grads, g = [dslope], dx
@@ -159,11 +161,12 @@ class BatchNorm(Function):
             if not training:
                 np.multiply(g[some], scale, out=out[some])
                 return
-            through_statistics = backend.scratch("batch_norm", x[some].shape, x.dtype)
+            result = out[some]
+            through_statistics = backend.scratch("batch_norm", result.shape, x.dtype)
             np.multiply(x[some], by_x, out=through_statistics)
             through_statistics += constant
-            np.subtract(g[some], through_statistics, out=out[some])
-            out[some] *= scale
+            np.subtract(g[some], through_statistics, out=result)
+            result *= scale
 
         backend.parallel_for(piece, len(rows.pieces))
 
@@ -267,7 +270,10 @@ class Rows:
         self.pixels = _pixels_in_a_row(math.prod(maps.shape[:-1]), self.channels)
         width = self.pixels * self.channels
         self.of = maps.reshape(maps.size // width, width)
-        self.pieces = backend.slices(len(self.of), max(PIECE_BYTES // (width * maps.itemsize), 1))
+        parts = -(-maps.nbytes // PIECE_BYTES)
+        parts += parts % 2 if parts > 1 else 0  # so that two threads have as much to do
+        self.pieces = backend.shares(len(self.of), parts)
+        self.ones = np.ones(-(-len(self.of) // max(parts, 1)), maps.dtype)
 
     def spread(self, per_channel):
         """(C,) → one number for each column, of the maps' type, or a truth value."""
@@ -276,31 +282,38 @@ class Rows:
         spread[...] = per_channel
         return spread.reshape(-1)
 
-    def sum(self, rows):
-        """Σ for each channel: in this type down the rows, then in float64; (C,)."""
-        down = np.matmul(np.ones(len(rows), rows.dtype), rows)  # BLAS adds faster than np.sum
-        return down.reshape(-1, self.channels).sum(axis=0, dtype=np.float64)
+    def empty_sums(self, count):
+        """(pieces, count, columns), to be filled by `sum` and `dot` and read by `per_channel`."""
+        return backend.empty((len(self.pieces), count, self.of.shape[1]), self.of.dtype)
 
-    def dot(self, rows, others):
-        """Σ of products for each channel, as `sum` adds; (C,)."""
-        down = np.einsum("ij,ij->j", rows, others)
-        return down.reshape(-1, self.channels).sum(axis=0, dtype=np.float64)
+    def sum(self, rows, out):
+        """out (columns,) = Σ down the rows of one piece."""
+        np.matmul(self.ones[: len(rows)], rows, out=out)  # BLAS adds faster than np.sum
+
+    def dot(self, rows, others, out):
+        """out (columns,) = Σ of products down the rows of one piece."""
+        np.einsum("ij,ij->j", rows, others, out=out)
+
+    def per_channel(self, sums):
+        """Σ over the pieces and over the columns of each channel, in float64: (count, C)."""
+        return sums.reshape(len(sums), -1, self.pixels, self.channels).sum(axis=(0, 2), dtype=np.float64)
 
     def mean_and_variance(self):
         """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""
         shift = self.of[0].reshape(-1, self.channels).mean(axis=0)
         spread = self.spread(shift)
-        sums = backend.empty((len(self.pieces), 2, self.channels))
+        sums = self.empty_sums(2)
 
         def piece(index):
             some = self.of[self.pieces[index]]
             shifted = backend.scratch("batch_norm", some.shape, some.dtype)
             np.subtract(some, spread, out=shifted)
-            sums[index, 0], sums[index, 1] = self.sum(shifted), self.dot(shifted, shifted)
+            self.sum(shifted, out=sums[index, 0])
+            self.dot(shifted, shifted, out=sums[index, 1])
 
         backend.parallel_for(piece, len(self.pieces))
         m = self.of.size // self.channels
-        mean, square = sums.sum(axis=0) / m
+        mean, square = self.per_channel(sums) / m
         return shift + mean, np.maximum(square - mean**2, 0)
 
     def back(self, rows):

@@ -206,10 +206,10 @@ def bias_gradient(g):
     if backend.on_gpu(g):
         return conv2d_gpu.bias_gradient(g)
     rows = Rows(backend.as_hwnc(g))
-    sums = backend.empty((len(rows.pieces), rows.channels))
+    sums = rows.empty_sums(1)
 
     def piece(index):
-        sums[index] = rows.sum(rows.of[rows.pieces[index]])
+        rows.sum(rows.of[rows.pieces[index]], out=sums[index, 0])
 
     backend.parallel_for(piece, len(rows.pieces))
-    return sums.sum(axis=0).astype(g.dtype)
+    return rows.per_channel(sums)[0].astype(g.dtype)

@@ -52,7 +52,7 @@ class PReLU(Function):
         rows = self.rows
         slope, rest = rows.spread(self.per_channel), rows.spread(1 - self.per_channel)
         g, dx = backend.as_hwnc(g).reshape(rows.of.shape), backend.empty_like(rows.of)
-        dslope = backend.empty((len(rows.pieces), rows.channels))
+        sums = rows.empty_sums(1)
 
         def piece(index):
             some = rows.pieces[index]
@@ -60,14 +60,14 @@ class PReLU(Function):
             negative = backend.scratch("prelu", x.shape, x.dtype)
             np.minimum(x, 0, out=negative)
             negative *= g[some]
-            dslope[index] = rows.sum(negative)
+            rows.sum(negative, out=sums[index, 0])
             np.copyto(factor, np.greater(x, 0))  # 1 or 0: arithmetic is faster than branches
             factor *= rest
             factor += slope
             factor *= g[some]
 
         backend.parallel_for(piece, len(rows.pieces))
-        dslope = dslope.sum(axis=0)
+        dslope = rows.per_channel(sums)[0]
         if self.slope.shape != dslope.shape:
             dslope = dslope.sum(keepdims=True)
         return rows.back(dx), dslope.astype(self.slope.dtype)
