@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEVICE ?= cpu
+# Tests run in as many processes as there are CPUs, each computing on one thread.
+PYTEST = env TINYFACE_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 BENCH ?= --all
 
 .PHONY: demo test test-fast test-reference bench lint clean
@@ -32,13 +34,13 @@ demo: .venv/run       ## draw toy faces, train both networks, evaluate and predi
 	@echo "Look at demo/seg/parsing.png, demo/predictions and demo/*/curve.png"
 
 test: .venv/dev       ## all tests but the comparison with PyTorch
-	$(BIN)/python -m pytest -m "not reference" --device $(DEVICE)
+	$(PYTEST) -m "not reference" --device $(DEVICE)
 
 test-fast: .venv/dev  ## the tests that take no more than seconds
-	$(BIN)/python -m pytest -m "not reference and not slow" --device $(DEVICE)
+	$(PYTEST) -m "not reference and not slow" --device $(DEVICE)
 
 test-reference: .venv/reference  ## every op and network against PyTorch, every measure against scikit-learn
-	$(BIN)/python -m pytest -m reference
+	$(PYTEST) -m reference
 
 bench: .venv/reference  ## times everything beside PyTorch, for half an hour or so; leaves bench/cpu.md and bench/cpu.json
 	$(BIN)/python benchmarks/cpu.py $(BENCH) --json bench/cpu.json --markdown bench/cpu.md
