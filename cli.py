@@ -200,9 +200,9 @@ def training_options(function):
                     "a folder of such folders.  [default: toyfaces/, for LNet and ANet toywild/, drawn when first "
                     "needed]"),
         option("--preset", type=PRESETS, section=DATA,
-               help="Size of network and images: tiny (55x45 pixels, for trying out), demo and small (109x89, for a "
-                    "CPU), paper (218x178, as published). It also sets how to learn, unless told otherwise "
-                    "below.  [default: small]"),
+               help="Size of network and images: tiny (55x45 pixels, for trying out), demo (82x67) and small "
+                    "(109x89), for a CPU, paper (218x178, as published). It also sets how to learn, unless told "
+                    "otherwise below.  [default: small]"),
         workers,
         option("--steps", **NUMBER, section=LEARNING, help="Batches to train on."),
         option("--batch-size", type=pair, metavar="N", section=LEARNING, help="Images in a batch."),
@@ -287,6 +287,13 @@ def train_seg(out, resume, **given):
     "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
 )
 @option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
+@option(
+    "--region-pooling",
+    type=click.Choice(("mean", "sum")),
+    section=NETWORKS,
+    help="What --ssp, --bbox, --concat and --joint-ssp-ssg take of the activations under a region's mask.  "
+    "[default: mean]",
+)
 @seg_weights
 @option(
     "--backbone",
@@ -379,7 +386,12 @@ def train_attr(
         raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
     if sspl_weights and given["init"] != "sspl":
         raise click.UsageError("--sspl-weights: is what --init sspl begins with; add that")
+    if given["region_pooling"] and not set(modes) & {"ssp", "bbox", "concat", "joint"} and not resume:
+        raise click.UsageError(
+            "--region-pooling: no network asked for pools by regions; add --ssp, --bbox, …"
+        )
     for name, value in (
+        ("--region-pooling", given["region_pooling"]),
         ("--seg-weights", seg_weights),
         ("--init", given["init"]),
         ("--labels", given["labels"]),

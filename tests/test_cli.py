@@ -23,6 +23,7 @@ from tinyface.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.data.toyfaces import draw_dataset
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import EXAMPLES, GradcheckError
+from tinyface.models.pooling_heads import REGION_POOLINGS
 from tinyface.models.sspl import BACKBONES
 from tinyface.presets import PRESETS
 from tinyface.summary import networks_of
@@ -148,6 +149,16 @@ def test_each_flag_of_train_attr_is_a_network(monkeypatch, flags, modes):
     )
     assert run("train-attr", *flags).exit_code == 0
     assert asked == [modes]
+
+
+@pytest.mark.slow
+def test_regions_may_be_summed(trained, faces):
+    common = "train-attr", "--data", faces, *QUICK, "--out", "sums"
+    fails(*common, "--region-pooling", "sum", naming="--region-pooling: no network asked for", code=2)
+    result = run(*common, "--ssp", "--seg-weights", trained / "seg", "--region-pooling", "sum")
+    assert result.exit_code == 0, result.output
+    assert checkpoint.load_network(Path("sums/ssp/best.h5")).config["region_pooling"] == "sum"
+    fails(*common, "--ssp", "--resume", "--region-pooling", "mean", naming="--region-pooling mean: the run")
 
 
 @pytest.mark.slow
@@ -347,6 +358,7 @@ def test_names_in_the_help_are_those_of_the_code():
         "attr_data": ["train-joint"],
         "labels": ["train-attr"],
         "backbone": ["train-attr", "pretrain-sspl"],
+        "region_pooling": ["train-attr"],
     }
     for command in ("train-seg", "train-attr", "train-joint", "pretrain-sspl"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
@@ -354,6 +366,8 @@ def test_names_in_the_help_are_those_of_the_code():
             assert (name in names) == (command in of_some.get(name, [command])), (command, name)
     [backbone] = [p for p in cli.cli.commands["pretrain-sspl"].params if p.name == "backbone"]
     assert set(backbone.type.choices) == set(BACKBONES)
+    [pooling] = [p for p in cli.cli.commands["train-attr"].params if p.name == "region_pooling"]
+    assert set(pooling.type.choices) == set(REGION_POOLINGS)
 
 
 def test_help_loads_nothing_heavy():

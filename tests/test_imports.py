@@ -77,7 +77,7 @@ def test_outside_libraries_stay_in_their_place(file):
     assert "cupy" not in outside or file.name == "backend.py"
 
 
-HEAVY = ["PIL", "h5py", "click", "matplotlib", "threadpoolctl", "cupy", "concurrent.futures.process", "torch"]
+HEAVY = ["PIL", "h5py", "click", "threadpoolctl", "cupy", "concurrent.futures.process", "torch"]
 
 
 def test_importing_tinyface_is_light():

@@ -93,3 +93,19 @@ def test_a_dataset_without_label_maps(tmp_path):
     assert len(data) == 1
     with pytest.raises(TinyfaceError, match="CelebA has no label maps"):
         data.labels(0, (4, 4))
+
+
+def test_every_third_image_with_all_that_is_known_of_it():
+    count = 7
+    values = {
+        "attributes": np.arange(count)[:, None],
+        "identities": np.arange(count),
+        "landmarks": np.arange(count)[:, None, None],
+        "boxes": np.arange(count)[:, None],
+    }
+    images = list(range(count))
+    whole = FaceDataset("toy", None, "train", images, label_reader=lambda index: index, **values)
+    part = whole.every(3)
+    assert list(part.images) == [0, 3, 6] and [part.label_reader(i) for i in range(3)] == [0, 3, 6]
+    for name in values:
+        assert getattr(part, name).ravel().tolist() == [0, 3, 6], name

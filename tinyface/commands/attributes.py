@@ -97,7 +97,7 @@ def train_attributes(
             network = checkpoint.load_network(folder / mode / finetune.START)
             task = tasks.BalancedTask(network, parser, weights)
         else:
-            network = make_reader(mode, preset.width, preset.size)
+            network = make_reader(mode, preset.width, preset.size, options.region_pooling)
             task = tasks.AttributeTask(network, parser)
             if options.init != "random":
                 # Loading draws random numbers, so each network loads what it begins with.

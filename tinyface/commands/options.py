@@ -6,6 +6,7 @@ import math
 
 from .. import backend, optim
 from ..errors import TinyfaceError
+from ..models.pooling_heads import REGION_POOLINGS
 from ..models.sspl import BACKBONES
 from ..presets import find_preset
 from . import few_labels
@@ -16,7 +17,7 @@ INITS = ("random", "parser", "sspl")
 # What decides the bits of a run, so must not change when it is resumed.
 BINDING = (
     "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed", "labels",
-    "backbone",
+    "backbone", "region_pooling",
 )  # fmt: skip
 FREE = ("data", "attr_data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
 
@@ -45,6 +46,7 @@ class Options:
     attr_data: str | None = None  # of joint training, where `data` has no attributes
     labels: float = 1.0  # share of the training images whose attributes are learned from
     backbone: str = "encoder"  # of pre-training
+    region_pooling: str = "mean"  # of SSP and its relatives
 
     @classmethod
     def settle(cls, kind, given, saved=None):
@@ -104,6 +106,10 @@ class Options:
         few_labels.check_share(self.labels)
         if self.backbone not in BACKBONES:
             raise TinyfaceError(f"--backbone must be one of {', '.join(BACKBONES)}, got {self.backbone}")
+        if self.region_pooling not in REGION_POOLINGS:
+            raise TinyfaceError(
+                f"--region-pooling must be one of {', '.join(REGION_POOLINGS)}, got {self.region_pooling}"
+            )
         optim.schedule(self.schedule, self.steps, self.warmup)
         backend.check_device(self.device)
         if self.tf32 and self.device != "cuda":

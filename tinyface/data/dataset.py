@@ -77,9 +77,7 @@ class FaceDataset:
     attributes: np.ndarray | None = None  # (N, 40) uint8, 1 = has it, in the order of ATTRIBUTES
     identities: np.ndarray | None = None  # (N,) int64
     landmarks: np.ndarray | None = None  # (N, 5, 2) float32: x, y in pixels of the image file
-    boxes: np.ndarray | None = (
-        None  # (N, 4) float32: x, y, width, height of the face in pixels of the image file
-    )
+    boxes: np.ndarray | None = None  # (N, 4) float32: x, y, width, height of the face in pixels of the file
     label_reader: Callable[[int], np.ndarray] | None = None  # index -> (H, W) uint8, ids of REGIONS
 
     def __len__(self) -> int:
@@ -111,6 +109,7 @@ class FaceDataset:
             attributes=part(self.attributes),
             identities=part(self.identities),
             landmarks=part(self.landmarks),
+            boxes=part(self.boxes),
             label_reader=reader and (lambda index: reader(index * k)),
         )
 

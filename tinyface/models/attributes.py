@@ -15,7 +15,7 @@ from .. import nn, ops
 from ..core import Tensor
 from .encoder import ConvBlock, Encoder, norm_act
 from .masks import LANDMARKS, box_masks, region_masks
-from .pooling_heads import ConcatHead, GlobalHead, PyramidHead, RegionHead
+from .pooling_heads import REGION_POOLINGS, ConcatHead, GlobalHead, PyramidHead, RegionHead
 from .segmentation import REGIONS
 
 ATTRIBUTES = 40
@@ -33,17 +33,31 @@ class AttributeNet(nn.Module):
     """Twelve 3×3 convolution layers and a head for 40 attributes.
 
     width: channels of the first level; the paper's is 64. size: of the images it is meant for.
+    region_pooling: "mean" or "sum", what SSP's head and its relatives take of a map under a region's mask.
     """
 
-    def __init__(self, width=64, mode="avg", size=(218, 178), attributes=ATTRIBUTES, regions=REGIONS):
+    def __init__(
+        self,
+        width=64,
+        mode="avg",
+        size=(218, 178),
+        attributes=ATTRIBUTES,
+        regions=REGIONS,
+        region_pooling="mean",
+    ):
         if mode not in MODES:
             raise ValueError(f"AttributeNet: mode {mode!r} is none of {', '.join(MODES)}")
+        if region_pooling not in REGION_POOLINGS:
+            raise ValueError(
+                f"AttributeNet: region_pooling {region_pooling!r} is none of {', '.join(REGION_POOLINGS)}"
+            )
         self.config = {
             "width": width,
             "mode": mode,
             "size": tuple(size),
             "attributes": attributes,
             "regions": regions,
+            "region_pooling": region_pooling,
         }
         self.mode = mode
         channels = 3
@@ -57,13 +71,13 @@ class AttributeNet(nn.Module):
         self.pool4 = nn.MaxPool2d(2, ceil_mode=True)
         self.conv51, self.conv52 = ConvBlock(8 * width, 16 * width), ConvBlock(16 * width, 16 * width)
         if mode == "concat":
-            self.head = ConcatHead(16 * width, attributes, regions)
+            self.head = ConcatHead(16 * width, attributes, regions, region_pooling)
         elif mode == "spp":
             self.head = PyramidHead(16 * width, attributes)
+        elif mode in ("ssp", "bbox", "joint"):
+            self.head = RegionHead(16 * width, attributes, region_pooling)
         else:
-            self.head = (RegionHead if mode in ("ssp", "bbox", "joint") else GlobalHead)(
-                16 * width, attributes
-            )
+            self.head = GlobalHead(16 * width, attributes)
 
     def forward(self, x, heads=None, landmarks=None):
         """x (N, 3, H, W) → logits (N, attributes).

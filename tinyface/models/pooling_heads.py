@@ -3,6 +3,7 @@
 from .. import nn, ops
 
 PYRAMID = 1, 2  # cells along a side, of each level
+REGION_POOLINGS = ("mean", "sum")
 
 
 class GlobalHead(nn.Module):
@@ -28,16 +29,17 @@ class PyramidHead(nn.Module):
 class RegionHead(nn.Module):
     """SSP: every region is pooled by itself, recognised, and weighed against the others (section 3.1.2).
 
-    f_r = mean of x under region r's mask;  s = recognition(f), l = localization(f), both (N, R, attributes)
+    f_r = mean (or sum) of x under region r's mask;  s = recognition(f), l = localization(f), both (N, R, attributes)
     w = softmax of l over the regions;  score of attribute a = Σ_r w[r,a]·s[r,a]
     """
 
-    def __init__(self, channels, attributes):
+    def __init__(self, channels, attributes, pooling="mean"):
+        self.pooling = pooling
         self.recognition = nn.Linear(channels, attributes)
         self.localization = nn.Linear(channels, attributes)
 
     def forward(self, x, masks):
-        features = ops.region_pool(x, masks)
+        features = pool_regions(x, masks, self.pooling)
         weights = ops.softmax(self.localization(features), axis=1)
         self.last_weights = weights
         return ops.sum(weights * self.recognition(features), axis=1)
@@ -50,9 +52,18 @@ class RegionHead(nn.Module):
 class ConcatHead(nn.Module):
     """The simple alternative to SSP's two branches: the regions' features side by side, and a linear layer (3.1.2)."""
 
-    def __init__(self, channels, attributes, regions):
+    def __init__(self, channels, attributes, regions, pooling="mean"):
+        self.pooling = pooling
         self.linear = nn.Linear(regions * channels, attributes)
 
     def forward(self, x, masks):
-        features = ops.region_pool(x, masks)
+        features = pool_regions(x, masks, self.pooling)
         return self.linear(ops.reshape(features, (len(features), -1)))
+
+
+def pool_regions(x, masks, pooling):
+    """x (N, C, h, w), masks (N, R, h, w) → each region's features (N, R, C): its mean, or times its mask's sum."""
+    means = ops.region_pool(x, masks)
+    if pooling == "mean":
+        return means
+    return means * ops.reshape(ops.sum(masks, axis=(2, 3)), (*masks.shape[:2], 1))

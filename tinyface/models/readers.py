@@ -6,6 +6,8 @@ from .resnet import RESNET, ResNetAttributes
 READERS = (*MODES, RESNET)
 
 
-def make_reader(name, width, size):
-    """A new network; its `mode` is its name in READERS."""
-    return ResNetAttributes(width, size) if name == RESNET else AttributeNet(width, name, size)
+def make_reader(name, width, size, region_pooling="mean"):
+    """A new network; its `mode` is its name in READERS. region_pooling: that of AttributeNet."""
+    if name == RESNET:
+        return ResNetAttributes(width, size)
+    return AttributeNet(width, name, size, region_pooling=region_pooling)

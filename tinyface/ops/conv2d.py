@@ -116,7 +116,7 @@ def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
 def force(algorithm):
     """Compute every convolution that can be in one way: for tests and measurements.
 
-    "winograd4", "winograd6", "few_outputs" or "im2col" on the CPU, "direct" or "im2col" on a GPU.
+    "winograd4", "winograd6", "few_outputs" or "im2col" on the CPU, "direct", "winograd" or "im2col" on a GPU.
     """
     global _forced
     before, _forced = _forced, algorithm

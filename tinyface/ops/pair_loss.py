@@ -2,8 +2,8 @@
 
     L = Σ over pairs i < j with id_i = id_j of ‖f_i − f_j‖²
 
-With c_i = (how many share i's identity) · f_i − (the sum of their features), which is what M f is for the matrix
-M[i,j] = [i = j] · |group of i| − [id_i = id_j]:
+With M[i,j] = [i = j] · |group of i| − [id_i = id_j], so that row i of M f is (how many share i's identity) · f_i − (the
+sum of their features):
 
     L = Σ_i f_i · (M f)_i,     ∂L/∂f = 2 M f
 """

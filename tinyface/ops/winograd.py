@@ -29,8 +29,8 @@ from .. import backend
 from .im2col import SMALL, view
 
 KERNEL = 3
-PIECE_BYTES = 5 << 18  # V and M of one piece: what a core's L2 cache holds, more or less
-ROWS = 64, 512  # tiles × images in a piece, at least and at most: products of fewer rows are slow …
+PIECE_BYTES = 5 << 18  # V and M of one piece, near what a core's own caches hold
+ROWS = 64, 512  # the most tiles × images in a piece is no lower and, but for very many channels, no higher …
 NARROW, DEEP = 64, 256  # products of fewer columns, or of fewer rows of the second matrix, are slow again
 SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
 KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache

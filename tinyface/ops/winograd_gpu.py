@@ -11,7 +11,8 @@ of 16 pixels becomes 36 numbers: V and M are 36/16 = 2.25 times as large as the 
 read once. Moved are, in maps of x and y: 1 + 2.25 + 2.25 of x, 2.25 + 2.25 + 1 of y, where a direct convolution
 moves 1 of each. That is 11 numbers for each pixel, however many channels there are, while the multiplications saved,
 108/16·C for each pixel and output channel, grow with them. A GPU makes 20 to 80 multiplications in the time in which
-it moves one number: with 16 channels the transforms cost more than they save, with a hundred they pay for themselves.
+it moves one number: with 16 channels the transforms cost more than they save, with some hundreds they pay for
+themselves.
 """
 
 from pathlib import Path
