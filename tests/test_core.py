@@ -578,3 +578,22 @@ def test_detach_cuts_the_history():
     assert cut.creator is None and not cut.requires_grad and cut.data is y.data
     (cut * x).backward()
     assert x.grad.tolist() == [6]
+
+
+def test_what_a_failed_backward_reached_owns_its_gradient():
+    x, w, v = (Tensor(np.ones(3), requires_grad=True) for _ in range(3))
+    middle = x * 2.0
+    middle.sum().backward()
+    with pytest.raises(RuntimeError, match="freed by an earlier backward"):
+        ((middle + w) + v).sum().backward()
+    w.grad += 1
+    assert v.grad.tolist() == [1, 1, 1]
+
+
+def test_a_tensor_whose_gradient_was_switched_off_ends_the_way_back():
+    x, w = Tensor(np.ones(3), requires_grad=True), Tensor(np.ones(3), requires_grad=True)
+    y = x * 2.0
+    z = y * w
+    y.requires_grad = False
+    z.sum().backward()
+    assert x.grad is None and w.grad.tolist() == [2, 2, 2]

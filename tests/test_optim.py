@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinyface import optim
+from tinyface import Parameter, backend, optim
 from tinyface.backend import device_of, to_device
 from tinyface.errors import TinyfaceError
 
@@ -368,3 +368,31 @@ def test_schedules_equal_pytorch():
     np.testing.assert_allclose([cosine(s) for s in range(31)], theirs, rtol=1e-12)
     theirs = factors(lambda o: scheduler.StepLR(o, 7, 0.3), 31)
     np.testing.assert_allclose([step_decay(s) for s in range(31)], theirs, rtol=1e-12)
+
+
+def test_a_parameter_named_twice_is_updated_once(one_value):
+    w = one_value(1.0, grad=0.5)
+    optim.SGD([w, w], lr=0.1).step()
+    assert w.data.item() == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("kind", [optim.AdaGrad, optim.Adam])
+def test_state_survives_another_memory_order_of_its_parameter(put, kind):
+    """As when a network's kernels are laid out anew between two steps."""
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal((2, 3, 4)), rng.standard_normal((4, 2, 3, 4))
+    results = []
+    for turn in (False, True):
+        w = Parameter(put(start.copy()))
+        optimizer = kind([w], lr=0.1)
+        for step, grad in enumerate(grads):
+            if turn and step == 2:
+                xp = backend.get_array_module(w.data)
+                w.data = xp.ascontiguousarray(w.data.transpose(2, 1, 0)).transpose(2, 1, 0)
+            w.grad = put(grad)
+            optimizer.step()
+        results.append((w.numpy(), optimizer.state_dict()["0"]))
+    (same, state), (turned, state_of_turned) = results
+    np.testing.assert_allclose(turned, same, rtol=1e-12)
+    for name in kind.slots:
+        np.testing.assert_allclose(state_of_turned[name], state[name], rtol=1e-12)

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -265,3 +267,103 @@ def test_a_training_step_has_the_same_bits_and_leaves_no_work_to_threads(monkeyp
         processes(count)
         assert train() == wanted
     assert not left_over
+
+
+class Stubborn(Exception):
+    """Says too little of itself to be made again."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize("kind", ["stubborn", "long"])
+def test_an_exception_that_cannot_travel_is_told_of_and_the_workers_stay(pool, kind):
+    done = arena.empty((2,), np.int64)
+
+    def body(index):
+        if os.getpid() != main:
+            raise Stubborn("this", "that") if kind == "stubborn" else ValueError("x" * 100_000)
+        time.sleep(0.2)
+
+    main = os.getpid()
+    with pytest.raises(RuntimeError, match="in a worker process: "):
+        pool.run(body, 6, 3)
+    assert pool.run(lambda index: done.__setitem__(index, 1), 2, 3) and done.tolist() == [1, 1]
+
+
+FORKS = """
+import multiprocessing, os, sys
+import numpy as np
+from tinyface import Tensor, backend, nn, ops
+
+backend.set_threads(2)
+if sys.argv[1] == "workers":
+    backend.start_workers(wait=True)
+w = Tensor(np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32))
+layer = nn.Conv2d(8, 8, 3)
+before = layer.weight.numpy().tobytes()
+
+def wrong(value):
+    x = Tensor(np.full((2, 8, 24, 24), value, np.float32))
+    first = ops.conv2d(x, w, padding=1).numpy().copy()
+    return sum(not np.array_equal(first, ops.conv2d(x, w, padding=1).numpy()) for _ in range(40))
+
+def child(value):
+    layer.weight.data[...] = 0
+    return wrong(value)
+
+kept = ops.conv2d(Tensor(np.ones((2, 8, 24, 24), np.float32)), w)
+bits = kept.numpy().tobytes()
+with multiprocessing.get_context("fork").Pool(2) as children:
+    answers = children.map_async(child, range(4))
+    here = wrong(7)
+    there = answers.get(60)
+print(here, there, kept.numpy().tobytes() == bits, layer.weight.numpy().tobytes() == before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["threads", "workers"])
+def test_after_a_fork_parent_and_children_compute_each_for_itself(how):
+    done = subprocess.run([sys.executable, "-c", FORKS, how], capture_output=True, text=True, timeout=100)
+    assert done.stdout.split("\n")[0] == "0 [0, 0, 0, 0] True True", done.stdout + done.stderr
+
+
+def test_what_a_worker_cannot_read_does_not_spoil_what_comes_next(pool):
+    done, stubborn = arena.empty((6,), np.int64), Stubborn("this", "that")
+
+    def body(index):
+        time.sleep(0.05)
+        done[index] = stubborn is not None
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        pool.run(body, 6, 3)
+    stubborn = 1
+    assert pool.run(body, 6, 3) and done.tolist() == [1] * 6
+
+
+def test_at_the_end_of_the_program_one_thread_does_it_all():
+    code = """
+import atexit
+import numpy as np
+from tinyface import backend, ops
+backend.set_threads(2)
+x, w = np.ones((8, 8, 64, 64), np.float32), np.ones((8, 8, 3, 3), np.float32)
+y = ops.conv2d(x, w).numpy()
+atexit.register(lambda: print(np.array_equal(ops.conv2d(x, w).numpy(), y)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_the_first_operation_finds_blas_on_one_thread():
+    code = """
+import numpy as np
+from threadpoolctl import threadpool_info
+from tinyface import ops
+ops.linear(np.ones((3, 4)), np.ones((5, 4)))
+print({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "{1}\n", done.stderr

@@ -207,6 +207,22 @@ def _threads_at_start():
 
 
 _threads = _threads_at_start()
+_ready = False
+
+
+def get_ready():
+    """Before the first operation: BLAS on one thread, and memory that is kept. It does nothing later.
+
+    BLAS keeps to the thread that calls it: we cut the work ourselves, into pieces that stay in that core's cache,
+    and a fixed cut gives the same bits whatever the number of threads.
+    """
+    global _ready
+    if not _ready:
+        from threadpoolctl import threadpool_limits  # here, so that importing tinyface stays quick
+
+        threadpool_limits(1, user_api="blas")
+        _keep_memory()
+        _ready = True
 
 
 def set_threads(count):
@@ -227,14 +243,9 @@ def _get_pool():
     global _pool
     with _pool_lock:
         if _pool is None:
-            # BLAS keeps to the thread that calls it: we cut the work ourselves, into pieces that stay in
-            # that core's cache, and a fixed cut gives the same bits whatever the number of threads.
             from concurrent.futures import ThreadPoolExecutor  # here, so that importing tinyface stays quick
 
-            from threadpoolctl import threadpool_limits
-
-            threadpool_limits(1, user_api="blas")
-            _keep_memory()
+            get_ready()
             _pool = ThreadPoolExecutor(max(_threads - 1, 1), thread_name_prefix="tinyface")
         return _pool
 
@@ -276,6 +287,22 @@ def stop_workers():
         _processes = None
 
 
+def _after_fork():
+    """In the child of a fork: memory of its own, and no threads or workers, which stayed with the parent."""
+    global _arena, _pool, _pool_lock, _processes
+    if _processes is not None:
+        _processes.forget()
+    if _arena:
+        _arena.make_private()
+        _arena = False
+    _pool, _pool_lock, _processes = None, threading.Lock(), None
+    _worker.__dict__.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def be_a_worker():
     """Called in a worker process: it computes by itself, in memory of its own."""
     global _arena
@@ -310,7 +337,10 @@ def parallel_for(body, count):
         for index in pieces:
             body(index)
         return
-    others = [pool.submit(work) for _ in range(workers - 1)]
+    try:
+        others = [pool.submit(work) for _ in range(workers - 1)]
+    except RuntimeError:  # the interpreter is shutting down; this thread does it all
+        others = []
     try:
         work()
     finally:

@@ -137,19 +137,23 @@ class Tensor:
 
         leaves = {}  # in the order in which they were reached
         pending = {self.creator: {self.output_index: grad}}  # function → gradients of its outputs so far
-        for function in reversed(_topological_order(self.creator)):
-            inputs, input_grads = function._consume(pending.pop(function))
-            for tensor, tensor_grad in zip(inputs, input_grads, strict=True):
-                if tensor_grad is None:
+        try:
+            for function in reversed(_topological_order(self.creator)):
+                if function not in pending:  # behind a tensor whose requires_grad was switched off
                     continue
-                if tensor.creator is None:
-                    tensor.grad = _sum(tensor.grad, tensor_grad)
-                    leaves[tensor] = None
-                else:
-                    of_creator = pending.setdefault(tensor.creator, {})
-                    index = tensor.output_index
-                    of_creator[index] = _sum(of_creator.get(index), tensor_grad)
-        _own_gradients(leaves, grad)
+                inputs, input_grads = function._consume(pending.pop(function))
+                for tensor, tensor_grad in zip(inputs, input_grads, strict=True):
+                    if tensor_grad is None:
+                        continue
+                    if tensor.creator is None:
+                        tensor.grad = _sum(tensor.grad, tensor_grad)
+                        leaves[tensor] = None
+                    else:
+                        of_creator = pending.setdefault(tensor.creator, {})
+                        index = tensor.output_index
+                        of_creator[index] = _sum(of_creator.get(index), tensor_grad)
+        finally:
+            _own_gradients(leaves, grad)
 
 
 class Parameter(Tensor):
@@ -184,6 +188,7 @@ class Function:
         inputs = _as_tensors(inputs)
         record = is_grad_enabled() and any(x.requires_grad for x in inputs)
         self.needs_grad = tuple(record and x.requires_grad for x in inputs)
+        backend.get_ready()
         outputs = self.forward(*(x.data for x in inputs))
         results = tuple(Tensor(y, record) for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
         if record:

@@ -46,7 +46,7 @@ class Optimizer:
     kernel = None  # in optim.cu, the same as `update`; None: on a GPU too it is `update` that does it
 
     def __init__(self, parameters, lr, weight_decay=0.0):
-        self.parameters = list(parameters)
+        self.parameters = list({id(p): p for p in parameters}.values())  # named twice, updated once
         self.lr = _checked("--lr", lr, lr > 0, "greater than 0")
         self.weight_decay = _checked("--weight-decay", weight_decay, weight_decay >= 0, "0 or more")
         self.state = {}  # parameter index -> {"step": updates so far, slot name: array}, made at first use
@@ -98,6 +98,13 @@ class Optimizer:
             self.state[index] = {"step": 0} | {name: _zeros_like(data) for name in self.slots}
         state = self.state[index]
         state["step"] += 1
+        for name in self.slots:
+            if (
+                not state[name].transpose(order).flags.c_contiguous
+            ):  # data lies in another order since the last step
+                slot = state[name]
+                state[name] = _zeros_like(data)
+                state[name][...] = slot
 
         arrays = [data, grad, *(state[name] for name in self.slots)]
         if not all(a.flags.c_contiguous for a in arrays):

@@ -14,6 +14,7 @@ Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `backen
 
 import atexit
 import contextlib
+import ctypes
 import importlib
 import io
 import marshal
@@ -32,6 +33,7 @@ import numpy as np
 
 from .errors import TinyfaceError
 
+PAGE = mmap.PAGESIZE
 ALIGN = 64  # bytes: a cache line, so that no two arrays share one
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
 # With the modules whose functions will come.
@@ -135,6 +137,28 @@ class Arena:
         length = self.free.pop(start)
         del self.ends[start + length]
         return length
+
+    def make_private(self):
+        """In the child of a fork: the same contents at the same place, but no longer shared with the parent.
+
+        A private mapping shows what the parent writes until the child has written to the page itself; so each page
+        in use is written to once. Writes of other threads of the parent meanwhile may still come through.
+        """
+        MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
+        self.lock = threading.RLock()  # a thread that stayed with the parent may have held the old one
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        how = mmap.MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
+        place = libc.mmap(self.address, self.size, access, how, self.file, 0)
+        if place != self.address:
+            raise OSError(ctypes.get_errno(), "the memory of arrays can't be made private after a fork")
+        memory, used = np.frombuffer(self.map, np.uint8), 0
+        for start, length in sorted({**self.free, self.size: 0}.items()):
+            pages = memory[used // PAGE * PAGE : start : PAGE]
+            pages[...] = pages.copy()
+            used = start + length
 
     def place_of(self, array):
         """Where the first element lies, in bytes from the arena's beginning; None if outside."""
@@ -246,6 +270,7 @@ class Pool:
                 if not in_step:
                     self._abandon()
             for failure in filter(None, failures):
+                self.known.clear()  # it may have failed before it had read the code
                 raise failure
             return True
         finally:
@@ -262,6 +287,14 @@ class Pool:
             member.close()
         for _ in self.tickets:
             pass
+
+    def forget(self):
+        """In the child of a fork: the workers are the parent's."""
+        atexit.unregister(self.close)
+        for member in self.members:
+            os.close(member.tasks)  # or a worker would not see the parent end
+            os.close(member.results)
+        self.tickets.close()
 
     def wait(self):
         """Until all of them are ready. Raises TinyfaceError where they can't be."""
@@ -385,8 +418,11 @@ def serve(file, size, tasks, results, tickets):
         except BaseException as error:
             try:
                 answer = pickle.dumps(error)
+                pickle.loads(answer)  # some can't be made again from what they say of themselves
+                if len(answer) > LARGEST_COPY:
+                    raise ValueError("too long for the pipe")
             except Exception:
-                answer = pickle.dumps(RuntimeError(f"in a worker process: {error!r}"))
+                answer = pickle.dumps(RuntimeError(f"in a worker process: {error!r:.1000}"))
         body = None  # lets go of the arrays
         os.write(results, answer)
 

@@ -272,3 +272,16 @@ def test_sequential_applies_its_layers_in_order():
 
     assert nn.Sequential(Times(2, 1), Times(10, 0))(np.array(3.0)) == 70
     assert nn.Sequential()(5) == 5
+
+
+def test_a_shared_parameter_is_named_once_where_it_comes_first():
+    class Tied(nn.Module):
+        def __init__(self):
+            self.there, self.back = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.back.weight = self.there.weight
+
+    net = Tied()
+    assert [name for name, _ in net.named_parameters()] == ["there.weight", "there.bias", "back.bias"]
+    other = Tied()
+    other.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(other.back.weight.data, net.there.weight.data)

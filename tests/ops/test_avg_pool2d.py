@@ -22,6 +22,8 @@ CASES = [
     ((1, 1, 1, 1), 2, 2, 0, True),
     ((1, 2, 3, 3), 1, 1, 0, False),
     ((1, 2, 7, 5), 2, 3, 0, False),
+    ((1, 2, 9, 7), 5, 1, 0, False),  # rows beyond the last window's first
+    ((1, 1, 11, 8), 7, 2, 3, False),
 ]
 every_case = pytest.mark.parametrize("shape, kernel, stride, padding, ceil_mode", CASES)
 

@@ -198,3 +198,31 @@ def test_a_single_value_per_channel_has_no_variance(put):
     ):
         ops.batch_norm(x, *ones, True)
     assert ops.batch_norm(x, *ones, False).shape == (1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("prelu", [False, True])
+def test_statistics_that_move_before_backward_change_no_gradient(put, normal, prelu):
+    op = ops.batch_norm_prelu if prelu else ops.batch_norm
+    grads = []
+    for moves in (False, True):
+        x, *rest = (
+            Tensor(put(normal(shape, seed)), requires_grad=True)
+            for seed, shape in enumerate([(2, 3, 4, 5)] + [(3,)] * (2 + prelu))
+        )
+        statistics = put(np.zeros(3)), put(np.ones(3))
+        y = op(x, *rest, *statistics, False)
+        if moves:
+            op(x * 3.0 + 5.0, *rest, *statistics, True)
+        y.backward(put(normal(y.shape, 9)))
+        grads.append([backend.to_device(t.grad, "cpu") for t in (x, *rest)])
+    for moved, still in zip(*grads, strict=True):
+        np.testing.assert_array_equal(moved, still)
+
+
+def test_a_slope_of_zero_lets_infinity_through(put):
+    """0 · ∞ would be NaN."""
+    x = put(np.array([[[[-np.inf, -1, 0, np.inf]]]], np.float32))
+    one, zero = put(np.ones(1, np.float32)), put(np.zeros(1, np.float32))
+    with np.errstate(invalid="ignore"):
+        y = ops.batch_norm_prelu(x, one, zero, zero, zero, one, False).numpy().ravel()
+    assert y[1:].tolist() == [0, 0, np.inf]

@@ -23,13 +23,15 @@ CASES = [
     ((1, 1, 1, 1), 2, 2, 0, True),
     ((1, 2, 7, 5), 2, 3, 0, False),
     ((1, 2, 5, 6), 3, 2, 0, True),
+    ((1, 2, 9, 7), 5, 1, 0, False),  # rows beyond the last window's first
+    ((1, 1, 11, 8), 7, 2, 3, False),
 ]
 every_case = pytest.mark.parametrize("shape, kernel, stride, padding, ceil_mode", CASES)
 
 
 @st.composite
 def geometries(draw):
-    kernel = draw(st.integers(1, 4))
+    kernel = draw(st.integers(1, 7))
     padding, stride = draw(st.integers(0, kernel // 2)), draw(st.integers(1, 5))
     shape = tuple(draw(st.integers(1, limit)) for limit in (2, 3, 11, 11))
     assume(min(shape[2:]) + 2 * padding >= kernel)

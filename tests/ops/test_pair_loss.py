@@ -45,3 +45,13 @@ def test_refuses_shapes_that_do_not_fit(put):
     for f, ids in ((np.zeros((3, 2)), np.zeros(2, int)), (np.zeros(3), np.zeros(3, int))):
         with pytest.raises(ValueError, match="pair_loss"):
             ops.pair_loss(put(f), put(ids))
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(1000, 0.01), (1, 1e-4), (0, 1)])
+def test_features_far_from_zero_and_close_together(put, normal, mean, deviation):
+    """Differences of what lies far from zero keep their digits, and the loss is never negative."""
+    ids = np.array([0, 0, 1, 1, 2, 2, 2, 3])
+    f = (mean + deviation * normal((8, 160))).astype(np.float32)
+    apart = f.astype(np.float64)[:, None] - f.astype(np.float64)
+    expected = (apart**2).sum(axis=2)[np.triu(ids[:, None] == ids, 1)].sum()
+    assert ops.pair_loss(put(f), put(ids)).item() == pytest.approx(expected, rel=1e-5)

@@ -40,13 +40,15 @@ class Module:
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name, memo)
 
     def _named(self, belongs):
+        memo = set()
         for path, module in self.named_modules():
             for name, value in vars(module).items():
-                if belongs(value):
+                if belongs(value) and id(value) not in memo:
+                    memo.add(id(value))
                     yield (f"{path}.{name}" if path else name), value
 
     def named_parameters(self):
-        """(path, Parameter) in order of definition."""
+        """(path, Parameter) in order of definition; one that modules share once, where it comes first."""
         return self._named(lambda value: isinstance(value, Parameter))
 
     def parameters(self):

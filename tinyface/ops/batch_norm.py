@@ -51,7 +51,7 @@ class BatchNorm(Function):
                 f"{self.op}: x of shape {x.shape} needs {names} of shape "
                 f"(channels,), got {', '.join(map(str, per_channel))}"
             )
-        self.m = x.size // x.shape[1]
+        self.m = max(x.size // x.shape[1], 1)
         if self.training and self.m < 2:
             raise ValueError(
                 f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
@@ -63,13 +63,13 @@ class BatchNorm(Function):
             mean, var = rows.mean_and_variance()
             self._update_running(mean, var)
         else:
-            mean, var = self.running_mean, self.running_var
+            mean, var = self.running_mean.copy(), self.running_var  # a training pass may come before backward
         self.rows, self.gamma, self.beta, self.slope = rows, gamma, beta, slope
         self.mean, self.rstd = mean, 1 / np.sqrt(var + self.eps)
         scale = gamma * self.rstd
         scale, shift = rows.spread(scale), rows.spread(beta - mean * scale)  # z = x·scale + shift
         slopes = None if slope is None else rows.spread(slope)
-        flat = slope is not None and bool((slope <= 1).all())
+        flat = is_flat(slope)
         x, y = rows.of, backend.empty_like(rows.of)
 
         def piece(index):
@@ -179,7 +179,7 @@ class BatchNorm(Function):
         c, p = x.shape[1], max(math.prod(x.shape[2:]), 1)
         share = min(max(-(-x.size // BLOCKS), SMALLEST_SHARE), LARGEST_SHARE)
         self.shares = max(-(-self.m // share), 1)
-        self.sizes = tuple(map(np.int32, (c, p, self.m, share)))
+        self.sizes = tuple(map(np.int32, (c, p, x.size // c, share)))
         if self.training:
             sums, mean, var = xp.empty((c, self.shares, 2)), xp.empty(c, dtype), xp.empty(c, dtype)
             self._launch("statistics", x, sums, *self.sizes)
@@ -188,6 +188,8 @@ class BatchNorm(Function):
             for ours, new in zip((self.running_mean, self.running_var), running, strict=True):
                 if new is not ours:  # a copy, as ours is of another type or not contiguous
                     ours[...] = new
+        elif any(self.needs_grad):
+            mean, var = (a.copy() for a in running)  # a training pass may come before backward
         else:
             mean, var = running
         self.channel = gamma, beta, slope, mean, var
@@ -243,14 +245,19 @@ def batch_norm_prelu(x, gamma, beta, slope, running_mean, running_var, training,
     return BatchNormPReLU(running_mean, running_var, training, momentum, eps)(x, gamma, beta, slope)
 
 
+def is_flat(slope):
+    """Whether slope·z is the larger of z and slope·z exactly where z is negative; 0 times ∞ would be NaN."""
+    return slope is not None and bool(((slope <= 1) & (slope != 0)).all())
+
+
 def scale_shift_prelu(x, z, scale, shift, slopes, flat):
-    """z = prelu(x·scale + shift, slopes), or without PReLU where slopes is None; z may be x. flat: all slopes ≤ 1."""
+    """z = prelu(x·scale + shift, slopes), or without PReLU where slopes is None; z may be x. flat: see `is_flat`."""
     np.multiply(x, scale, out=z)
     z += shift
     if slopes is None:
         return
     other = backend.scratch("batch_norm", z.shape, z.dtype)
-    if flat:  # then slope·z is the larger one exactly where z is negative
+    if flat:
         np.maximum(z, np.multiply(z, slopes, out=other), out=z)
     else:
         np.minimum(z, 0, out=other)
@@ -296,7 +303,8 @@ class Rows:
 
     def per_channel(self, sums):
         """Σ over the pieces and over the columns of each channel, in float64: (count, C)."""
-        return sums.reshape(len(sums), -1, self.pixels, self.channels).sum(axis=(0, 2), dtype=np.float64)
+        by_channel = sums.reshape(*sums.shape[:2], sums.shape[2] // self.channels, self.channels)
+        return by_channel.sum(axis=(0, 2), dtype=np.float64)
 
     def mean_and_variance(self):
         """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""

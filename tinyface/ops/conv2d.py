@@ -139,6 +139,8 @@ def convolve(x, w, b, stride, padding, finish=None):
         raise ValueError(
             f"conv2d: a {w.shape[2]}×{w.shape[3]} kernel does not fit into {x.shape} with padding {padding}"
         )
+    if not x.size:
+        return sums_of_nothing(x, (x.shape[0], w.shape[0], *out), b)
     if backend.on_gpu(x):
         return conv2d_gpu.convolve(x, w, b, stride, padding, out, _forced)
     lying = backend.as_hwnc(x)
@@ -157,6 +159,8 @@ def input_gradient(g, w, x_shape, stride, padding, finish=None, b=None):
 
     b: added to the channels, where this is a transposed convolution.
     """
+    if not g.size:
+        return sums_of_nothing(g, x_shape, b)
     if backend.on_gpu(g):
         return conv2d_gpu.input_gradient(g, w, b, x_shape, stride, padding, _forced)
     lying = backend.as_hwnc(g)
@@ -181,6 +185,8 @@ def _convolve_at_stride_1(algorithm, x, w, padding, finish):
 
 def weight_gradient(x, g, w_shape, stride, padding):
     """∂L/∂w."""
+    if not (x.size and g.size):
+        return sums_of_nothing(x, w_shape)
     if backend.on_gpu(x):
         return conv2d_gpu.weight_gradient(x, g, w_shape, stride, padding, _forced)
     form = winograd.FORMS.get(choose(x.shape, w_shape, stride, padding, backward_to_weights=True))
@@ -188,6 +194,14 @@ def weight_gradient(x, g, w_shape, stride, padding):
     if form:
         return backend.as_oihw(winograd.weight_gradient(x, g, padding, form))
     return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
+
+
+def sums_of_nothing(like, shape, b=None):
+    """What comes of no images, or of no channels: zeros, plus b where channels have one."""
+    y = backend.get_array_module(like).zeros(shape, like.dtype)
+    if b is not None:
+        y += b[:, None, None]
+    return y
 
 
 def add_bias(y, b):

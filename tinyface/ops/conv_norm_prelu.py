@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import backend
 from ..core import Function
-from .batch_norm import scale_shift_prelu
+from .batch_norm import is_flat, scale_shift_prelu
 from .conv2d import check_shapes, convolve, input_gradient
 
 PIXELS = 1024  # of a block, as in conv_norm_prelu.cu
@@ -60,7 +60,7 @@ def conv_norm_prelu(
 def finisher(x, scale, shift, slope):
     """A function that does this to some pixels (…, N, O) in place, or to some channels of them."""
     over_images = [np.tile(a.astype(x.dtype), (len(x), 1)) for a in (scale, shift, slope)]
-    flat = bool((slope <= 1).all())
+    flat = is_flat(slope)
 
     def finish(pixels, channels=slice(None)):
         z = pixels.reshape(*pixels.shape[:-2], -1)

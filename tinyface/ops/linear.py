@@ -3,6 +3,8 @@
 y = x·Wᵀ + b,      ∂L/∂x = g·W,      ∂L/∂W = gᵀ·x,      ∂L/∂b = Σ g      (sums over all other axes)
 """
 
+import math
+
 from ..core import Function
 
 
@@ -15,14 +17,16 @@ class Linear(Function):
         if b is not None and b.shape != w.shape[:1]:
             raise ValueError(f"linear: bias must have shape {w.shape[:1]}, got {b.shape}")
         self.shape, self.w = x.shape, w
-        self.x = x.reshape(-1, x.shape[-1])  # one product of two matrices, whatever x's other axes
+        self.x = x.reshape(
+            math.prod(x.shape[:-1]), x.shape[-1]
+        )  # one product of two matrices, whatever x's other axes
         y = self.x @ w.T
         if b is not None:
             y += b
         return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, g):
-        g = g.reshape(-1, g.shape[-1])
+        g = g.reshape(len(self.x), g.shape[-1])
         needs_x, needs_w, *needs_b = self.needs_grad
         dx = (g @ self.w).reshape(self.shape) if needs_x else None
         dw = g.T @ self.x if needs_w else None

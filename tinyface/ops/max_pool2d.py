@@ -3,9 +3,9 @@
     y[n,c,i,j] = max over the window's real cells of x[n, c, i·s + u − p, j·s + v − p]
     ∂L/∂x      = every g[n,c,i,j] added to the one cell that won its window
 
-Padding is −∞, so it never wins. Ties go to the first cell in reading order, as in PyTorch. Which cell won, its
-number u·k + v, is one byte per window. Ceil mode rounds the number of windows up; a last window that would begin
-beyond the image (in the padding) is dropped.
+Padding is −∞, so it never wins over a number. Ties go to the first cell in reading order, as in PyTorch. Which cell
+won, its number u·k + v, is one byte per window. Ceil mode rounds the number of windows up; a last window that would
+begin beyond the image (in the padding) is dropped.
 
 A pixel is a stretch of N·C numbers in memory. Cell (u, v) of all windows is every s-th of these stretches, and
 a map is cut into pieces by its rows. On a GPU (max_pool2d.cu) a thread looks after a window, in backward after the
@@ -183,7 +183,7 @@ def spread(share, g, shape, kernel, stride, padding):
             dx[groups.start * stride : stop] = 0
         for u in range(kernel):
             first = max(groups.start - u // stride, 0)  # the first window whose row u lies here
-            rows = dx[first * stride + u : stop : stride][: out_h - first]
+            rows = dx[first * stride + u : stop : stride][: max(out_h - first, 0)]
             for v in range(kernel):
                 cells = rows[:, v::stride][:, :out_w]
                 windows = slice(first, first + len(rows)), slice(cells.shape[1])

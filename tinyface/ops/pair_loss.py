@@ -2,10 +2,9 @@
 
     L = Σ over pairs i < j with id_i = id_j of ‖f_i − f_j‖²
 
-With M[i,j] = [i = j] · |group of i| − [id_i = id_j], so that row i of M f is (how many share i's identity) · f_i − (the
-sum of their features):
+With n_i, how many share i's identity, and d_i = f_i − the mean of their features:
 
-    L = Σ_i f_i · (M f)_i,     ∂L/∂f = 2 M f
+    L = Σ_i n_i · ‖d_i‖²,     ∂L/∂f_i = 2 n_i · d_i
 """
 
 from .. import backend
@@ -23,12 +22,13 @@ class PairLoss(Function):
         if f.ndim != 2 or ids.shape != f.shape[:1]:
             raise ValueError(f"pair_loss: f of shape {f.shape} (N, D) needs identities (N,), got {ids.shape}")
         same = (ids[:, None] == ids).astype(f.dtype)
-        self.f = f
-        self.spread = f * same.sum(axis=1)[:, None] - same @ f  # M f
-        return xp.asarray((self.f * self.spread).sum())
+        self.count = same.sum(axis=1)[:, None]
+        self.apart = f - same @ f / self.count
+        self.apart -= same @ self.apart / self.count  # what rounding left of a mean far from 0
+        return xp.asarray((self.count * self.apart * self.apart).sum())
 
     def backward(self, g):
-        return 2 * g * self.spread
+        return 2 * g * self.count * self.apart
 
 
 def pair_loss(f, identities):

@@ -92,7 +92,7 @@ class RegionGate(Function):
         if dm is not None:
             dm -= (dm * m).sum(axis=0)
             dm /= self.total
-        return tuple(d if d is None else backend.as_nchw(d.reshape(h, w, n, -1)) for d in (dx, dm))
+        return tuple(d if d is None else backend.as_nchw(d.reshape(h, w, n, d.shape[2])) for d in (dx, dm))
 
 
 def region_gate(x, masks):

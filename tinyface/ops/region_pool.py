@@ -29,9 +29,9 @@ class RegionPool(Function):
         check_masks(self.op, x, masks)
         if backend.on_gpu(x):
             return self.forward_gpu(x, masks)
-        n, c, r = *x.shape[:2], masks.shape[1]
+        (n, c, h, w), r = x.shape, masks.shape[1]
         self.shapes = x.shape, masks.shape
-        self.x, self.m = x.reshape(n, c, -1), masks.reshape(n, r, -1)
+        self.x, self.m = x.reshape(n, c, h * w), masks.reshape(n, r, h * w)
         self.total = self.m.sum(axis=2, keepdims=True) + EPSILON
         self.y = self.m @ self.x.transpose(0, 2, 1) / self.total
         return self.y

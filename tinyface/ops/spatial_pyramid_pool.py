@@ -37,7 +37,8 @@ class SpatialPyramidPool(Function):
         self.means = [(cell_means(h, l, x.dtype), cell_means(w, l, x.dtype)) for l in self.levels]
         rows = x.transpose(2, 3, 0, 1).reshape(h, w * n * c)  # as maps lie in memory
         cells = (b @ (a @ rows).reshape(len(a), w, n * c) for a, b in self.means)  # (l, l, N·C)
-        return np.concatenate([y.reshape(-1, n, c).transpose(1, 2, 0).reshape(n, -1) for y in cells], axis=1)
+        levels = [y.reshape(len(y) ** 2, n, c).transpose(1, 2, 0) for y in cells]
+        return np.concatenate([y.reshape(n, c * y.shape[2]) for y in levels], axis=1)
 
     def backward(self, g):
         if backend.on_gpu(g):
@@ -47,7 +48,7 @@ class SpatialPyramidPool(Function):
         for level, (a, b) in zip(self.levels, self.means, strict=True):
             stop = start + c * level * level
             cells = g[:, start:stop].reshape(n, c, level * level).transpose(2, 0, 1)
-            dx = dx + a.T @ (b.T @ cells.reshape(level, level, n * c)).reshape(level, -1)
+            dx = dx + a.T @ (b.T @ cells.reshape(level, level, n * c)).reshape(level, w * n * c)
             start = stop
         return backend.as_nchw(dx.reshape(h, w, n, c))
 
