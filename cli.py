@@ -3,6 +3,8 @@
 Modules of tinyface are imported inside the commands, so that --help answers at once.
 """
 
+import contextlib
+import errno
 import math
 import sys
 import warnings
@@ -20,6 +22,11 @@ class Commands(click.Group):
     """
 
     def main(self, *args, **options):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(
+                stream, "reconfigure"
+            ):  # not every stream has all signs, and a file's name may be any bytes
+                stream.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():
                 # NumPy's on overflow: training itself looks out for numbers that are not finite.
@@ -95,14 +102,17 @@ def explain(error):
         return complain(error)
     if isinstance(error, OSError) and error.filename is not None:
         return complain(f"{error.filename}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT):
+        return complain(f"standard output: {error.strerror}; make room, or send it elsewhere")
     if isinstance(error, MemoryError):
-        return complain("not enough memory; try a smaller --batch-size or --preset")
+        return complain("not enough memory; try a smaller --batch-size, --preset or number of faces")
     raise error
 
 
 def complain(text, code=1):
-    """Print an error in one line; returns the exit code."""
-    click.echo(f"error: {' '.join(str(text).split())}", err=True)
+    """Print an error in one line, where there is somewhere to print it; returns the exit code."""
+    with contextlib.suppress(OSError):
+        click.echo(f"error: {' '.join(str(text).split())}", err=True)
     return code
 
 
@@ -133,6 +143,7 @@ COUNT, FROM_ZERO = click.IntRange(min=1), click.IntRange(min=0)
 FOLDER, FILE = ({"type": PATH, "metavar": name} for name in ("FOLDER", "FILE"))
 NUMBER, EVERY = ({"type": COUNT, "metavar": name} for name in ("N", "STEPS"))
 NUMBER_OR_NONE = {"type": FROM_ZERO, "metavar": "N"}
+FACES = {"type": click.IntRange(min=0, max=999_999), "metavar": "N"}  # their files have six digits
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
 # The names that presets.py, optim.py and commands/options.py know, written out so that --help needs none of them.
 PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
@@ -319,7 +330,7 @@ def train_seg(out, resume, **given):
     type=SHARE,
     metavar="SHARE",
     section=DATA,
-    help="Learn from this share of the training faces only, every k-th: 0.01 for 1 %. Steps, batch size and "
+    help="Learn from this share of the training faces only, at even distances: 0.01 for 1 %. Steps, batch size and "
     "rate are then such that each is seen 100 times at most.  [default: 1]",
 )
 @option(
@@ -688,6 +699,10 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
         raise click.UsageError(
             "WEIGHTS: a run of train-lnet, train-anet or pretrain-sspl is measured by itself; name only it"
         )
+    if wild and seg_weights:
+        raise click.UsageError(
+            "--seg-weights: a run of train-lnet or train-anet knows no regions; leave it out"
+        )
     if wild:
         anet.evaluate(wild[0], data, split, as_json, device, click.echo)
         return
@@ -754,9 +769,9 @@ def predict(images, paths, out, as_json, everything, device, system, several):
 
 @command("draw-faces", USING)
 @option("--out", **FOLDER, help="A new folder.  [default: toyfaces/]")
-@option("--train", **NUMBER_OR_NONE, default=2000, show_default=True, help="Faces to train on.")
-@option("--val", **NUMBER_OR_NONE, default=300, show_default=True, help="Faces to validate on.")
-@option("--test", **NUMBER_OR_NONE, default=300, show_default=True, help="Faces to test on.")
+@option("--train", **FACES, default=2000, show_default=True, help="Faces to train on.")
+@option("--val", **FACES, default=300, show_default=True, help="Faces to validate on.")
+@option("--test", **FACES, default=300, show_default=True, help="Faces to test on.")
 @option("--seed", **NUMBER_OR_NONE, default=0, help="Other faces for another seed.  [default: 0]")
 @option("--sheet", type=PATH, metavar="FILE.png", help="Only draw one picture of the first 40 faces.")
 @option("--overlay", is_flag=True, help="Tint the regions in the picture of --sheet.")
@@ -803,7 +818,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     files.make_folder(Path(out).absolute().parent)
 
     def report(done, total):
-        if sys.stderr.isatty():
+        if sys.stderr and sys.stderr.isatty():
             click.echo(f"\rdrawing faces {done}/{total}", nl=done == total, err=True)
 
     if wild:

@@ -797,3 +797,82 @@ def test_a_reader_that_has_seen_enough():
     finally:
         os.close(writer)
     assert done.returncode == 1 and done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [("summary", "--preset", "tiny"), ("train-seg", "--help")])
+def test_a_full_standard_output_is_one_line(command):
+    with open("/dev/full", "w") as full:
+        done = process(*command, stdout=full)
+    assert done.returncode == 1 and done.stderr.startswith("error: standard output: No space left on device;")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("wild", [[], ["--wild"]])
+def test_photos_that_are_cut_short_are_no_data_set(wild):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        fails(
+            "draw-faces", "--train", "2", "--val", "1", "--test", "1", "--out", "cut", *wild, naming="cut: "
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not Path("cut").exists()
+
+
+def test_more_faces_than_there_are_names_for():
+    fails(
+        "draw-faces", "--train", "1000000000000", naming="--train: 1000000000000 is not in the range", code=2
+    )
+
+
+@pytest.mark.slow
+def test_a_parser_that_nobody_asks_is_refused(trained, faces):
+    fails(
+        "evaluate",
+        trained / "seg",
+        "--data",
+        faces,
+        "--seg-weights",
+        "nowhere",
+        naming="--seg-weights: none of",
+    )
+
+
+@pytest.mark.slow
+def test_what_was_read_is_told_though_a_picture_cannot_be_written(trained, photo):
+    long = Path("x" * 244 + ".jpg")  # a name may have 255 letters, its pictures' have more
+    shutil.copy(photo, long)
+    shutil.copy(photo, "short.jpg")
+    result = run("predict", long, "short.jpg", "--weights", trained / "attr", "--json")
+    assert result.exit_code == 1 and "cannot be written" in result.stderr
+    assert [len(record["pictures"]) for record in json.loads(result.stdout)] == [0, 2]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_version_is_told_apart(trained, faces, tmp_path):
+    for spoil in (
+        lambda training: training["options"].update(bogus=1),
+        lambda training: training["options"].update(steps="many"),
+        lambda training: training.pop("options"),
+    ):
+        folder = shutil.copytree(trained / "seg", tmp_path / "run", dirs_exist_ok=True)
+        state = checkpoint.load(trained / "seg/last.h5")
+        spoil(state.training)
+        checkpoint.save(folder / "last.h5", state)
+        fails("train-seg", "--resume", "--out", folder, naming="last.h5: was saved by another version")
+
+
+def test_a_resumed_run_with_nothing_saved_says_so(faces):
+    Path("empty").mkdir()
+    result = run("train-seg", "--resume", "--out", "empty", "--data", faces, *QUICK)
+    assert result.exit_code == 0 and "empty: nothing was saved there yet" in result.stdout
+
+
+def test_reproduce_keeps_out_of_other_runs(faces):
+    Path("other").mkdir()
+    Path("other/last.h5").touch()
+    arguments = "--preset", "tiny", "--data", faces, "--table", "2", "--out", "other"
+    fails("reproduce", *arguments, naming="--out other: holds a run of train-seg")

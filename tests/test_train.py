@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -848,3 +849,27 @@ def test_progress_of_a_resumed_run_counts_its_own_steps_only():
 @pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")])
 def test_time_left(seconds, text):
     assert train._clock(seconds) == text
+
+
+class Unwilling(io.StringIO):
+    """A stream that stops taking anything, as a closed pipe or a full disk does."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", [None, Unwilling()])
+def test_progress_that_nobody_hears_stops_nothing(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    progress = train.Progress("seg", 4)
+    trainer = SimpleNamespace(step=0, steps=2, log_every=1)
+    progress.on_start(trainer)
+    for trainer.step in (1, 2):
+        progress.on_step(trainer, 0.5)
+        progress.on_validation(trainer, {"error": 0.25})
+
+
+@pytest.mark.parametrize("tail", [b"\xff\xfe\n", b"5\n", b'{"loss": 1}\n', b'{"step": 2, "lo'])
+def test_a_log_counts_up_to_what_is_no_record(tmp_path, tail):
+    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1, "loss": 0.5}\n' + tail + b'{"step": 3}\n')
+    assert train.read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 0.5}]

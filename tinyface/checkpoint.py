@@ -117,6 +117,9 @@ def _build(path, name, config):
     models = importlib.import_module("tinyface.models")
     if name not in models.__all__:
         raise TinyfaceError(f"{path}: holds a network of unknown kind {name}; update tinyface")
+    size = config.get("size")
+    if size is not None and not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        raise ValueError(f"a network for images of size {size}")
     return getattr(models, name)(**config)
 
 

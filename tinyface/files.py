@@ -1,5 +1,6 @@
 """Writing files so that nothing already saved is ever lost, and a reader never meets half a file."""
 
+import io
 import os
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def atomic_write(path, content):
         raise TinyfaceError(
             f"{path}: cannot be written ({error.strerror or error}); make room, or choose another place"
         ) from None
+
+
+def write_image(image, path, kind, **options):
+    """Write a PIL image as "JPEG" or "PNG" into a folder that is a draft itself. Raises OSError.
+
+    Pillow passes over a short write, as on a full disk; Python's own files do not.
+    """
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    with open(path, "wb") as file:
+        file.write(content.getbuffer())
 
 
 def remove_drafts(folder):

@@ -8,6 +8,7 @@ import contextlib
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,14 @@ from .models.resnet import RESNET
 from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset
+from .train import BEST
 
+WILD_STAGES = (
+    "lnet_o",
+    "lnet_s",
+    "identities",
+    "attributes",
+)  # sub-folders of runs of train-lnet and train-anet
 # What rows call the ops; the others go by their own names.
 TITLES = {
     "conv2d": "Conv",
@@ -111,7 +119,7 @@ def networks_of(preset):
 
 def load_networks(paths):
     """(title, network) of each checkpoint, and of those in folders of runs."""
-    for path in (file for place in paths for file in find_checkpoints(place)):
+    for path in (file for place in paths for file in stages_of(place) or find_checkpoints(place)):
         network = load_network(path)
         if isinstance(network, JointNet):
             yield f"{path}: Segmentation network, which shares its encoder", network.parser
@@ -122,6 +130,11 @@ def load_networks(paths):
                 f"{path}: holds support vector machines, which have no layers; name a network"
             )
         yield f"{path}: {_title_of(network)}", network
+
+
+def stages_of(path):
+    """The networks in the folder of a run of train-lnet or train-anet; none in other places."""
+    return [file for stage in WILD_STAGES if (file := Path(path) / stage / BEST).is_file()]
 
 
 def format_summary(title, rows):

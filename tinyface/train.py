@@ -236,23 +236,30 @@ class JsonLog:
 
 
 def read_log(path):
-    """The records of a log.jsonl; half a last line, as a kill leaves it, is passed over."""
+    """The records of a log.jsonl up to the first line that is none, such as half a line, as a kill leaves it."""
     if not Path(path).exists():
         return []
     records = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in Path(path).read_bytes().splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except ValueError:  # no JSON, or no UTF-8
             break
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            break
+        records.append(record)
     return records
 
 
 class Progress:
-    """A line that moves on a terminal, a line now and then elsewhere: step, loss, images/s, time left."""
+    """A line that moves on a terminal, a line now and then elsewhere: step, loss, images/s, time left.
+
+    Where nobody listens (no stderr, a closed pipe, a full disk) it falls silent: training goes on.
+    """
 
     def __init__(self, label, batch_size, stream=None):
         self.label, self.batch_size, self.stream = label, batch_size, stream or sys.stderr
+        self.terminal = self.stream is not None and self.stream.isatty()
         self.loss = None
 
     def on_start(self, trainer):
@@ -263,8 +270,7 @@ class Progress:
             self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
         now = time.perf_counter()
         done = trainer.step == trainer.steps
-        terminal = self.stream.isatty()
-        if not done and (now - self.drawn < 0.2 if terminal else trainer.step % trainer.log_every):
+        if not done and (now - self.drawn < 0.2 if self.terminal else trainer.step % trainer.log_every):
             return
         self.drawn = now
         per_step = (now - self.started) / (trainer.step - self.first)
@@ -274,17 +280,19 @@ class Progress:
             f"{self.label}  [{'#' * filled}{'.' * (24 - filled)}] {trainer.step}/{trainer.steps}  {loss_text}"
             f"{self.batch_size / per_step:.0f} images/s  {_clock((trainer.steps - trainer.step) * per_step)} left"
         )
-        print(
-            f"\r{line}\x1b[K" if terminal else line,
-            end="\n" if done or not terminal else "",
-            file=self.stream,
-        )
-        self.stream.flush()
+        self._print(f"\r{line}\x1b[K" if self.terminal else line, "\n" if done or not self.terminal else "")
 
     def on_validation(self, trainer, measures):
-        start = "\r\x1b[K" if self.stream.isatty() else ""
+        start = "\r\x1b[K" if self.terminal else ""
         text = "  ".join(f"{name.replace('_', ' ')} {100 * value:.2f} %" for name, value in measures.items())
-        print(f"{start}{self.label}  step {trainer.step}, validation: {text}", file=self.stream, flush=True)
+        self._print(f"{start}{self.label}  step {trainer.step}, validation: {text}")
+
+    def _print(self, text, end="\n"):
+        if self.stream is not None:
+            try:
+                print(text, end=end, file=self.stream, flush=True)
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self.stream = None
 
 
 def _clock(seconds):

@@ -52,9 +52,16 @@ def learn(faces, modes=("avg",), out=None, resume=False, sspl_weights=None, say=
 
 
 @pytest.mark.parametrize(
-    ("share", "indices"), [(1.0, range(13)), (0.5, range(0, 13, 2)), (0.3, range(0, 13, 3)), (0.1, [0, 10])]
+    ("share", "indices"),
+    [
+        (1.0, range(13)),
+        (0.7, [0, 1, 2, 4, 5, 7, 8, 10, 11, 12]),
+        (0.5, range(0, 13, 2)),
+        (0.3, [0, 3, 6, 10]),
+        (0.1, [0, 10]),
+    ],
 )
-def test_every_kth_image_with_all_that_is_known_of_it(faces, share, indices):
+def test_images_at_even_distances_with_all_that_is_known_of_it(faces, share, indices):
     for need in ("attributes", "labels"):
         whole = open_dataset(faces, "train", need)
         part = few_labels.labelled(whole, share)
@@ -75,7 +82,7 @@ def test_an_impossible_share(share):
 
 def test_less_than_one_image_and_less_than_two(faces):
     assert refused(learn, faces, labels=0.07).startswith("--labels 0.07: is less than one of the 13 faces of")
-    assert refused(learn, faces, labels=0.0775).startswith("--labels 0.0775: is a single face")
+    assert refused(learn, faces, labels=1 / 13).startswith("--labels 0.0769231: is a single face")
     assert not Path("runs").exists()
 
 
@@ -111,7 +118,7 @@ def test_what_is_given_stays():
 
 def test_a_batch_larger_than_what_is_labelled(faces):
     text = refused(learn, faces, labels=0.3, batch_size=6)
-    assert text.startswith("--batch-size 6: is more than the 5 labelled faces of --labels 0.3")
+    assert text.startswith("--batch-size 6: is more than the 4 labelled faces of --labels 0.3")
     assert not Path("runs").exists()
 
 
@@ -131,9 +138,9 @@ def test_a_run_sees_the_labelled_images_alone(faces, monkeypatch):
     said = []
     folder = learn(faces, labels=0.3, steps=9, say=said.append)
     whole = open_dataset(faces, "train", "attributes")
-    assert set(seen) == set(whole.images[::3])
-    assert "labels: 5 of the 13 training faces" in said
-    assert json.loads((folder / REPORT).read_text())["labelled_faces"] == 5
+    assert set(seen) == {whole.images[index] for index in (0, 3, 6, 10)}
+    assert "labels: 4 of the 13 training faces" in said
+    assert json.loads((folder / REPORT).read_text())["labelled_faces"] == 4
     validations = [r["step"] for r in train.read_log(folder / "avg" / train.LOG) if "validation" in r]
     assert validations == list(range(1, 10))  # the best of all steps counts
 

@@ -218,3 +218,23 @@ def test_boxes_belong_to_the_original_images(celeba):
     write_list(celeba / "Anno/list_bbox_celeba.txt", rows, ["x_1", "y_1", "width", "height"])
     with pytest.raises(TinyfaceError, match=r"list_bbox_celeba.txt, line 9: .*no box"):
         open_dataset(celeba, "test", "attributes")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "-99999999"])
+def test_landmarks_that_lie_nowhere(celeba, value):
+    rows = [(name, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) for name in NAMES]
+    rows[2][1][9] = f" {value}"
+    columns = [f"{axis}_{i}" for i in range(5) for axis in "xy"]
+    write_list(celeba / "Anno/list_landmarks_align_celeba.txt", rows, columns)
+    with pytest.raises(
+        TinyfaceError, match=r"list_landmarks_align_celeba.txt, line 5: .*no point lies there"
+    ):
+        open_dataset(celeba, "test", "attributes")
+
+
+@pytest.mark.parametrize("number", [-1, 10**24])
+def test_identities_that_are_nobodys(celeba, number):
+    lines = [f"{name} {number if i == 1 else i}" for i, name in enumerate(NAMES)]
+    (celeba / "Anno/identity_CelebA.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(TinyfaceError, match=r"identity_CelebA.txt, line 2: .*no person's number"):
+        open_dataset(celeba, "test", "attributes")

@@ -262,10 +262,10 @@ def test_a_table_of_another_length_is_refused(straight, faces):
     assert str(straight) in line and contents(straight, ["table2.csv"]) == before
 
 
-def test_tables_without_lfwa_say_what_is_missing(faces, tmp_path):
+def test_the_table_of_lfwa_alone_is_refused_without_it(faces, tmp_path):
     result = reproduce("--table", "3", *QUICK, "--data", faces, "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "give its folder by --lfwa" in result.stdout
-    assert ",,,0," in (tmp_path / "out/table3.csv").read_text()
+    assert result.exit_code == 1 and "give its folder by --lfwa" in result.stderr
+    assert not (tmp_path / "out/parser").exists()
 
 
 def test_the_page_says_how_it_was_made(straight):

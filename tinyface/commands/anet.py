@@ -31,7 +31,7 @@ from .lnet import draw_localization
 from .lnet import judge as judge_localizer
 from .photos import find_backgrounds, find_wild
 from .pictures import draw_curve
-from .sources import evaluation_split, validation_split
+from .sources import evaluation_split, judging_split, validation_split
 from .stages import keep_given, settle
 from .trained import newest_run
 
@@ -47,7 +47,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     """
     if aligned and lnet:
         raise TinyfaceError("--aligned: with aligned photos there is no face to find; leave --lnet out")
-    folder = run_folder("anet", given, out, resume)
+    folder = run_folder("anet", given, out, resume, say)
     stages = ("identities", "attributes") if identities else ("attributes",)
     if resume and not identities and (folder / "identities").exists():
         raise TinyfaceError(
@@ -91,7 +91,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
         draw_curve(folder / stage, task.measure)
         network = checkpoint.load_network(folder / stage / train.BEST)
     network = network.to(main.device)
-    split = evaluation_split(data, "attributes")
+    split = judging_split(data, "attributes")
     learn = choose_for_svms(sets, boxes, split)
     counts = " and ".join(f"{len(dataset)} faces ({dataset.split})" for dataset, _ in learn)
     say(f"linear SVMs on the features of {counts}, {PATCHES**2} patches of each")
@@ -99,9 +99,12 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     checkpoint.save(
         folder / SVM, checkpoint.Checkpoint(svm, {"command": "train-anet (SVMs)", "data": str(data)})
     )
-    dataset = open_dataset(data, split, "attributes")
+    dataset = open_dataset(data, split or "train", "attributes")
     reader = WildReader(localizer, network, svm)
-    report(folder, {"split": split, "networks": {"lnet-anet": judge(reader, dataset, say)}})
+    if split:
+        report(folder, {"split": split, "networks": {"lnet-anet": judge(reader, dataset, say)}})
+    else:
+        say("no split to judge on, so nothing is measured")
     if not isinstance(localizer, Aligned):
         draw_localization(localizer, dataset, folder / "localization.png")
     say(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
@@ -131,6 +134,13 @@ def keep_localizer(folder, lnet, aligned, device, say):
             atomic_write(folder / stage / train.BEST, (source / stage / train.BEST).read_bytes())
         atomic_write(folder / LOCALIZER, (source / LOCALIZER).read_bytes())
         say(f"faces as found by {source}")
+    elif lnet:
+        load_localizer(lnet)
+        files = [f"{stage}/{train.BEST}" for stage in STAGES if (folder / stage / train.BEST).exists()]
+        if not files or any((Path(lnet) / f).read_bytes() != (folder / f).read_bytes() for f in files):
+            raise TinyfaceError(
+                f"--lnet {lnet}: the run in {folder} was started with another one, or with none; leave the option out"
+            )
     localizer = load_localizer(folder, device)
     if aligned and not isinstance(localizer, Aligned):
         raise TinyfaceError(f"--aligned: the run in {folder} finds faces by LNet; leave the option out")

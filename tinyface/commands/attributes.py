@@ -48,7 +48,7 @@ def train_attributes(
         say(f"networks to fine-tune: {start_from}")
         if not resume:
             given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
-    folder = run_folder("balanced" if balanced else "attr", given, out, resume)
+    folder = run_folder("balanced" if balanced else "attr", given, out, resume, say)
     modes, others = which_networks(modes, folder, resume)
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)

@@ -35,6 +35,8 @@ def evaluate(
     backend.check_device(device)
     start_workers(device)
     parsers, readers = find_networks(weights, device)
+    if seg_weights and not any(HEADS_NEEDED[network.mode] for _, network in readers):
+        raise TinyfaceError("--seg-weights: none of these networks is shown regions; leave it out")
     whisper = (lambda text: None) if as_json else say
     joint = {path for path, _ in parsers} & {path for path, _ in readers}
     needs = (

@@ -15,8 +15,10 @@ from ..models.readers import READERS
 from ..predict import PARSER
 from ..wild import localize
 from ..wild.localize import LOCALIZER
+from .options import Options
 
 RUNS, REPORT = Path("runs"), "report.json"
+STATE = ("step", "best", "options", "random")  # what a checkpoint knows of its training
 PRETRAINED = "sspl.h5"  # what train-attr --init sspl began with, in its folder
 
 COMMANDS = {
@@ -40,11 +42,22 @@ SIGNS = {
 }
 
 
-def run_folder(kind, given, out, resume):
+def run_folder(kind, given, out, resume, say=print):
     """Where a run goes: --out; else runs/<kind>-<preset>, or with a number behind it if that is taken.
 
-    With resume, the newest of these. Raises TinyfaceError where there is none to resume.
+    With resume, the newest of these; says so where nothing was saved in it. Raises TinyfaceError where there is none
+    to resume.
     """
+    folder = find_run_folder(kind, given, out, resume)
+    lasts = [file for file, kinds in SIGNS.items() if kind in kinds and file.endswith(train.LAST)]
+    if resume and not any((folder / file).exists() for file in lasts):
+        say(
+            f"{folder}: nothing was saved there yet, so the run begins anew, with the options of this command"
+        )
+    return folder
+
+
+def find_run_folder(kind, given, out, resume):
     if out is not None:
         check_folder(kind, Path(out), resume)
         return Path(out)
@@ -81,6 +94,10 @@ def resumable(folder, resume):
         saved = checkpoint.load(last) if last.exists() else None
         if saved and saved.training is None:
             raise TinyfaceError(f"{last}: holds a network to use, not a run to go on with; start a new run")
+        if saved and not (saved.training.keys() >= {*STATE} and Options.fits(saved.training["options"])):
+            raise TinyfaceError(
+                f"{last}: was saved by another version of tinyface; go on with that, or start a new run"
+            )
         return saved
     if last.exists():
         raise TinyfaceError(

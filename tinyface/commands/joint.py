@@ -58,7 +58,7 @@ def train_joint(given, compare=None, out=None, resume=False, say=print):
     given: {option: value or None}; its "data" has the label maps, and the attributes too unless "attr_data" does.
     compare: a plain parser, whose IoU is told beside the joint one's. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("joint", given, out, resume)
+    folder = run_folder("joint", given, out, resume, say)
     saved = resumable(folder, resume)
     options = Options.settle("joint", given, saved and saved.training["options"])
     preset = find_preset(options.preset)

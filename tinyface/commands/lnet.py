@@ -21,7 +21,7 @@ from .fit import fit
 from .folders import report, resumable, run_folder
 from .photos import find_backgrounds, find_wild, photos_of, shoulders_of
 from .pictures import draw_curve
-from .sources import evaluation_split, validation_split
+from .sources import judging_split, validation_split
 from .stages import keep_given, settle
 
 
@@ -31,7 +31,7 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     given: {option: value or None}; backgrounds: the folder of photos without a face, else the folder `backgrounds`
     beside or in the data set. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("lnet", given, out, resume)
+    folder = run_folder("lnet", given, out, resume, say)
     saved = {stage: resumable(folder / stage, resume) for stage in STAGES}
     options = settle("lnet", given, next((s for s in saved.values() if s), None), folder)
     data = find_wild(options.data, say)
@@ -57,10 +57,14 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     )
     localizer.threshold = settle_threshold(localizer, data, empty, say)
     atomic_write(folder / LOCALIZER, json.dumps({"threshold": localizer.threshold}))
-    split = evaluation_split(data, "attributes")
-    measures = judge(localizer, open_dataset(data, split, "attributes"), empty[split], say)
-    report(folder, {"split": split, **measures})
-    draw_localization(localizer, open_dataset(data, split, "attributes"), folder / "localization.png")
+    split = judging_split(data, "attributes")
+    if split:
+        measures = judge(localizer, open_dataset(data, split, "attributes"), empty[split], say)
+        report(folder, {"split": split, **measures})
+    else:
+        say("no split to judge on, so nothing is measured")
+    shown = open_dataset(data, split or "train", "attributes")
+    draw_localization(localizer, shown, folder / "localization.png")
     say(
         f"the run is in {folder}: {', '.join(STAGES)}, {LOCALIZER}, localization.png; use it by predict --system"
     )

@@ -49,6 +49,20 @@ class Options:
     region_pooling: str = "mean"  # of SSP and its relatives
 
     @classmethod
+    def fits(cls, saved):
+        """Whether a checkpoint's options are options of this version."""
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        return (
+            isinstance(saved, dict)
+            and all(name in kinds and isinstance(value, kinds[name] | int) for name, value in saved.items())
+            and all(
+                field.name in saved
+                for field in dataclasses.fields(cls)
+                if field.default is dataclasses.MISSING
+            )
+        )
+
+    @classmethod
     def settle(cls, kind, given, saved=None):
         """kind: a Training of the presets, "segmentation" and so on. saved: the options of the run to be resumed.
 

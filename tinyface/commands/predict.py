@@ -14,10 +14,11 @@ from .trained import newest_run
 
 
 def predict(images, paths, out, system, several, everything, as_json, device, say, complain):
-    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of them could be read.
+    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of it went well.
 
     system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
-    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read.
+    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read, or a
+    picture not be written.
     """
     backend.check_device(device)
     photos = portraits.find_photos(images)
@@ -25,20 +26,25 @@ def predict(images, paths, out, system, several, everything, as_json, device, sa
     out = make_folder(out)
     records, failed = [], 0
     for path, stem in zip(photos, portraits.distinct(path.stem for path in photos), strict=True):
-        try:
+        try:  # one bad photo must not spoil the others
             reading = read(path)
-        except TinyfaceError as error:  # one bad photo must not spoil the others
+        except TinyfaceError as error:
             complain(error)
             failed += 1
             continue
         record, text, pictures = show(path, reading)
-        written = {kind: str(out / f"{stem}_{kind}.png") for kind in pictures}
-        for kind, picture in pictures.items():
-            save_png(picture, written[kind])
+        written = {}
+        try:  # nor a picture that cannot be written what was read
+            for kind, picture in pictures.items():
+                save_png(picture, out / f"{stem}_{kind}.png")
+                written[kind] = str(out / f"{stem}_{kind}.png")
+        except TinyfaceError as error:
+            complain(error)
+            failed += 1
         if as_json:
             records.append({"image": str(path), **record, "pictures": written})
         else:
-            say(f"{path}\n{text}\n  pictures: {', '.join(written.values())}\n")
+            say(f"{path}\n{text}\n  pictures: {', '.join(written.values()) or 'none'}\n")
     if as_json:
         say(json.dumps(records, indent=2))
     return not failed

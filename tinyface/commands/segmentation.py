@@ -20,7 +20,7 @@ def train_segmentation(given, out=None, resume=False, say=print):
 
     given: {option: value or None}; out: folder, else the next free one under runs/; say: prints a line.
     """
-    folder = run_folder("seg", given, out, resume)
+    folder = run_folder("seg", given, out, resume, say)
     saved = resumable(folder, resume)
     options = Options.settle("segmentation", given, saved and saved.training["options"])
     data = find_data(options.data, "labels", say)

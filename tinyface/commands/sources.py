@@ -34,3 +34,9 @@ def validation_split(data, need):
 def evaluation_split(data, need):
     """ "test" where the data set has one, else "val"."""
     return "test" if split_sizes(data, need)["test"] else "val"
+
+
+def judging_split(data, need):
+    """As `evaluation_split`, None where the data set has neither."""
+    split = evaluation_split(data, need)
+    return split if split_sizes(data, need)[split] else None

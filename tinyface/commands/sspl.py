@@ -38,7 +38,7 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     given: {option: value or None}, "backbone" among them. seg_weights: the file of the parser that shows the regions;
     else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("sspl", given, out, resume)
+    folder = run_folder("sspl", given, out, resume, say)
     saved = resumable(folder, resume)
     options = Options.settle("sspl", given, saved and saved.training["options"])
     preset = find_preset(options.preset)

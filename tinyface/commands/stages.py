@@ -2,6 +2,7 @@
 
 import json
 
+from ..errors import TinyfaceError
 from ..files import atomic_write
 from .options import Options
 
@@ -16,9 +17,20 @@ def settle(kind, given, saved, folder):
     """
     given = {name: value for name, value in given.items() if value is not None}
     if saved is None:
-        typed = json.loads((folder / GIVEN).read_text(encoding="utf-8")) if (folder / GIVEN).exists() else {}
+        typed = read_given(folder / GIVEN)
         given = {"optimizer": OPTIMIZER, **typed, **given}
     return Options.settle(kind, given, saved and saved.training["options"])
+
+
+def read_given(file):
+    """What was typed when the run began; nothing where it never came so far. Raises TinyfaceError naming the file."""
+    try:
+        typed = json.loads(file.read_bytes()) if file.exists() else {}
+    except ValueError:
+        typed = None
+    if not isinstance(typed, dict):
+        raise TinyfaceError(f"{file}: damaged; remove it, and give the options of the run again")
+    return typed
 
 
 def keep_given(folder, given):

@@ -35,6 +35,8 @@ IMAGE_FOLDERS = (
     ("img_celeba", False),
 )
 
+FARTHEST = 1e5  # pixels, that a point may lie from an image's corner
+
 # CelebA's own partition goes by number: the last training image, the last validation image.
 LAST_TRAIN, LAST_VAL = 162_770, 182_637
 
@@ -157,9 +159,9 @@ class CelebA(Layout):
         indices = self.members[split]
         names = [all_names[index] for index in indices]
         points = "list_landmarks_align_celeba" if aligned else "list_landmarks_celeba"
-        landmarks = self._read_optional(points, names, 10, lambda words: list(map(float, words)))
+        landmarks = self._read_optional(points, names, 10, _points)
         boxes = None if aligned else self._read_optional("list_bbox_celeba", names, 4, _box)
-        identities = self._read_optional("identity_CelebA", names, 1, lambda words: int(words[0]))
+        identities = self._read_optional("identity_CelebA", names, 1, _identity)
         return FaceDataset(
             layout=self.name,
             root=self.root,
@@ -183,6 +185,21 @@ class CelebA(Layout):
             raise TinyfaceError(
                 f"{path}: {error.args[0]} of {self.attribute_file} has no line here"
             ) from None
+
+
+def _points(words: list[str]) -> list[float]:
+    """x, y of five points, in pixels."""
+    points = list(map(float, words))
+    if not all(abs(value) < FARTHEST for value in points):
+        raise ValueError("no point lies there")
+    return points
+
+
+def _identity(words: list[str]) -> int:
+    number = int(words[0])
+    if not 0 <= number < 2**31:
+        raise ValueError("no person's number")
+    return number
 
 
 def _box(words: list[str]) -> list[float]:

@@ -104,7 +104,7 @@ class CelebAMaskHQ(Layout):
             return None
         partition = read_partition(partition_file)
         split_of = {}
-        for number, line in enumerate(mapping_file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(mapping_file.read_text("utf-8", "replace").splitlines(), 1):
             words = line.split()
             if number == 1 or not words:
                 continue

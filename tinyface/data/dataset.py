@@ -98,19 +98,23 @@ class FaceDataset:
 
     def every(self, k: int) -> FaceDataset:
         """Images 0, k, 2k … with all that is known of them."""
+        return self.take(range(0, len(self), k))
+
+    def take(self, indices: Sequence[int]) -> FaceDataset:
+        """These images, in this order, with all that is known of them."""
 
         def part(values):
-            return None if values is None else values[::k]
+            return None if values is None else values[list(indices)]
 
         reader = self.label_reader
         return replace(
             self,
-            images=self.images[::k],
+            images=[self.images[index] for index in indices],
             attributes=part(self.attributes),
             identities=part(self.identities),
             landmarks=part(self.landmarks),
             boxes=part(self.boxes),
-            label_reader=reader and (lambda index: reader(index * k)),
+            label_reader=reader and (lambda index: reader(indices[index])),
         )
 
 

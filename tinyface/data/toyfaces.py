@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..errors import TinyfaceError
+from ..files import write_image
 from . import toyface_parts as parts
 from .dataset import ATTRIBUTES, HELEN_TO_REGION
 
@@ -267,7 +268,7 @@ def _write_dataset(root, counts, seed, labelled, report):
         face = draw_face(np.random.default_rng(np.random.SeedSequence([seed, k])))
         name = f"{k + 1:06d}"
         photo = photos / f"{name}.jpg"
-        Image.fromarray(face.image).save(photo, quality=92)
+        write_image(Image.fromarray(face.image), photo, "JPEG", quality=92)
         attributes.append(f"{name}.jpg " + " ".join(f"{2 * a - 1:2d}" for a in face.attributes.tolist()))
         points = np.rint(face.landmarks).astype(int).ravel()
         landmarks.append(f"{name}.jpg " + " ".join(f"{v:4d}" for v in points))
@@ -301,7 +302,7 @@ def _write_label_maps(folder, name, labels):
     folder.mkdir()
     for index in range(len(HELEN_TO_REGION)):
         mask = Image.fromarray((labels == index).astype(np.uint8) * 255)
-        mask.save(folder / f"{name}_lbl{index:02d}.png", compress_level=1)
+        write_image(mask, folder / f"{name}_lbl{index:02d}.png", "PNG", compress_level=1)
 
 
 def write_lines(path, lines):

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..errors import TinyfaceError
+from ..files import write_image
 from . import toyface_parts as parts
 from .dataset import ATTRIBUTES, SPLITS
 from .toyfaces import CHANCY, paint_person, photograph, sample_attributes, write_lines, write_new_folder
@@ -137,7 +138,7 @@ def _write(root, counts, seed, per_person, report, size):
             number = k % per_person
             person += number == 0  # persons are counted from 1, as CelebA's are
             photo, name = draw_photo(seed, person, number, size), f"{done // 2 + 1:06d}.jpg"
-            Image.fromarray(photo.image).save(photos / name, quality=92)
+            write_image(Image.fromarray(photo.image), photos / name, "JPEG", quality=92)
             rows["attributes"].append(
                 f"{name} " + " ".join(f"{2 * a - 1:2d}" for a in photo.attributes.tolist())
             )
@@ -147,7 +148,9 @@ def _write(root, counts, seed, per_person, report, size):
             rows["identities"].append(f"{name} {person}")
             rows["partition"].append(f"{name} {split}")
             background = root / "backgrounds" / SPLITS[split] / name
-            Image.fromarray(draw_background(seed, done // 2, size)).save(background, quality=92)
+            write_image(
+                Image.fromarray(draw_background(seed, done // 2, size)), background, "JPEG", quality=92
+            )
             done += 2
             if report:
                 report(done, total)

@@ -1,5 +1,6 @@
 """Train what is missing, measure what is new, print and write everything."""
 
+from ..commands.folders import check_folder
 from ..data.layouts import describe, open_dataset
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder, remove_drafts
@@ -14,6 +15,7 @@ from .paper import LFWA_ROWS, ROWS
 from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
 
 REPORT = "report.html"
+NEEDS_LFWA = "--table 3: is of LFWA, which is not at hand; give its folder by --lfwa"
 
 
 def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
@@ -26,10 +28,16 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     if not wanted_tables and not wanted_figures:
         raise TinyfaceError("reproduce: nothing asked for; give --table or --figure")
     rows = choose_rows(only)
+    check_folder("reproduce", job.out, resume=False)
+    only_lfwa = set(wanted_tables) == {"3"} and not wanted_figures
+    if only_lfwa and not (job.lfwa or job.data):
+        raise TinyfaceError(NEEDS_LFWA)
     needs_parser = not job.seg_weights and (wanted_tables or wanted_figures)
     make_folder(job.out)
     remove_drafts(job.out)
     job.find_data(needs_parser or "4" in wanted_tables, say)
+    if only_lfwa and not job.lfwa:
+        raise TinyfaceError(NEEDS_LFWA)
     job.remember_data()
     train_all(job, plan(job, wanted_tables, wanted_figures, rows), say)
 
