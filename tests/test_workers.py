@@ -292,7 +292,7 @@ def test_an_exception_that_cannot_travel_is_told_of_and_the_workers_stay(pool, k
 
 
 FORKS = """
-import multiprocessing, os, sys
+import faulthandler, multiprocessing, sys
 import numpy as np
 from tinyface import Tensor, backend, nn, ops
 
@@ -309,6 +309,7 @@ def wrong(value):
     return sum(not np.array_equal(first, ops.conv2d(x, w, padding=1).numpy()) for _ in range(40))
 
 def child(value):
+    faulthandler.dump_traceback_later(90, exit=True)  # one that hangs must not stay behind
     layer.weight.data[...] = 0
     return wrong(value)
 
