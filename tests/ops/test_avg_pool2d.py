@@ -134,3 +134,12 @@ def test_memory_layout(put, normal, shape):
         assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in results[-1])
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.cpu
+def test_a_piece_of_rows_beyond_the_last_window(monkeypatch, put):
+    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 3 * 7 * 2 * 8)  # three rows
+    x = Tensor(put(np.arange(126.0).reshape(1, 2, 9, 7)), requires_grad=True)
+    y = ops.avg_pool2d(x, 5, 1)
+    y.sum().backward()
+    assert x.grad.sum() == pytest.approx(y.size)

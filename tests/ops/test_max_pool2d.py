@@ -238,3 +238,12 @@ def test_cells_without_a_window_get_no_gradient(put, normal, shape):
     np.full(shape, np.nan)  # what new memory may hold
     y.backward(np.ones(y.shape))
     assert x.grad[0, 0, :4, :4].sum() == 4 == x.grad.sum()
+
+
+@pytest.mark.cpu
+def test_a_piece_of_rows_beyond_the_last_window(monkeypatch, put):
+    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 3 * 7 * 2 * 8)  # three rows
+    x = Tensor(put(np.arange(126.0).reshape(1, 2, 9, 7)), requires_grad=True)
+    y = ops.max_pool2d(x, 5, 1)
+    y.sum().backward()
+    assert x.grad.sum() == pytest.approx(y.size)
