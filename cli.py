@@ -23,9 +23,8 @@ class Commands(click.Group):
 
     def main(self, *args, **options):
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(
-                stream, "reconfigure"
-            ):  # not every stream has all signs, and a file's name may be any bytes
+            if hasattr(stream, "reconfigure"):
+                # Not every stream has all signs, and a file's name may be any bytes.
                 stream.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():

@@ -211,7 +211,9 @@ def find_checkpoints(path):
     names = [PARSER, "best.h5", *(f"{name}.h5" for name in READERS), *(f"{name}/best.h5" for name in READERS)]
     found = [path / name for name in names if (path / name).is_file()]
     if not found:
-        if (path / "localizer.json").is_file():
+        from .wild.localize import LOCALIZER  # here: wild/ rests on this module
+
+        if (path / LOCALIZER).is_file():
             raise TinyfaceError(f"{path}: is a run of train-lnet or train-anet; add --system lnet-anet")
         what = "no networks in this folder" if path.is_dir() else "no such file or folder"
         raise TinyfaceError(f"{path}: {what}; train some with train-seg and train-attr, or name others")

@@ -25,13 +25,8 @@ from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset
 from .train import BEST
+from .wild import localize
 
-WILD_STAGES = (
-    "lnet_o",
-    "lnet_s",
-    "identities",
-    "attributes",
-)  # sub-folders of runs of train-lnet and train-anet
 # What rows call the ops; the others go by their own names.
 TITLES = {
     "conv2d": "Conv",
@@ -134,7 +129,8 @@ def load_networks(paths):
 
 def stages_of(path):
     """The networks in the folder of a run of train-lnet or train-anet; none in other places."""
-    return [file for stage in WILD_STAGES if (file := Path(path) / stage / BEST).is_file()]
+    stages = (*localize.STAGES, *localize.ANET_STAGES)
+    return [file for stage in stages if (file := Path(path) / stage / BEST).is_file()]
 
 
 def format_summary(title, rows):

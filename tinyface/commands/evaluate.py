@@ -35,7 +35,8 @@ def evaluate(
     backend.check_device(device)
     start_workers(device)
     parsers, readers = find_networks(weights, device)
-    if seg_weights and not any(HEADS_NEEDED[network.mode] for _, network in readers):
+    shows_regions = any(HEADS_NEEDED[network.mode] for _, network in readers)
+    if seg_weights and not shows_regions:
         raise TinyfaceError("--seg-weights: none of these networks is shown regions; leave it out")
     whisper = (lambda text: None) if as_json else say
     joint = {path for path, _ in parsers} & {path for path, _ in readers}
@@ -55,7 +56,7 @@ def evaluate(
         else:
             size = common_size(readers)
             parser = load_parser(parser_file(seg_weights), device) if seg_weights else None
-            if parser is None and any(HEADS_NEEDED[network.mode] for _, network in readers):
+            if parser is None and shows_regions:
                 parser = parser_for(parsers, readers)
                 parser = parser or load_parser(find_parser(None, size, whisper), device)
             attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]

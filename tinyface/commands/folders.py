@@ -30,7 +30,7 @@ COMMANDS = {
     "lnet": "train-lnet",
     "anet": "train-anet",
 }
-STAGES = {"lnet": localize.STAGES, "anet": ("identities", "attributes")}  # sub-folders
+STAGES = {"lnet": localize.STAGES, "anet": localize.ANET_STAGES}  # sub-folders
 # What runs have in their folders → the kinds of run that have it.
 SIGNS = {
     **{file: ("seg", "joint", "sspl") for file in (train.LAST, train.LOG)},

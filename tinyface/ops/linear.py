@@ -17,9 +17,8 @@ class Linear(Function):
         if b is not None and b.shape != w.shape[:1]:
             raise ValueError(f"linear: bias must have shape {w.shape[:1]}, got {b.shape}")
         self.shape, self.w = x.shape, w
-        self.x = x.reshape(
-            math.prod(x.shape[:-1]), x.shape[-1]
-        )  # one product of two matrices, whatever x's other axes
+        # One product of two matrices, whatever x's other axes.
+        self.x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = self.x @ w.T
         if b is not None:
             y += b

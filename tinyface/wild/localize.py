@@ -36,6 +36,7 @@ BATCH = 32  # photos at a time
 LOCALIZER = "localizer.json"  # the threshold, in a run's folder beside the two networks
 ALIGNED = {"aligned": True}  # in its place, where no networks are needed to find a face
 STAGES = ("lnet_o", "lnet_s")  # their folders
+ANET_STAGES = ("identities", "attributes")  # beside them, in a run of train-anet
 
 
 @dataclass
