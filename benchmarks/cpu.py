@@ -9,6 +9,7 @@ files of --markdown and --json, which are written after every line measured: Ctr
 """
 
 import argparse
+import gc
 import json
 import shlex
 import sys
@@ -138,6 +139,7 @@ def _chosen(given):
 
 def measure(given, arguments):
     """Everything that was asked for; → the content of the JSON."""
+    gc.freeze()  # or the collector looks through all of PyTorch's modules again and again
     result = {
         "command": shlex.join(["python", "benchmarks/cpu.py", *_without_outputs(arguments)]),
         "machine": machine(),

@@ -5,6 +5,8 @@ import pickle
 import subprocess
 import sys
 import time
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +107,35 @@ def test_a_free_process_takes_the_next_piece(pool):
 
     assert pool.run(body, 12, 3)
     assert (by == main).sum() <= 1
+
+
+def test_each_process_begins_with_its_own_share_and_then_helps():
+    first = workers.Tickets.create(3)
+    second = workers.Tickets(first.outs, own=1)
+    first.put(9, 3)
+    assert list(islice(second, 4)) == [3, 4, 5, 6]
+    assert list(first) == [0, 1, 2, 7, 8]
+    first.put(1, 3)  # fewer pieces than processes
+    assert list(second) == [0] and list(first) == []
+    first.close()
+
+
+def test_workers_dont_take_what_lies_in_the_current_folder(tmp_path):
+    (tmp_path / "tinyface").mkdir()
+    (tmp_path / "tinyface" / "__init__.py").write_text("raise SystemExit('not this one')")
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text("""
+from tinyface import backend
+backend.set_threads(2)
+backend.start_workers(wait=True)
+print("ready")
+""")
+    environment = {**os.environ, "PYTHONPATH": str(Path(workers.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout == "ready\n", done.stderr
 
 
 @pytest.mark.parametrize("layout", [lambda a: a[::2], lambda a: a[::-1], lambda a: a.T, lambda a: a[3:, 1:4]])

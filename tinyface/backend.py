@@ -381,22 +381,6 @@ def aligned(size):
     return buffer[start : start + size]
 
 
-class per_thread:
-    """A function that calls make(*key) once for every key in every thread, and gives back what it made then."""
-
-    def __init__(self, make):
-        self.make, self.local = make, threading.local()
-
-    def __call__(self, *key):
-        made = self.local.__dict__
-        if key not in made:
-            made[key] = self.make(*key)
-        return made[key]
-
-    def __reduce__(self):
-        return per_thread, (self.make,)
-
-
 # ---------------------------------------------------------------- memory
 
 _arena = None  # workers.Arena; False where there is none

@@ -15,6 +15,7 @@ Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `backen
 import atexit
 import contextlib
 import ctypes
+import functools
 import importlib
 import io
 import marshal
@@ -28,6 +29,7 @@ import threading
 import time
 import types
 import weakref
+from array import array
 
 import numpy as np
 
@@ -35,9 +37,14 @@ from .errors import TinyfaceError
 
 PAGE = mmap.PAGESIZE
 ALIGN = 64  # bytes: a cache line, so that no two arrays share one
+# Bytes used so far, from which on saving memory is worth the time that joining free parts takes.
+PLENTY = 1 << 27
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
-# With the modules whose functions will come.
-PROGRAM = "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
+# With the modules whose functions will come, and from where the main process has them: not from the current folder.
+PROGRAM = (
+    "import sys; sys.path = [path for path in sys.path if path]; "
+    "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
+)
 LENGTH = struct.Struct("=q")  # what goes before a function
 # How long a worker looks for work before it sleeps: waking up takes longer than most work.
 SPIN_SECONDS = 2e-3
@@ -48,6 +55,12 @@ class CannotShip(Exception):
 
 
 # ---------------------------------------------------------------- shared memory
+
+
+class _Use(weakref.ref):
+    """To the array that uses a part of the arena."""
+
+    __slots__ = "length", "start"
 
 
 class Arena:
@@ -62,6 +75,7 @@ class Arena:
         self.free = {0: size}  # start → length; no two of them are neighbours
         self.ends = {size: 0}  # end → start of the same free parts
         self.just_freed = {}  # length → starts: a training step asks for the same lengths again and again
+        self.uses = {}  # start → the array there
         self.lock = threading.RLock()  # a collected array gives its part back at any moment
 
     @classmethod
@@ -87,7 +101,9 @@ class Arena:
             return np.empty(shape, dtype)
         array = np.ndarray(shape, dtype, self.map, start)
         # Every view, and every view of a view, keeps this very array alive.
-        weakref.finalize(array, self._give_back, start, length).atexit = False
+        use = _Use(array, self._give_back)
+        use.start, use.length = start, length
+        self.uses[start] = use
         return array
 
     def _take(self, length):
@@ -95,9 +111,11 @@ class Arena:
             same = self.just_freed.get(length)
             if same:
                 return same.pop()
-            start = self._smallest_fitting(length, but=max(self.free.values(), default=0))
-            if start is None:  # before the untouched rest, the largest part, is broken into
-                self.merge()
+            rest = max(self.free.values(), default=0)  # the largest part, most of it untouched
+            start = self._smallest_fitting(length, but=rest)
+            if start is None:
+                if self.size - rest > PLENTY or rest < length:
+                    self.merge()
                 start = self._smallest_fitting(length)
             if start is not None:
                 have = self._remove(start)
@@ -109,9 +127,10 @@ class Arena:
         fitting = [(have, start) for start, have in self.free.items() if have >= length and have != but]
         return min(fitting)[1] if fitting else None
 
-    def _give_back(self, start, length):
+    def _give_back(self, use):
         with self.lock:
-            self.just_freed.setdefault(length, []).append(start)
+            del self.uses[use.start]
+            self.just_freed.setdefault(use.length, []).append(use.start)
 
     def merge(self):
         """Join neighbours among the parts that were freed."""
@@ -185,9 +204,7 @@ class _Shipper(pickle.Pickler):
             if value.nbytes > LARGEST_COPY:
                 raise CannotShip(f"array of shape {value.shape} in private memory")
             return _read_only, (value.shape, value.dtype.str, value.tobytes())
-        if "__main__" in (kind.__module__, getattr(value, "__module__", None)):
-            raise CannotShip("a worker process has a __main__ of its own")
-        if kind is types.FunctionType and "<locals>" in value.__qualname__:
+        if kind is types.FunctionType and "<locals>" in value.__qualname__ and value.__module__ != "__main__":
             code = value.__code__
             bytes_of_code = None
             if id(code) not in self.known and id(code) not in self.new:
@@ -195,9 +212,17 @@ class _Shipper(pickle.Pickler):
                 self.new[id(code)] = code
             cells = tuple(cell.cell_contents for cell in value.__closure__ or ())
             return _function, (id(code), bytes_of_code, value.__module__, value.__defaults__, cells)
-        if getattr(value, "stays_home", False) is True:
-            raise CannotShip(f"{kind.__name__} belongs to the main process")
+        _check_travels(value if isinstance(value, type | types.FunctionType) else kind)
         return NotImplemented
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_travels(kind):
+    """Raises CannotShip for types and functions that a worker process cannot have, or shall not."""
+    if kind.__module__ == "__main__":
+        raise CannotShip("a worker process has a __main__ of its own")
+    if getattr(kind, "stays_home", False) is True:
+        raise CannotShip(f"{kind.__name__} belongs to the main process")
 
 
 def _shared_array(place, shape, strides, dtype):
@@ -228,8 +253,8 @@ class Pool:
     def __init__(self, arena, count):
         self.arena, self.lock = arena, threading.Lock()
         self.known = {}  # id → code that every worker has been sent; kept, so that no other gets its id
-        self.tickets = Tickets.create()
-        self.members = [_Member(arena, self.tickets) for _ in range(count)]
+        self.tickets = Tickets.create(1 + count)
+        self.members = [_Member(arena, self.tickets, 1 + i) for i in range(count)]
         atexit.register(self.close)
 
     def __len__(self):
@@ -253,7 +278,7 @@ class Pool:
             busy = self.members[: min(processes, count) - 1]
             in_step = False
             try:
-                self.tickets.put(count)
+                self.tickets.put(count, 1 + len(busy))
                 for member in busy:
                     member.send(buffer.getbuffer())
                 if len(busy) == len(self.members):
@@ -315,12 +340,12 @@ class Pool:
 class _Member:
     """One worker process and the two pipes to it."""
 
-    def __init__(self, arena, tickets):
+    def __init__(self, arena, tickets, number):
         task_out, self.tasks = os.pipe()
         self.results, result_in = os.pipe()
         os.set_blocking(self.results, False)
-        pipes = task_out, result_in, tickets.out
-        numbers = ", ".join(map(str, (arena.file, arena.size, *pipes)))
+        pipes = task_out, result_in, *tickets.outs
+        numbers = ", ".join(map(str, (arena.file, arena.size, number, *pipes)))
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"{PROGRAM}({numbers})"],
             pass_fds=(arena.file, *pipes),
@@ -372,41 +397,47 @@ class _Member:
 
 
 class Tickets:
-    """Numbers of pieces, to be drawn by any process: whoever is free takes the next.
+    """Numbers of pieces, to be drawn by any process: its own share first, then what others have not come to.
 
-    A pipe serves: what one process has read from it no other gets.
+    Shares are cut like the rows of an image, so a process finds in its cache what it wrote for the operation before.
+    Pipes serve, one for each share: what one process has read from them no other gets.
     """
 
     SIZE, MOST = 2, 1 << 14  # bytes of a number; as many of them as fit into a pipe's buffer
 
-    def __init__(self, out, into=None):
-        self.out, self.into = out, into
+    def __init__(self, outs, intos=(), own=0):
+        self.outs, self.intos = outs[own:] + outs[:own], intos
 
     @classmethod
-    def create(cls):
-        out, into = os.pipe()
-        os.set_blocking(out, False)
-        return cls(out, into)
+    def create(cls, processes):
+        outs, intos = zip(*(os.pipe() for _ in range(processes)), strict=True)
+        for out in outs:
+            os.set_blocking(out, False)
+        return cls(outs, intos)
 
-    def put(self, count):
-        """The numbers 0 … count − 1."""
-        os.write(self.into, np.arange(count, dtype=np.uint16).tobytes())
+    def put(self, count, processes):
+        """The numbers 0 … count − 1, in shares for the first so many processes."""
+        for i, into in enumerate(self.intos[:processes]):
+            share = range(i * count // processes, (i + 1) * count // processes)
+            if share:
+                os.write(into, array("H", share).tobytes())
 
     def __iter__(self):
-        with contextlib.suppress(BlockingIOError):  # none left
-            while True:
-                yield int.from_bytes(os.read(self.out, self.SIZE), sys.byteorder)
+        for out in self.outs:
+            with contextlib.suppress(BlockingIOError):  # none left
+                while True:
+                    yield int.from_bytes(os.read(out, self.SIZE), sys.byteorder)
 
     def close(self):
-        os.close(self.out)
-        os.close(self.into)
+        for end in (*self.outs, *self.intos):
+            os.close(end)
 
 
-def serve(file, size, tasks, results, tickets):
+def serve(file, size, number, tasks, results, *tickets):
     """What a worker process does until the main process closes the pipe or dies."""
     global _arena
     _arena = Arena(file, size)
-    tickets = Tickets(tickets)
+    tickets = Tickets(tickets, own=number)
     os.set_blocking(tasks, False)
     os.write(results, b"+")
     while (length := _read(tasks, LENGTH.size)) is not None:

@@ -82,7 +82,7 @@ def test_a_map_of_few_pieces_is_cut_for_four():
 @both_forms
 def test_pieces_cover_every_tile_once(monkeypatch, form):
     monkeypatch.setattr(winograd, "ROWS", (64, 64))
-    grid = winograd.Grid((55, 45, 4, 64), 1, 64, form)
+    grid = winograd.make_grid((55, 45, 4, 64), 1, 64, form)
     covered = np.zeros((grid.rows, grid.columns), int)
     for top, left, t, j in grid.pieces:
         covered[top : top + t, left : left + j] += 1

@@ -274,13 +274,12 @@ class Rows:
 
     def __init__(self, maps):
         self.shape, self.channels = maps.shape, maps.shape[-1]
-        self.pixels = _pixels_in_a_row(math.prod(maps.shape[:-1]), self.channels)
+        self.pixels, self.pieces, self.ones = _cut(maps.shape, maps.dtype)
         width = self.pixels * self.channels
         self.of = maps.reshape(maps.size // width, width)
-        parts = -(-maps.nbytes // PIECE_BYTES)
-        parts += parts % 2 if parts > 1 else 0  # so that two threads have as much to do
-        self.pieces = backend.shares(len(self.of), parts)
-        self.ones = np.ones(-(-len(self.of) // max(parts, 1)), maps.dtype)
+
+    def __reduce__(self):
+        return Rows, (self.of.reshape(self.shape),)
 
     def spread(self, per_channel):
         """(C,) → one number for each column, of the maps' type, or a truth value."""
@@ -330,6 +329,16 @@ class Rows:
 
 
 @lru_cache(maxsize=1024)
+def _cut(shape, dtype):
+    """Pixels of a row of the matrix, slices of its rows, and as many ones as the longest of them has rows."""
+    size = math.prod(shape)
+    pixels = _pixels_in_a_row(size // shape[-1], shape[-1])
+    parts = -(-size * dtype.itemsize // PIECE_BYTES)
+    parts += parts % 2 if parts > 1 else 0  # so that two threads have as much to do
+    rows = size // (pixels * shape[-1])
+    return pixels, backend.shares(rows, parts), np.ones(-(-rows // max(parts, 1)), dtype)
+
+
 def _pixels_in_a_row(pixels, channels):
     """A divisor of `pixels`: the smallest that makes a row long enough, or where that is too long, the one below."""
     divisors = [d for d in range(1, min(pixels, LONGEST_ROW // channels) + 1) if pixels % d == 0]

@@ -55,8 +55,8 @@ def transforms(tile, points):
 class Form:
     """One m of F(m×m, 3×3): tile m, patch P, and its matrices by type."""
 
-    def __init__(self, tile, points):
-        self.tile, self.patch, self.points = tile, tile + KERNEL - 1, points
+    def __init__(self, name, tile, points):
+        self.name, self.tile, self.patch, self.points = name, tile, tile + KERNEL - 1, points
         at, bt, g = transforms(tile, points)
         # Aᵀ, Bᵀ, A, and G ⊗ G (P², 9), which transforms whole kernels at once
         exact = {"at": at, "bt": bt, "a": at.T, "gg": np.kron(g, g)}
@@ -64,6 +64,9 @@ class Form:
             np.dtype(t): {name: np.ascontiguousarray(m, t) for name, m in exact.items()}
             for t in (np.float32, np.float64)
         }
+
+    def __reduce__(self):
+        return find_form, (self.name,)
 
     def tiles(self, height, width):
         """How many tiles an output of that size has."""
@@ -75,9 +78,17 @@ class Form:
 
 
 FORMS = {
-    "winograd4": Form(4, (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)),
-    "winograd6": Form(6, (0, 1 / 2, -1 / 2, 1, -1, 2, -2)),
+    form.name: form
+    for form in (
+        Form("winograd4", 4, (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)),
+        Form("winograd6", 6, (0, 1 / 2, -1 / 2, 1, -1, 2, -2)),
+    )
 }
+
+
+def find_form(name):
+    """The form of that name; in a worker process its own."""
+    return FORMS[name]
 
 
 def fits(kernel, stride, padding):
@@ -101,10 +112,8 @@ def convolve(x, w, padding, form, finish=None):
 
     finish(pixels, channels): what else to do to each piece of the result, in place.
     """
-    grid = Grid(x.shape, padding, len(w), form)
+    grid = make_grid(x.shape, padding, len(w), form)
     y = backend.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
-    make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
-    make_tiles = backend.per_thread(lambda t, j, o: Tiles(grid, t, j, o, x.dtype))
 
     if not grid.few_tiles:
         u = backend.empty((form.patch**2, grid.channels, len(w)), x.dtype)
@@ -113,7 +122,8 @@ def convolve(x, w, padding, form, finish=None):
 
         def piece(index):
             top, left, t, j = grid.pieces[index]
-            patches, tiles = make_patches(t, j), make_tiles(t, j, len(w))
+            patches = Patches(grid, t, j, grid.channels, x.dtype)
+            tiles = Tiles(grid, t, j, len(w), x.dtype)
             patches.transform(x, top, left)
             multiply(patches.matrices, u, out=tiles.matrices)
             tiles.transform_back(y, top, left, finish)
@@ -121,12 +131,12 @@ def convolve(x, w, padding, form, finish=None):
         backend.parallel_for(piece, len(grid.pieces))
         return y
 
-    v = transform_all(grid, x, make_patches)
+    v = transform_all(grid, x, Patches)
     outputs = _slices(len(w), *v.shape[1:])
 
     def channels(index):
         out = outputs[index]
-        tiles = make_tiles(grid.rows, grid.columns, out.stop - out.start)
+        tiles = Tiles(grid, grid.rows, grid.columns, out.stop - out.start, x.dtype)
         u = backend.scratch("winograd.u", (form.patch**2, v.shape[2], out.stop - out.start), x.dtype)
         transform_weights(form, w[out], u)
         multiply(v, u, out=tiles.matrices)
@@ -139,11 +149,9 @@ def convolve(x, w, padding, form, finish=None):
 def weight_gradient(x, g, padding, form):
     """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (3, 3, C, O)."""
     c, o = x.shape[3], g.shape[3]
-    grid = Grid(x.shape, padding, o, form)
-    make_patches = backend.per_thread(lambda t, j: Patches(grid, t, j, x.dtype))
-    make_gradients = backend.per_thread(lambda t, j: Gradients(grid, t, j, o, x.dtype))
+    grid = make_grid(x.shape, padding, o, form)
     if grid.few_tiles:
-        return _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients)
+        return _weight_gradient_by_channels(grid, x, g)
 
     shares = backend.shares(len(grid.pieces), PARTIAL_SUMS)
     parts = backend.empty((len(shares), form.patch**2, c, o), x.dtype)
@@ -151,7 +159,8 @@ def weight_gradient(x, g, padding, form):
     def share(index):
         product = backend.scratch("winograd.product", parts.shape[1:], x.dtype)
         for position, (top, left, t, j) in enumerate(grid.pieces[shares[index]]):
-            patches, gradients = make_patches(t, j), make_gradients(t, j)
+            patches = Patches(grid, t, j, grid.channels, x.dtype)
+            gradients = Gradients(grid, t, j, o, x.dtype)
             patches.transform(x, top, left)
             gradients.transform(g, top, left)
             out = product if position else parts[index]
@@ -175,10 +184,10 @@ def weight_gradient(x, g, padding, form):
     return dw.reshape(KERNEL, KERNEL, c, o)
 
 
-def _weight_gradient_by_channels(grid, x, g, make_patches, make_gradients):
+def _weight_gradient_by_channels(grid, x, g):
     """The same where there are many channels: each input channel's kernels by themselves, over all tiles."""
     c, o = x.shape[3], g.shape[3]
-    v, m = transform_all(grid, x, make_patches), transform_all(grid, g, make_gradients)
+    v, m = transform_all(grid, x, Patches), transform_all(grid, g, Gradients)
     dw = backend.empty((KERNEL**2, c, o), x.dtype)
     inputs = _slices(c, *m.shape[1:])
 
@@ -236,15 +245,15 @@ def thin(matrix, source, out):
     return [(source[..., cut], out[..., cut]) for cut in cuts]
 
 
-def transform_all(grid, maps, make):
-    """Patches or gradients of all tiles: (P², tiles · N, channels)."""
+def transform_all(grid, maps, kind):
+    """Patches or Gradients of all tiles: (P², tiles · N, channels)."""
     places = grid.form.patch**2
     shape = (places, grid.rows * grid.columns, grid.images, maps.shape[3])
     everything = backend.empty(shape, maps.dtype)
 
     def piece(index):
         top, left, t, j = grid.pieces[index]
-        some = make(t, j)
+        some = kind(grid, t, j, maps.shape[3], maps.dtype)
         some.transform(maps, top, left)
         by_row = everything.reshape(places, grid.rows, grid.columns, *shape[2:])
         by_row[:, top : top + t, left : left + j] = some.matrices.reshape(places, t, j, *shape[2:])
@@ -257,7 +266,7 @@ class Grid:
     """How the output is cut into m×m tiles and these into pieces of t × j tiles: (top, left, t, j), in tiles."""
 
     def __init__(self, shape, padding, out_channels, form):
-        self.form = form
+        self.form, self.made_of = form, (shape, padding, out_channels, form)
         (self.in_height, self.in_width, self.images, self.channels), self.padding = shape, padding
         self.height = self.in_height + 2 * padding - KERNEL + 1
         self.width = self.in_width + 2 * padding - KERNEL + 1
@@ -275,6 +284,15 @@ class Grid:
             for rows in backend.slices(self.rows, t)
             for columns in backend.slices(self.columns, j)
         ]
+
+    def __reduce__(self):
+        return make_grid, self.made_of
+
+
+@lru_cache(maxsize=1024)
+def make_grid(shape, padding, out_channels, form):
+    """A Grid; the same one for the same x.shape (H, W, N, C), also in a worker process."""
+    return Grid(shape, padding, out_channels, form)
 
 
 @lru_cache(maxsize=1024)
@@ -308,11 +326,11 @@ def _even(length, step):
 
 
 class Patches:
-    """V = Bᵀ d B of t × j patches. One thread makes it once and uses it for all its pieces of that size."""
+    """V = Bᵀ d B of t × j patches with c channels, in scratch memory."""
 
-    def __init__(self, grid, t, j, dtype):
+    def __init__(self, grid, t, j, c, dtype):
         self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
-        bundle = grid.images * grid.channels  # N·C numbers: one pixel of all images
+        bundle = grid.images * c  # N·C numbers: one pixel of all images
         row = (tile * j + 2) * bundle
         self.bt = grid.form.matrices[np.dtype(dtype)]["bt"]
         self.half = half = backend.scratch("winograd.half", (t, patch, row), dtype)
@@ -321,7 +339,7 @@ class Patches:
             half, 0, (patch, t, j, patch, bundle), (row, patch * row, tile * bundle, bundle, 1)
         )
         self.along_columns = thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
-        self.matrices = v.reshape(patch**2, t * j * grid.images, grid.channels)
+        self.matrices = v.reshape(patch**2, t * j * grid.images, c)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
     def transform(self, x, top, left):
