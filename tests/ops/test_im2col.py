@@ -1,6 +1,7 @@
 """The parts of im2col by themselves; the convolutions made of it are tested in test_conv2d.py."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,23 @@ def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
         slice(6, 9),
         slice(9, 10),
     ]  # eight pixels at least
+
+
+@pytest.mark.parametrize("outputs", [127, 128, 131])
+def test_many_channels_of_few_pixels_are_shared_out(monkeypatch, normal, outputs):
+    x, w = normal((5, 4, 2, 6)), normal((outputs, 6, 3, 3), 1)
+    pieces = []
+    monkeypatch.setattr(
+        im2col.backend, "parallel_for", lambda body, count: pieces.append(count) or [*map(body, range(count))]
+    )
+    y, finished = (
+        im2col.convolve(x, w, 1, 0),
+        im2col.convolve(x, w, 1, 0, finish=lambda z, some: np.abs(z, out=z)),
+    )
+    assert pieces == [1 + (outputs >= 128)] * 2
+    columns = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(0, 1))
+    np.testing.assert_allclose(y, np.einsum("hwncuv,ocuv->hwno", columns, w), atol=1e-12)
+    np.testing.assert_array_equal(finished, np.abs(y))
 
 
 def test_pieces_make_no_difference(monkeypatch, normal):

@@ -17,6 +17,7 @@ from .. import backend
 PIECE_BYTES = 1 << 19  # columns of one piece, which stay in a core's L2 cache beside what they are made of
 ROWS = 512  # pixels × images in a piece, at least: with fewer, BLAS spends its time on arranging w
 SMALL = 1_000_000  # M·N·K up to which OpenBLAS multiplies without rearranging first: up to thrice as fast
+NARROWEST = 64  # columns of a product that is cut by channels
 FEW_CHANNELS = 4  # up to so many, the columns are laid out the other way round
 PARTIAL_SUMS = 4  # what runs over all pixels is summed in this many parts, whatever the number of threads
 
@@ -30,21 +31,31 @@ def output_size(length, kernel, stride, padding):
 
 
 def convolve(x, w, stride, padding, finish=None):
-    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O). finish(pixels): what else to do to each piece, in place."""
+    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O).
+
+    finish(pixels, channels): what else to do to each piece of the result, in place.
+    """
     o = len(w)
     unfold = unfolding(x, w.shape, stride, padding)
     y = backend.empty((*unfold.out, x.shape[2], o), x.dtype)
     matrix = backend.as_hwio(w).reshape(-1, o)
+    # Where the pixels are so few that they are one piece, two threads share many channels.
+    parts = backend.shares(o, 2 if len(unfold.pieces) == 1 and o >= 2 * NARROWEST else 1)
 
     def piece(index):
-        rows = unfold.pieces[index]
-        columns, out = unfold.columns(rows), y[rows].reshape(-1, o)
-        for cut in small(len(out), matrix.size):
-            np.matmul(columns[cut], matrix, out=out[cut])
+        rows, channels = unfold.pieces[index // len(parts)], parts[index % len(parts)]
+        columns, factors = unfold.columns(rows), matrix[:, channels]
+        out = y[rows].reshape(-1, o)[:, channels]
+        for cut in small(len(out), factors.size):
+            np.matmul(columns[cut], factors, out=out[cut])
         if finish:
-            finish(y[rows])
+            pixels = y[rows][..., channels]
+            together = np.ascontiguousarray(pixels)
+            finish(together, channels)
+            if together is not pixels:
+                pixels[...] = together
 
-    backend.parallel_for(piece, len(unfold.pieces))
+    backend.parallel_for(piece, len(unfold.pieces) * len(parts))
     return y
 
 
