@@ -64,6 +64,26 @@ def test_free_neighbours_merge():
     assert own.free == {0: own.size} and own.ends == {own.size: 0}
 
 
+@pytest.mark.parametrize("plenty, used", [(0, 2048), (2048, 4096)])
+def test_freed_parts_are_joined_once_much_is_in_use(monkeypatch, plenty, used):
+    monkeypatch.setattr(workers, "PLENTY", plenty)
+    own = workers.Arena.create()
+    for _ in range(2):  # the second time finds what the first has left
+        pair = [own.empty((1024,), np.uint8) for _ in range(2)]
+        del pair
+        whole = own.empty((2048,), np.uint8)
+        assert own.size - max(own.free.values()) == used
+        del whole
+
+
+def test_joining_makes_room_in_an_arena_that_is_used_up():
+    own = workers.Arena.create()
+    own.free, own.ends = {0: 256}, {256: 0}
+    parts = [own.empty((128,), np.uint8) for _ in range(2)]
+    del parts
+    assert own.place_of(own.empty((256,), np.uint8)) == 0
+
+
 def test_a_full_arena_gives_private_memory():
     own = workers.Arena.create()
     own.free, own.ends = {0: 128}, {128: 0}

@@ -114,7 +114,7 @@ class Arena:
             rest = max(self.free.values(), default=0)  # the largest part, most of it untouched
             start = self._smallest_fitting(length, but=rest)
             if start is None:
-                if self.size - rest > PLENTY or rest < length:
+                if self.size - rest > PLENTY:
                     self.merge()
                 start = self._smallest_fitting(length)
             if start is not None:
