@@ -138,8 +138,25 @@ def test_slices_do_not_change_a_bit(name, monkeypatch, make_parameters):
     sliced, whole = make_parameters(np.float32), make_parameters(np.float32)
     run(kind(sliced, **options), make_gradients(np.float32, 3))
     monkeypatch.setattr(optim, "CHUNK_BYTES", 1 << 30)
+    monkeypatch.setattr(optim, "SMALL", -1)
     run(kind(whole, **options), make_gradients(np.float32, 3))
     assert all(np.array_equal(a.data, b.data) for a, b in zip(sliced, whole, strict=True))
+
+
+@pytest.mark.cpu
+@every_optimizer
+def test_small_parameters_are_updated_together(name, monkeypatch, make_parameters):
+    """Each as by itself: in either memory order, with the steps that it has done, and none behind a large one."""
+    kind, _, options = OPTIMIZERS[name]
+    shapes = [(5,), (3, 4, 2, 2), (optim.SMALL + 1,), (), (0,), (7, 3)]
+    together, alone = make_parameters(np.float32, shapes), make_parameters(np.float32, shapes)
+    for parameters, largest in ((together, optim.SMALL), (alone, -1)):
+        monkeypatch.setattr(optim, "SMALL", largest)
+        parameters[1].data = parameters[1].data.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
+        gradients = make_gradients(np.float32, 3, shapes)
+        gradients[1][0] = None
+        run(kind(parameters, **options), gradients)
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(together, alone, strict=True))
 
 
 @every_optimizer

@@ -5,8 +5,9 @@ left alone. The arithmetic is PyTorch's: weight decay is added to the gradient, 
 
 A rule written as plain NumPy expressions would stream six full-size temporaries through memory. Here every
 parameter is walked in slices that fit into the cache, so that memory is read and written once per step; the
-threads share the slices. Each element's arithmetic is its own, so the bits don't depend on the cut. On a GPU one
-kernel launch updates all parameters (optim.cu).
+threads share the slices. Small parameters, most of them a number for each channel, are updated as one. Each
+element's arithmetic is its own, so the bits don't depend on the cut. On a GPU one kernel launch updates all
+parameters (optim.cu).
 """
 
 import copy
@@ -18,6 +19,7 @@ import numpy as np
 from . import backend
 from .errors import TinyfaceError
 
+SMALL = 1 << 12  # numbers; parameters of no more are updated together
 CHUNK_BYTES = 256 * 1024  # per array: an AdaGrad slice touches five, which fit into a core's own cache
 
 # As in optim.cu: parameters of one launch, elements and threads of a block, the addresses that come with a launch.
@@ -59,17 +61,23 @@ class Optimizer:
     def step(self):
         """Update every parameter that has a gradient."""
         launches = {}  # what a launch has in common -> the arrays of each of its parameters
+        small = {}  # the same for parameters that are updated together on the CPU
         for index, parameter in enumerate(self.parameters):
             if parameter.grad is None:
                 continue
             step, arrays = self._flat_arrays(index, parameter)
             if not backend.on_gpu(parameter.data):
-                self._update_in_slices(step, arrays)
+                if arrays[0].size <= SMALL:
+                    small.setdefault((step, arrays[0].dtype, arrays[1].dtype), []).append(arrays)
+                else:
+                    self._update_in_slices(step, arrays)
             elif self.kernel is None:
                 self._update_slice(step, arrays, backend.cupy().empty((2, arrays[0].size), arrays[0].dtype))
             else:
                 key = arrays[0].dtype, self.constants(step)
                 launches.setdefault(key, []).append(arrays)
+        for (step, *_), parameters in small.items():
+            self._update_together(step, parameters)
         for (dtype, constants), parameters in launches.items():
             for piece in backend.slices(len(parameters), TENSORS):
                 self._launch(parameters[piece], dtype, constants)
@@ -121,6 +129,17 @@ class Optimizer:
             rule._update_slice(step, [a[pieces[i]] for a in arrays], buffers)
 
         backend.parallel_for(work, len(pieces))
+
+    def _update_together(self, step, parameters):
+        """Copies of many small parameters one behind the other: the loops of NumPy are short beside their start."""
+        data, gradient, *slots = (np.concatenate(arrays) for arrays in zip(*parameters, strict=True))
+        buffers = backend.scratch("optim", (2, data.size), data.dtype)
+        self._update_slice(step, [data, gradient, *slots], buffers)
+        stop = 0
+        for own_data, _, *own_slots in parameters:
+            start, stop = stop, stop + own_data.size
+            for own, new in zip((own_data, *own_slots), (data, *slots), strict=True):
+                own[...] = new[start:stop]
 
     def _update_slice(self, step, arrays, buffers):
         w, gradient, *slots = arrays
