@@ -25,12 +25,12 @@ BENCH ?= --all
 
 demo: .venv/run       ## draw toy faces, train both networks, evaluate and predict; leaves pictures in demo/
 	rm -rf demo
-	$(BIN)/python cli.py draw-faces --out demo/faces --train 2400 --val 100 --test 200
+	$(BIN)/python cli.py draw-faces --out demo/faces --train 1600 --val 100 --test 200
 	$(BIN)/python cli.py train-seg --preset demo --data demo/faces --out demo/seg
 	$(BIN)/python cli.py train-attr --ssp --ssg --preset demo --data demo/faces --seg-weights demo/seg/best.h5 --out demo/attr
 	$(BIN)/python cli.py evaluate demo/seg/best.h5 --data demo/faces --split test
 	$(BIN)/python cli.py evaluate demo/attr --data demo/faces --split test
-	$(BIN)/python cli.py predict demo/faces/celeba/Img/img_align_celeba/00250[1-4].jpg --weights demo/attr --out demo/predictions
+	$(BIN)/python cli.py predict demo/faces/celeba/Img/img_align_celeba/00170[1-4].jpg --weights demo/attr --out demo/predictions
 	@echo "Look at demo/seg/parsing.png, demo/predictions and demo/*/curve.png"
 
 test: .venv/dev       ## all tests but the comparison with PyTorch

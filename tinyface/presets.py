@@ -69,8 +69,8 @@ cosine = partial(Training, schedule="cosine", weight_decay=1e-5)
 # What several kinds of training have in common, by preset.
 TINY = Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5)
 TINY_WILD = cosine(steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
-DEMO_PARSER = cosine(steps=3200, batch_size=4, lr=0.05, warmup=300, val_every=1600, save_every=500)
-DEMO_READER = cosine(steps=350, batch_size=16, lr=0.02, warmup=60, val_every=350, save_every=500)
+DEMO_PARSER = cosine(steps=1600, batch_size=4, lr=0.05, warmup=250, val_every=800, save_every=400)
+DEMO_READER = cosine(steps=200, batch_size=16, lr=0.02, warmup=50, val_every=200, save_every=200)
 DEMO_ANET = cosine(steps=300, batch_size=32, lr=0.003, warmup=30, val_every=150, save_every=200)
 SMALL_PARSER = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
 SMALL_READER = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
@@ -103,7 +103,7 @@ PRESETS = {
     ),
     # `make demo`: toy faces in a few minutes.
     "demo": Preset(
-        width=8,
+        width=12,
         size=(82, 67),
         segmentation=DEMO_PARSER,
         attributes=replace(DEMO_READER, init="parser"),
