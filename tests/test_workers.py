@@ -140,6 +140,16 @@ def test_each_process_begins_with_its_own_share_and_then_helps():
     first.close()
 
 
+def test_many_processes_have_a_share_together(monkeypatch):
+    monkeypatch.setattr(workers.Tickets, "SHARES", 2)
+    first = workers.Tickets.create(5)
+    third, fourth = (workers.Tickets(first.outs, own=own) for own in (2, 3))
+    first.put(6, 5)
+    assert [next(iter(tickets)) for tickets in (first, third, fourth)] == [0, 1, 3]
+    assert list(fourth) == [4, 5, 2] and list(first) == []
+    first.close()
+
+
 def test_workers_dont_take_what_lies_in_the_current_folder(tmp_path):
     (tmp_path / "tinyface").mkdir()
     (tmp_path / "tinyface" / "__init__.py").write_text("raise SystemExit('not this one')")

@@ -404,21 +404,24 @@ class Tickets:
     """
 
     SIZE, MOST = 2, 1 << 14  # bytes of a number; as many of them as fit into a pipe's buffer
+    SHARES = 8  # pipes at most, each to be found empty at the end; more processes have one share together
 
     def __init__(self, outs, intos=(), own=0):
+        own %= len(outs)
         self.outs, self.intos = outs[own:] + outs[:own], intos
 
     @classmethod
     def create(cls, processes):
-        outs, intos = zip(*(os.pipe() for _ in range(processes)), strict=True)
+        outs, intos = zip(*(os.pipe() for _ in range(min(processes, cls.SHARES))), strict=True)
         for out in outs:
             os.set_blocking(out, False)
         return cls(outs, intos)
 
     def put(self, count, processes):
         """The numbers 0 … count − 1, in shares for the first so many processes."""
-        for i, into in enumerate(self.intos[:processes]):
-            share = range(i * count // processes, (i + 1) * count // processes)
+        intos = self.intos[:processes]
+        for i, into in enumerate(intos):
+            share = range(i * count // len(intos), (i + 1) * count // len(intos))
             if share:
                 os.write(into, array("H", share).tobytes())
 
