@@ -11,7 +11,6 @@ A block of CUDA is a quotation where it begins with `// from PATH`.
 """
 
 import ast
-import importlib.util
 import os
 import re
 import shlex
@@ -151,11 +150,10 @@ def test_the_new_operation_equals_pytorch(workshop):
 
 @cache
 def commands():
-    """The commands of cli.py by name."""
-    spec = importlib.util.spec_from_file_location("cli", ROOT / "cli.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.cli.commands
+    """The commands by name."""
+    from tinyface.cli import cli
+
+    return cli.commands
 
 
 def command_lines(page):

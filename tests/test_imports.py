@@ -22,7 +22,7 @@ LEVELS = [
     set(),  # train and everything else that makes something out of all of these
     {"commands"},
     {"reproduce"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 APPLICATION = LEVELS.index(set())

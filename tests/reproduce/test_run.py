@@ -1,7 +1,6 @@
 """`reproduce` from end to end: whatever interrupts it, the same command goes on to the same tables."""
 
 import csv
-import importlib.util
 import json
 import os
 import signal
@@ -14,12 +13,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tinyface import checkpoint, train
+from tinyface import checkpoint, cli, train
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("cli", ROOT / "cli.py")
-cli = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(cli)
 
 QUICK = ("--preset", "tiny", "--steps", "3", "--batch-size", "4", "--save-every", "1", "--workers", "0")
 TABLES = ("table2.csv", "table2.md", "table2.png", "table4.csv", "table4.md", "claims.md", "figure4.png")
