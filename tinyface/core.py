@@ -7,23 +7,29 @@ graph in reverse order of computation and applies the chain rule at each functio
     grad of input = function.backward(grad of output),   summed where a tensor was used more than once.
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
+from collections.abc import Iterator
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import backend
 
 _state = threading.local()
 
 
-def is_grad_enabled():
+def is_grad_enabled() -> bool:
     """Whether functions are being recorded in this thread."""
     return getattr(_state, "grad_enabled", True)
 
 
 @contextlib.contextmanager
-def no_grad():
+def no_grad() -> Iterator[None]:
     """Compute without recording, so without gradients: `with no_grad(): ...` or `@no_grad()`."""
     before = is_grad_enabled()
     _state.grad_enabled = False
@@ -46,7 +52,11 @@ class Tensor:
     stays_home = True  # worker processes get arrays, never the graph
     __array_priority__ = 100  # so that numpy_array * tensor is ours, not an object array
 
-    def __init__(self, data, requires_grad=False):
+    data: np.ndarray
+    grad: np.ndarray | None
+    requires_grad: bool
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             raise TypeError("Tensor: data is a Tensor already; use .detach() for one without history")
         if not hasattr(data, "dtype"):
@@ -60,58 +70,58 @@ class Tensor:
         self.data = data
         self.grad = None
         self.requires_grad = requires_grad
-        self.creator = None  # the Function that made this tensor; None for a leaf
+        self.creator: Function | None = None  # the Function that made this tensor; None for a leaf
         self.output_index = 0  # which of the creator's outputs this is
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return self.data.shape
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         return self.data.ndim
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.data.size
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         return self.data.dtype
 
     @property
-    def device(self):
+    def device(self) -> str:
         """ "cpu" or "cuda"."""
         return backend.device_of(self.data)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.data)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         made = (
             f", made by {self.creator.name}" if self.creator else ", requires_grad=True" * self.requires_grad
         )
         return f"Tensor({self.data!r}{made})"
 
-    def item(self):
+    def item(self) -> float:
         """The single element as a Python number. On a GPU this waits for the device."""
         return self.data.item()
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """The data as a NumPy array; copied if it lies on a GPU."""
         return backend.to_device(self.data, "cpu")
 
-    def detach(self):
+    def detach(self) -> Tensor:
         """The same data without history."""
         return Tensor(self.data)
 
-    def to(self, device):
+    def to(self, device: str) -> Tensor:
         """A leaf with the data on "cpu" or "cuda"; this very tensor if it is there already."""
         if device == self.device:
             return self
         return Tensor(backend.to_device(self.data, device), self.requires_grad)
 
-    def backward(self, grad=None):
+    def backward(self, grad: np.ndarray | None = None) -> None:
         """Gradients of this tensor for every leaf that it was computed from, added to their `.grad`.
 
         grad: array of this tensor's shape, the gradient of some final scalar with respect to this tensor;
@@ -155,14 +165,32 @@ class Tensor:
         finally:
             _own_gradients(leaves, grad)
 
+    if TYPE_CHECKING:  # `tinyface.ops` gives tensors these, as it lies above this module
+
+        def __add__(self, other: Operand) -> Tensor: ...
+        def __radd__(self, other: Operand) -> Tensor: ...
+        def __sub__(self, other: Operand) -> Tensor: ...
+        def __rsub__(self, other: Operand) -> Tensor: ...
+        def __mul__(self, other: Operand) -> Tensor: ...
+        def __rmul__(self, other: Operand) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Index) -> Tensor: ...
+        def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, shape: tuple[int, ...]) -> Tensor: ...
+
+
+Operand: TypeAlias = Tensor | np.ndarray | float  # operations turn arrays and numbers into tensors
+Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
+
 
 class Parameter(Tensor):
     """A tensor that training changes: a leaf with a gradient, found by `nn.Module.parameters`."""
 
-    def __init__(self, data):
+    def __init__(self, data: ArrayLike) -> None:
         super().__init__(data, requires_grad=True)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
@@ -176,15 +204,15 @@ class Function:
         in place.
     """
 
-    inputs = None
+    inputs: tuple[Tensor, ...] | None = None
     stays_home = True
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What error messages call this op: the class name in the spelling of `tinyface.ops`."""
         return getattr(self, "op", type(self).__name__.lower())
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: Operand) -> Any:
         inputs = _as_tensors(inputs)
         record = is_grad_enabled() and any(x.requires_grad for x in inputs)
         self.needs_grad = tuple(record and x.requires_grad for x in inputs)
@@ -198,10 +226,10 @@ class Function:
                 result.creator, result.output_index = self, index
         return results if isinstance(outputs, tuple) else results[0]
 
-    def forward(self, *arrays):
+    def forward(self, *arrays: Any) -> Any:
         raise NotImplementedError
 
-    def backward(self, *grads):
+    def backward(self, *grads: Any) -> Any:
         raise NotImplementedError
 
     def _consume(self, grads):

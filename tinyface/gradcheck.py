@@ -8,6 +8,8 @@ On smooth ground both agree with ∂L/∂x_i, and their mean is exact to ε². W
 (PReLU at 0, a tie in max pooling): any slope between the two is a valid subgradient.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import backend, ops
@@ -18,7 +20,15 @@ class GradcheckError(AssertionError):
     """A gradient that its differences contradict. The text names op, input, index and both numbers."""
 
 
-def gradcheck(fn, *inputs, eps=1e-6, rtol=1e-5, atol=1e-7, samples=None, seed=0):
+def gradcheck(
+    fn: Callable[..., Tensor],
+    *inputs: Tensor | np.ndarray,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    samples: int | None = None,
+    seed: int = 0,
+) -> bool:
     """Compare fn's gradients with central differences in float64; True if they agree.
 
     fn: tensors → tensor; must give the same result each time it is called.
@@ -83,7 +93,7 @@ def _compare(op, i, index, analytic, right, left, atol, rtol):
 # Small, but awkward: odd sizes, broadcasting, ties, kinks, labels to ignore. `cli.py gradcheck` runs them.
 
 
-def check_example(name, seed=0, device="cpu"):
+def check_example(name: str, seed: int = 0, device: str = "cpu") -> int:
     """`gradcheck` of the example of one op, on "cpu" or "cuda"; returns how many elements were compared."""
     fn, inputs = EXAMPLES[name](np.random.default_rng(seed))
     gradcheck(fn, *(backend.to_device(x, device) for x in inputs))

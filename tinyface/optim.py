@@ -12,11 +12,14 @@ parameters (optim.cu).
 
 import copy
 import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import backend
+from .core import Tensor
 from .errors import TinyfaceError
 
 SMALL = 1 << 12  # numbers; parameters of no more are updated together
@@ -44,21 +47,25 @@ class Optimizer:
     Raises TinyfaceError, naming the option, for values out of range.
     """
 
-    slots = ()  # names of the arrays kept per parameter, each of the parameter's shape, zero at the start
-    kernel = None  # in optim.cu, the same as `update`; None: on a GPU too it is `update` that does it
+    slots: tuple[
+        str, ...
+    ] = ()  # names of the arrays kept per parameter, each of the parameter's shape, zero at the start
+    kernel: str | None = (
+        None  # in optim.cu, the same as `update`; None: on a GPU too it is `update` that does it
+    )
 
-    def __init__(self, parameters, lr, weight_decay=0.0):
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
         self.parameters = list({id(p): p for p in parameters}.values())  # named twice, updated once
         self.lr = _checked("--lr", lr, lr > 0, "greater than 0")
         self.weight_decay = _checked("--weight-decay", weight_decay, weight_decay >= 0, "0 or more")
-        self.state = {}  # parameter index -> {"step": updates so far, slot name: array}, made at first use
+        self.state: dict[int, dict[str, Any]] = {}  # parameter index -> {"step": updates so far, slot: array}
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Forget all gradients; None rather than zeros, so that unused parameters are skipped."""
         for parameter in self.parameters:
             parameter.grad = None
 
-    def step(self):
+    def step(self) -> None:
         """Update every parameter that has a gradient."""
         launches = {}  # what a launch has in common -> the arrays of each of its parameters
         small = {}  # the same for parameters that are updated together on the CPU
@@ -82,7 +89,9 @@ class Optimizer:
             for piece in backend.slices(len(parameters), TENSORS):
                 self._launch(parameters[piece], dtype, constants)
 
-    def update(self, step, w, g, scratch, *slots):
+    def update(
+        self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, *slots: np.ndarray
+    ) -> None:
         """The rule, for one slice: change `w` and the `slots` in place.
 
         g: the gradient with weight decay added, a copy that may be overwritten. scratch: free memory of the
@@ -90,7 +99,7 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def constants(self, step):
+    def constants(self, step: int) -> tuple[Any, ...]:
         """The numbers that the kernel takes behind the table, for this parameter's `step`-th update."""
         raise NotImplementedError
 
@@ -167,7 +176,7 @@ class Optimizer:
         rule.parameters, rule.state = [], {}
         return rule
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, dict[str, Any]]:
         """The accumulated state as {"<parameter index>": {"step": int, slot: NumPy array}}; copies.
 
         Hyperparameters are not in it: they are options of the run.
@@ -180,7 +189,7 @@ class Optimizer:
             for index, state in self.state.items()
         }
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over what `state_dict` gave, so that training goes on bit by bit as if never interrupted.
 
         Raises TinyfaceError if the state belongs to another kind of optimizer or to another network.
@@ -218,14 +227,16 @@ class AdaGrad(Optimizer):
     slots = ("sum",)
     kernel = "adagrad"
 
-    def __init__(self, parameters, lr=1e-3, weight_decay=0.0, eps=1e-10):
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0, eps: float = 1e-10
+    ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.eps = float(eps)
 
-    def constants(self, step):
+    def constants(self, step: int) -> tuple[Any, ...]:
         return self.lr, self.weight_decay, self.eps
 
-    def update(self, step, w, g, scratch, sum):
+    def update(self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, sum: np.ndarray) -> None:
         np.multiply(g, g, out=scratch)
         sum += scratch
         np.sqrt(sum, out=scratch)
@@ -240,7 +251,14 @@ class SGD(Optimizer):
 
     kernel = "sgd"
 
-    def __init__(self, parameters, lr=1e-2, weight_decay=0.0, momentum=0.0, nesterov=False):
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-2,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = _checked("--momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
         if nesterov and not momentum:
@@ -248,10 +266,12 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.slots = ("momentum",) if momentum else ()
 
-    def constants(self, step):
+    def constants(self, step: int) -> tuple[Any, ...]:
         return self.lr, self.weight_decay, self.momentum, np.bool_(self.nesterov)
 
-    def update(self, step, w, g, scratch, velocity=None):
+    def update(
+        self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, velocity: np.ndarray | None = None
+    ) -> None:
         if velocity is not None:
             velocity *= self.momentum
             velocity += g
@@ -273,17 +293,32 @@ class Adam(Optimizer):
     slots = ("mean", "square")
     kernel = "adam"
 
-    def __init__(self, parameters, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999), eps=1e-8):
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.betas = tuple(_checked("--betas", beta, 0 <= beta < 1, "in [0, 1)") for beta in betas)
         self.eps = float(eps)
 
-    def constants(self, step):
+    def constants(self, step: int) -> tuple[Any, ...]:
         beta1, beta2 = self.betas
         rate, root = self.lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
         return rate, self.weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps
 
-    def update(self, step, w, g, scratch, mean, square):
+    def update(
+        self,
+        step: int,
+        w: np.ndarray,
+        g: np.ndarray,
+        scratch: np.ndarray,
+        mean: np.ndarray,
+        square: np.ndarray,
+    ) -> None:
         beta1, beta2 = self.betas
         mean *= beta1
         np.multiply(g, 1 - beta1, out=scratch)
@@ -312,25 +347,27 @@ def _zeros_like(data):
 # Schedules: functions from the step (0 at the first) to a factor on the base learning rate. They have no
 # state, so a resumed run needs nothing but its step.
 
+Schedule: TypeAlias = Callable[[int], float]
 
-def constant():
+
+def constant() -> Schedule:
     """Factor 1 for ever."""
     return lambda step: 1.0
 
 
-def step_decay(every, factor=0.1):
+def step_decay(every: int, factor: float = 0.1) -> Schedule:
     """Multiply by `factor` after every `every` steps."""
     every = _checked("--lr-every", every, every >= 1, "at least 1")
     return lambda step: factor ** (step // every)
 
 
-def cosine(total_steps, final=0.0):
+def cosine(total_steps: int, final: float = 0.0) -> Schedule:
     """Half a cosine from 1 at step 0 to `final` at `total_steps`, then `final` (Loshchilov & Hutter 2017)."""
     total_steps = _checked("--steps", total_steps, total_steps >= 1, "at least 1")
     return lambda step: final + (1 - final) * (1 + math.cos(math.pi * min(step / total_steps, 1))) / 2
 
 
-def with_warmup(schedule, warmup_steps):
+def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
     """`schedule`, its first `warmup_steps` steps scaled by 1/n, 2/n, … 1."""
     warmup_steps = _checked("--warmup", warmup_steps, warmup_steps >= 0, "0 or more")
     return lambda step: schedule(step) * min(1.0, (step + 1) / max(warmup_steps, 1))
@@ -343,7 +380,7 @@ SCHEDULES = {
 }
 
 
-def schedule(name, total_steps, warmup=0):
+def schedule(name: str, total_steps: int, warmup: int = 0) -> Schedule:
     """The schedule of a name in SCHEDULES for a run of `total_steps` steps, the first `warmup` rising."""
     if name not in SCHEDULES:
         raise TinyfaceError(f"--schedule must be one of {', '.join(SCHEDULES)}, got {name}")

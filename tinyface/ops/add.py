@@ -1,6 +1,6 @@
 """y = a + b with broadcasting.   ∂L/∂a = g, ∂L/∂b = g, each summed over the axes along which it was repeated."""
 
-from ..core import Function
+from ..core import Function, Operand, Tensor
 
 
 class Add(Function):
@@ -15,7 +15,7 @@ class Add(Function):
         return tuple(sum_to(g, shape) for shape in self.shapes)
 
 
-def add(a, b):
+def add(a: Operand, b: Operand) -> Tensor:
     """Element-wise sum; b or a may be a number or broadcast to the other."""
     return Add()(a, b)
 

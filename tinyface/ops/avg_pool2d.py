@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .im2col import frame
 from .max_pool2d import as_rows, check_window, combine, every, for_rows, pooled_size, spread, tiles_backward
 
@@ -71,6 +71,8 @@ class AvgPool2d(Function):
         return y
 
 
-def avg_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):
+def avg_pool2d(
+    x: Tensor, kernel: int, stride: int | None = None, padding: int = 0, ceil_mode: bool = False
+) -> Tensor:
     """Mean of each kernel×kernel window of x (N, C, H, W), over real cells; stride is the kernel's unless given."""
     return AvgPool2d(kernel, kernel if stride is None else stride, padding, ceil_mode)(x)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 PIECE_BYTES = 1 << 19  # of each array at most; backward works on six at a time
 SHORTEST_ROW = 256  # numbers; NumPy's loops over shorter rows spend their time on starting
@@ -231,7 +231,16 @@ class BatchNormPReLU(BatchNorm):
     op = "batch_norm_prelu"
 
 
-def batch_norm(x, gamma, beta, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Normalise each channel of x (N, C, …) → the same shape; gamma, beta: tensors (C,).
 
     running_mean, running_var: arrays (C,), read in evaluation and updated in place in training.
@@ -240,7 +249,17 @@ def batch_norm(x, gamma, beta, running_mean, running_var, training, momentum=0.1
     return BatchNorm(running_mean, running_var, training, momentum, eps)(x, gamma, beta)
 
 
-def batch_norm_prelu(x, gamma, beta, slope, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+def batch_norm_prelu(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    slope: Tensor,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """prelu(batch_norm(x, …), slope) in the passes of batch_norm; slope: tensor (C,)."""
     return BatchNormPReLU(running_mean, running_var, training, momentum, eps)(x, gamma, beta, slope)
 

@@ -1,7 +1,9 @@
 """Arrays joined along an axis.   The gradient of each is its own stretch of g."""
 
+from collections.abc import Sequence
+
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class Concat(Function):
@@ -29,6 +31,6 @@ class Concat(Function):
         return tuple(grads)
 
 
-def concat(tensors, axis=1):
+def concat(tensors: Sequence[Tensor], axis: int = 1) -> Tensor:
     """Join tensors along `axis`; they must agree on all others."""
     return Concat(axis)(*tensors)

@@ -18,7 +18,7 @@ The ways of the GPU are in conv2d_gpu.py.
 import contextlib
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from . import conv2d_gpu, few_outputs, im2col, winograd
 from .batch_norm import Rows
 
@@ -49,7 +49,7 @@ class Conv2d(Function):
         return dx, dw, bias_gradient(g) if self.needs_grad[2] else None
 
 
-def conv2d(x, w, b=None, stride=1, padding=0):
+def conv2d(x: Tensor, w: Tensor, b: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
     """Convolve x (N, C, H, W) with w (O, C, kh, kw), add b (O,) → (N, O, H', W').
 
     H' = ⌊(H + 2·padding − kh) / stride⌋ + 1, W' likewise. Raises ValueError where shapes don't fit.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .batch_norm import is_flat, scale_shift_prelu
 from .conv2d import check_shapes, convolve, input_gradient
 
@@ -47,8 +47,17 @@ class ConvNormPReLU(Function):
 
 
 def conv_norm_prelu(
-    x, w, gamma, beta, slope, running_mean, running_var, eps=1e-5, padding=0, transposed=False
-):
+    x: Tensor,
+    w: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    slope: Tensor,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    eps: float = 1e-5,
+    padding: int = 0,
+    transposed: bool = False,
+) -> Tensor:
     """prelu(batch_norm(conv2d(x, w)), slope) in evaluation, at stride 1: x (N, C, H, W), w (O, C, kh, kw).
 
     transposed: of conv_transpose2d instead, with w (C, O, kh, kw). The others: (O,). Raises RuntimeError where a

@@ -10,7 +10,7 @@ Shelhamer, Long, Darrell, "Fully Convolutional Networks" (2016), section 3.3: wh
 this does backward, and the other way round.
 """
 
-from ..core import Function
+from ..core import Function, Tensor
 from .conv2d import (
     bias_gradient,
     check_options,
@@ -54,7 +54,9 @@ class ConvTranspose2d(Function):
         return dx, dw, bias_gradient(g) if self.needs_grad[2] else None
 
 
-def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0):
+def conv_transpose2d(
+    x: Tensor, w: Tensor, b: Tensor | None = None, stride: int = 1, padding: int = 0, output_padding: int = 0
+) -> Tensor:
     """Transposed convolution of x (N, C, H, W) with w (C, O, kh, kw), plus b (O,) → (N, O, H', W').
 
     H' = (H − 1)·stride − 2·padding + kh + output_padding, W' likewise.

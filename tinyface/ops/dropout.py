@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 KERNELS = Path(__file__).with_suffix(".cu")
 
@@ -46,6 +46,6 @@ class Dropout(Function):
         return y
 
 
-def dropout(x, p=0.5, training=True):
+def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero elements of x at random in training; x itself in evaluation."""
     return Dropout(p)(x) if training and p else x

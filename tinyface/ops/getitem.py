@@ -1,7 +1,7 @@
 """A part of a tensor by slices and integers.   The gradient is g in that part and 0 elsewhere."""
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Index, Tensor
 
 
 class GetItem(Function):
@@ -22,6 +22,6 @@ class GetItem(Function):
         return dx
 
 
-def getitem(x, index):
+def getitem(x: Tensor, index: Index) -> Tensor:
     """x[index], for slices, integers and …; written `x[:, 2:5]` on tensors."""
     return GetItem(index)(x)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 KERNELS = Path(__file__).with_suffix(".cu")
 
@@ -40,6 +40,6 @@ class GlobalAvgPool2d(Function):
         return result
 
 
-def global_avg_pool2d(x):
+def global_avg_pool2d(x: Tensor) -> Tensor:
     """x (N, C, H, W) → (N, C)."""
     return GlobalAvgPool2d()(x)

@@ -5,7 +5,7 @@ y = x·Wᵀ + b,      ∂L/∂x = g·W,      ∂L/∂W = gᵀ·x,      ∂L/∂b
 
 import math
 
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class Linear(Function):
@@ -32,6 +32,6 @@ class Linear(Function):
         return dx, dw, *(g.sum(axis=0) if needed else None for needed in needs_b)
 
 
-def linear(x, w, b=None):
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x (…, in), w (out, in), b (out,) → (…, out)."""
     return Linear()(x, w) if b is None else Linear()(x, w, b)

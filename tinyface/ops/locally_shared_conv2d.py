@@ -12,7 +12,7 @@ does the same.
 """
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class LocallySharedConv2d(Function):
@@ -110,6 +110,6 @@ def _matrix(filters):
     return filters.transpose(2, 3, 1, 0).reshape(-1, len(filters))
 
 
-def locally_shared_conv2d(x, w, b=None, dilation=1):
+def locally_shared_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None, dilation: int = 1) -> Tensor:
     """x (N, C, H, W), w (R, S, O, C, kh, kw), b (R, S, O) → (N, O, H − (kh−1)·dilation, W − (kw−1)·dilation)."""
     return LocallySharedConv2d(dilation)(x, w) if b is None else LocallySharedConv2d(dilation)(x, w, b)

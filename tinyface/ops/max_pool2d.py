@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .im2col import frame
 
 PIECE_BYTES = 3 << 18  # of the larger map; with what goes with it, it stays in a core's cache
@@ -92,7 +92,9 @@ class MaxPool2d(Function):
         return y
 
 
-def max_pool2d(x, kernel, stride=None, padding=0, ceil_mode=False):
+def max_pool2d(
+    x: Tensor, kernel: int, stride: int | None = None, padding: int = 0, ceil_mode: bool = False
+) -> Tensor:
     """Maximum of each kernel×kernel window of x (N, C, H, W); stride is the kernel's size unless given."""
     return MaxPool2d(kernel, kernel if stride is None else stride, padding, ceil_mode)(x)
 

@@ -1,7 +1,7 @@
 """y = (1/m) Σ x over some axes, m elements each.   ∂L/∂x = g/m repeated along them."""
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .sum import repeat
 
 
@@ -21,6 +21,6 @@ class Mean(Function):
         return repeat(g / self.m, self.shape, self.axis, self.keepdims)
 
 
-def mean(x, axis=None, keepdims=False):
+def mean(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Mean over an axis, several, or all."""
     return Mean(axis, keepdims)(x)

@@ -1,6 +1,6 @@
 """y = a·b with broadcasting.   ∂L/∂a = g·b, ∂L/∂b = g·a, each summed over the axes along which it was repeated."""
 
-from ..core import Function
+from ..core import Function, Operand, Tensor
 from .add import check_broadcast, sum_to
 
 
@@ -18,6 +18,6 @@ class Mul(Function):
         return da, db
 
 
-def mul(a, b):
+def mul(a: Operand, b: Operand) -> Tensor:
     """Element-wise product; b or a may be a number or broadcast to the other."""
     return Mul()(a, b)

@@ -7,8 +7,10 @@ With n_i, how many share i's identity, and d_i = f_i − the mean of their featu
     L = Σ_i n_i · ‖d_i‖²,     ∂L/∂f_i = 2 n_i · d_i
 """
 
+import numpy as np
+
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class PairLoss(Function):
@@ -31,6 +33,6 @@ class PairLoss(Function):
         return 2 * g * self.count * self.apart
 
 
-def pair_loss(f, identities):
+def pair_loss(f: Tensor, identities: np.ndarray) -> Tensor:
     """f (N, D), identities an integer array (N,) beside it → scalar, the sum over pairs of one identity."""
     return PairLoss(identities)(f)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .batch_norm import Rows
 
 KERNELS = Path(__file__).with_suffix(".cu")
@@ -101,6 +101,6 @@ class PReLU(Function):
         kernel((c, self._shares()), (block,), (*arrays, *sizes, np.bool_(self.slope.size == 1)))
 
 
-def prelu(x, slope):
+def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """max(x, 0) + slope·min(x, 0) for x (N, C, …); slope (C,), one per channel, or (1,), one for all."""
     return PReLU()(x, slope)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .max_pool2d import for_rows
 from .region_pool import EPSILON, check_masks
 
@@ -95,6 +95,6 @@ class RegionGate(Function):
         return tuple(d if d is None else backend.as_nchw(d.reshape(h, w, n, d.shape[2])) for d in (dx, dm))
 
 
-def region_gate(x, masks):
+def region_gate(x: Tensor, masks: Tensor | np.ndarray) -> Tensor:
     """x (N, C, H, W), masks (N, R, H, W) ≥ 0 → (N, R·C, H, W): x times each normalised mask, region-major."""
     return RegionGate()(x, masks)

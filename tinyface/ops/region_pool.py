@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 EPSILON = 1e-12  # only there so that an empty region gives 0 and not 0/0
 
@@ -74,7 +74,7 @@ class RegionPool(Function):
         return as_map(dx, self.shapes[0]), as_map(dm, self.shapes[1])
 
 
-def region_pool(x, masks):
+def region_pool(x: Tensor, masks: Tensor | np.ndarray) -> Tensor:
     """Pool x (N, C, H, W) within each of R regions, masks (N, R, H, W) ≥ 0 → (N, R, C)."""
     return RegionPool()(x, masks)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 KERNELS = Path(__file__).with_suffix(".cu")
 
@@ -31,6 +31,6 @@ class ReLU(Function):
         return dx
 
 
-def relu(x):
+def relu(x: Tensor) -> Tensor:
     """Element-wise maximum of x and 0."""
     return ReLU()(x)

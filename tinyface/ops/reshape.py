@@ -1,6 +1,6 @@
 """The same elements in another shape.   ∂L/∂x = g in x's shape."""
 
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class Reshape(Function):
@@ -22,6 +22,6 @@ class Reshape(Function):
         return g.reshape(self.before)
 
 
-def reshape(x, shape):
+def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x in the given shape; one length may be −1."""
     return Reshape(tuple(shape))(x)

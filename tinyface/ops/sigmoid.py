@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class Sigmoid(Function):
@@ -23,7 +23,7 @@ class Sigmoid(Function):
         return g * self.y * (1 - self.y)
 
 
-def sigmoid(x):
+def sigmoid(x: Tensor) -> Tensor:
     """Element-wise logistic function."""
     return Sigmoid()(x)
 

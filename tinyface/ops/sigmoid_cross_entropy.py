@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .sigmoid import logistic
 
 BLOCK, MOST_BLOCKS = 256, 1024  # of the kernels that sum; BLOCK as in the .cu file
@@ -73,7 +73,7 @@ class SigmoidCrossEntropy(Function):
         return self.gradient * g
 
 
-def sigmoid_cross_entropy(x, targets, pos_weight=None):
+def sigmoid_cross_entropy(x: Tensor, targets: np.ndarray, pos_weight: np.ndarray | None = None) -> Tensor:
     """Mean binary cross-entropy of logits x against targets, an array of x's shape; → scalar.
 
     pos_weight: array that broadcasts to x, e.g. (40,): how much more a positive counts, (1 − p)/p to balance.

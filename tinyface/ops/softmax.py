@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .max_pool2d import for_rows
 
 
@@ -50,7 +50,7 @@ class Softmax(Function):
         return result
 
 
-def softmax(x, axis=1):
+def softmax(x: Tensor, axis: int = 1) -> Tensor:
     """Positive numbers that sum to 1 along `axis`, of x's shape."""
     return Softmax(axis)(x)
 

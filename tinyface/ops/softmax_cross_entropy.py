@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .max_pool2d import for_rows
 from .softmax import class_planes
 
@@ -109,7 +109,7 @@ class SoftmaxCrossEntropy(Function):
         return np.moveaxis(dx, (-2, -1), (0, 1))
 
 
-def softmax_cross_entropy(x, labels, ignore=-1):
+def softmax_cross_entropy(x: Tensor, labels: np.ndarray, ignore: int = -1) -> Tensor:
     """Mean cross-entropy of logits x (N, C, …) against integer labels (N, …), an array; → scalar.
 
     Raises ValueError for a label that is neither a class nor `ignore`; on a GPU the loss is NaN then.

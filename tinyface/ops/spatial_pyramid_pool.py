@@ -9,13 +9,14 @@ A_hᵀ · g · A_w. With a map as (H, W, N·C) both are products of few large ma
 (spatial_pyramid_pool.cu) a warp adds up the cells of one map.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 KERNELS = Path(__file__).with_suffix(".cu")
 
@@ -73,7 +74,7 @@ class SpatialPyramidPool(Function):
         return dx
 
 
-def spatial_pyramid_pool(x, levels=(1, 2)):
+def spatial_pyramid_pool(x: Tensor, levels: Sequence[int] = (1, 2)) -> Tensor:
     """x (N, C, H, W) → (N, C·Σ l²): for each level the means (C, l, l), flattened, coarse level first."""
     return SpatialPyramidPool(levels)(x)
 

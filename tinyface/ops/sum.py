@@ -1,7 +1,7 @@
 """y = Σ x over some axes.   ∂L/∂x = g repeated along them."""
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 
 
 class Sum(Function):
@@ -19,7 +19,7 @@ class Sum(Function):
         return repeat(g, self.shape, self.axis, self.keepdims)
 
 
-def sum(x, axis=None, keepdims=False):
+def sum(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Sum over an axis, several, or all."""
     return Sum(axis, keepdims)(x)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backend
-from ..core import Function
+from ..core import Function, Tensor
 from .max_pool2d import PIECE_BYTES, as_rows, combine, every, for_rows
 
 KERNELS = Path(__file__).with_suffix(".cu")
@@ -89,7 +89,7 @@ class UpsampleNearest(Function):
         for_rows(piece, h, PIECE_BYTES if one_by_one else times * line_bytes)
 
 
-def upsample_nearest(x, size):
+def upsample_nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
     """x (N, C, H, W) → (N, C, *size); size = (H', W'), no smaller than x in either direction."""
     return UpsampleNearest(size)(x)
 
