@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
 
+import tinyface
 from tinyface import checkpoint, cli, optim
 from tinyface.backend import cupy
 from tinyface.commands.options import BINDING, FREE, OPTIMIZERS
@@ -343,6 +345,18 @@ def test_help_lists_all_commands_in_sections():
     assert run().stdout == text
     for command in cli.cli.commands:
         assert "Usage:" in run(command, "-h").stdout
+
+
+@pytest.mark.parametrize(
+    "name, program",
+    [("cli.py", "python cli.py"), ("tinyface", "tinyface"), ("python -m tinyface", "python -m tinyface")],
+)
+def test_examples_begin_with_the_name_of_the_program(name, program):
+    for command in ("--help", "predict", "train-seg"):
+        text = CliRunner().invoke(cli.cli, [command, "-h"], prog_name=name).stdout
+        examples = [line for line in text.splitlines() if re.match(rf" +{program} (predict|train)", line)]
+        assert f"Usage: {name}" in text and len(examples) == 3, text
+        assert program == "python cli.py" or "cli.py" not in text
 
 
 def test_names_in_the_help_are_those_of_the_code():
@@ -783,6 +797,14 @@ def test_exit_code_and_line_of_the_real_command():
     done = process("evaluate", "nowhere.h5", stdout=subprocess.PIPE)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: nowhere.h5: ")
+
+
+@pytest.mark.parametrize("program", [[str(ROOT / "cli.py")], ["-m", "tinyface"]])
+def test_version(program):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *program, "--version"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"tinyface, version {tinyface.__version__}\n"
 
 
 def test_a_reader_that_has_seen_enough():

@@ -14,6 +14,7 @@ from tinyface.errors import TinyfaceError
 from tinyface.models import AttributeNet, SegmentationNet
 from tinyface.models.attributes import HEADS_NEEDED, MODES
 from tinyface.predict import (
+    DEFAULT_WEIGHTS,
     FaceReader,
     Reading,
     distinct,
@@ -205,6 +206,13 @@ def test_folders_of_networks(folder, parser, names):
     assert [net.mode for _, net in readers] == ["ssp", "ssg"]
     reader = FaceReader.from_paths([str(path)])
     assert len(reader.networks) == 2 and isinstance(reader.parser, SegmentationNet)
+
+
+def test_the_networks_that_come_along():
+    assert Path(__file__).parents[1] / "weights" == DEFAULT_WEIGHTS
+    reader = FaceReader.from_paths([DEFAULT_WEIGHTS])
+    assert reader.parser is not None
+    assert {net.mode for net in reader.networks} == {"ssp", "ssg"}
 
 
 def test_a_run_of_all_networks(folder):

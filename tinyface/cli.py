@@ -12,10 +12,21 @@ from pathlib import Path
 
 import click
 
+from . import __version__
+
 # ---------------------------------------------------------------- errors and help texts
 
 
-class Commands(click.Group):
+class Examples(click.Command):
+    """A command whose examples, written for a checkout, begin with the name that it was called by."""
+
+    def get_help(self, ctx):
+        name = ctx.find_root().info_name
+        program = f"python {name}" if name.endswith(".py") else name
+        return super().get_help(ctx).replace("python cli.py", program)
+
+
+class Commands(Examples, click.Group):
     """The group of all commands: lists them by section, and turns every expected error into one line.
 
     Exit codes: 1 something to mend, 2 a wrong option, 128 + signal where a signal ended a training.
@@ -49,7 +60,7 @@ class Commands(click.Group):
         write_sections(formatter, entries)
 
 
-class Command(click.Command):
+class Command(Examples):
     """A command that stands in a section, and whose options do."""
 
     def __init__(self, *args, section, **settings):
@@ -167,6 +178,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="tinyface")
 @click.pass_context
 def cli(context):
     """Read 40 attributes off a face with the help of face parsing, on a framework written by hand.

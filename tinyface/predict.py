@@ -24,7 +24,9 @@ from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS
 from .ops.sigmoid import logistic
 
-DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+INSTALLED_WEIGHTS = Path(__file__).resolve().with_name("weights")
+CHECKOUT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+DEFAULT_WEIGHTS = INSTALLED_WEIGHTS if INSTALLED_WEIGHTS.is_dir() else CHECKOUT_WEIGHTS
 PARSER = "parser.h5"  # what a parser beside attribute networks is called
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # taken from a folder
 LARGEST = 2048  # pixels along the longer side of the pictures made; the networks see far fewer
