@@ -1,12 +1,13 @@
 # Every target sets up what it needs in .venv, so a fresh clone needs only Python and make.
 PYTHON ?= python3
+LOWEST_PYTHON ?= $(shell python3.10 -c "import sys; print(sys.executable)" 2>/dev/null || echo $(PYTHON))
 BIN := .venv/bin
 DEVICE ?= cpu
 # Tests run in as many processes as there are CPUs, each computing on one thread.
 PYTEST = env TINYFACE_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 BENCH ?= --all
 
-.PHONY: demo test test-fast test-reference bench lint clean
+.PHONY: demo test test-fast test-reference test-lowest test-install bench lint clean help
 
 # The stamp carries the extras that are installed; pyproject.toml decides when to do it again.
 .venv/dev: pyproject.toml
@@ -42,12 +43,24 @@ test-fast: .venv/dev  ## the tests that take no more than seconds
 test-reference: .venv/reference  ## every op and network against PyTorch, every measure against scikit-learn
 	$(PYTEST) -m reference
 
+test-lowest: .venv/dev  ## the fast tests and lint with the oldest Python and packages that pyproject.toml allows
+	$(LOWEST_PYTHON) -m venv --clear .venv/lowest
+	$(BIN)/python tests/helpers/lower_bounds.py > .venv/lowest/bounds.txt
+	.venv/lowest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c .venv/lowest/bounds.txt
+	$(MAKE) test-fast lint BIN=.venv/lowest/bin
+
+test-install:         ## builds, installs and uses both archives, away from the checkout
+	PYTHON=$(PYTHON) tests/install.sh
+
 bench: .venv/reference  ## times everything beside PyTorch, for half an hour or so; leaves bench/cpu.md and bench/cpu.json
 	$(BIN)/python benchmarks/cpu.py $(BENCH) --json bench/cpu.json --markdown bench/cpu.md
 
-lint: .venv/dev
+lint: .venv/dev       ## ruff check and ruff format --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-clean:
-	rm -rf .venv bench demo runs toyfaces predictions
+clean:                ## removes environments, archives and what commands left behind
+	rm -rf .venv bench build demo dist runs toyfaces predictions *.egg-info
+
+help:                 ## lists these targets
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16

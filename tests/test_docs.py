@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyface.cli import CONTEXT, cli
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     page.relative_to(ROOT).as_posix()
@@ -151,8 +153,6 @@ def test_the_new_operation_equals_pytorch(workshop):
 @cache
 def commands():
     """The commands by name."""
-    from tinyface.cli import cli
-
     return cli.commands
 
 
@@ -175,9 +175,17 @@ def test_commands_exist(page):
             if name.startswith("-"):
                 continue
             assert name in commands(), f"{page}: {shlex.join(words)}"
-            commands()[name].make_context(
-                name, arguments
-            )  # raises where an option is unknown or a value wrong
+            # Raises where an option is unknown or a value wrong. Click keeps the names of the help option.
+            commands()[name].make_context(name, arguments, **CONTEXT)
+
+
+def test_make_help_lists_every_target():
+    listed = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    [targets] = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [line.split()[0] for line in listed.splitlines()] == targets.split()
+    assert all(len(line.split()) > 2 for line in listed.splitlines())
 
 
 @cache
