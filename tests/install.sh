@@ -22,8 +22,9 @@ sdist=$(echo "$work"/dist/*.tar.gz) wheel=$(echo "$work"/dist/*.whl)
 
 missing=$(comm -23 <(git ls-files | sort) <(tar --list --file="$sdist" | cut -d/ -f2- | sort))
 [ -z "$missing" ] || fail "the source archive lacks $missing; see MANIFEST.in"
-alien=$("$work/build/bin/python" -m zipfile --list "$wheel" | tail -n +2 | sed -E '/^tinyface(_attributes-.*\.dist-info)?\//d')
-[ -z "$alien" ] || fail "the wheel should not have $alien"
+diff <(git ls-files tinyface weights | sed 's,^weights,tinyface/weights,' | sort) \
+    <("$work/build/bin/python" -m zipfile --list "$wheel" | awk 'NR > 1 && !/dist-info/ { print $1 }' | sort) ||
+    fail "the wheel lacks what is marked <, and should not have what is marked >"
 
 for archive in "$wheel" "$sdist"; do
     echo "== installed from $(basename "$archive")"
