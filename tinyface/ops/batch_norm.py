@@ -56,6 +56,7 @@ class BatchNorm(Function):
             raise ValueError(
                 f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
             )
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self._forward_gpu(x, gamma, beta, slope)
         rows = Rows(backend.as_hwnc(x))
@@ -175,7 +176,7 @@ class BatchNorm(Function):
         self.x = x = backend.contiguous(x)
         per_channel = (gamma, beta, self.running_mean, self.running_var)
         gamma, beta, *running = (xp.ascontiguousarray(a, dtype) for a in per_channel)
-        slope = np.uintp(0) if slope is None else xp.ascontiguousarray(slope, dtype)  # 0: a null pointer
+        slope = slope if slope is None else xp.ascontiguousarray(slope, dtype)
         c, p = x.shape[1], max(math.prod(x.shape[2:]), 1)
         share = min(max(-(-x.size // BLOCKS), SMALLEST_SHARE), LARGEST_SHARE)
         self.shares = max(-(-self.m // share), 1)
@@ -202,7 +203,7 @@ class BatchNorm(Function):
         xp, g, eps = backend.get_array_module(x), backend.contiguous(g), x.dtype.type(self.eps)
         sums = xp.empty((c, self.shares, 3))
         grads = [xp.empty(c, x.dtype) for _ in self.needs_grad[1:]]
-        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, np.uintp(0))
+        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, None)
         through = xp.empty((2, c), x.dtype)
         self._launch("gradient_sums", x, g, *self.channel, sums, *self.sizes, eps)
         sizes = self.sizes[2], np.int32(self.shares)

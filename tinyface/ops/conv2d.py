@@ -78,6 +78,7 @@ def check_shapes(op, x, w, b, channels_axis):
         raise ValueError(f"{op}: bias must have shape {(w.shape[1 - channels_axis],)}, got {b.shape}")
     if x.dtype != w.dtype:
         raise TypeError(f"{op}: x is {x.dtype} but w is {w.dtype}; make them one type")
+    backend.need_float(op, x)
 
 
 def settled(x):

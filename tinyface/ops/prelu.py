@@ -28,6 +28,7 @@ class PReLU(Function):
             raise ValueError(
                 f"prelu: x of shape {x.shape} needs a slope of shape (1,) or (channels,), got {slope.shape}"
             )
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self._forward_gpu(x, slope)
         self.rows, self.slope = Rows(backend.as_hwnc(x)), slope

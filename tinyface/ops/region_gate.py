@@ -24,7 +24,7 @@ class RegionGate(Function):
     op = "region_gate"
 
     def forward(self, x, masks):
-        check_masks(self.op, x, masks)
+        masks = check_masks(self.op, x, masks)
         if backend.on_gpu(x):
             return self.forward_gpu(x, masks)
         n, c, h, w = self.shape = x.shape
@@ -60,9 +60,7 @@ class RegionGate(Function):
             for a, needed in zip((self.x, self.m), self.needs_grad, strict=True)
         )
         n, r, h, w = self.m.shape
-        null = np.intp(0)
-        results = null if dx is None else dx, null if dm is None else dm
-        arguments = backend.contiguous(g), self.x, self.m, self.total, *results, *self.sizes
+        arguments = backend.contiguous(g), self.x, self.m, self.total, dx, dm, *self.sizes
         self.run("region_gate_backward", (-(-h * w // 32), n), arguments)
         if dm is not None:
             self.run("region_gate_dm", (n * r,), (dm, self.m, self.total, self.sizes[2]))

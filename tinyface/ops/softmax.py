@@ -22,6 +22,7 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             self.y = self.run("softmax", x)
         elif x.ndim == 4 and self.axis == 1:
