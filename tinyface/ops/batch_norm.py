@@ -51,7 +51,7 @@ class BatchNorm(Function):
                 f"{self.op}: x of shape {x.shape} needs {names} of shape "
                 f"(channels,), got {', '.join(map(str, per_channel))}"
             )
-        self.m = max(x.size // x.shape[1], 1)
+        self.m = max(x.size // max(x.shape[1], 1), 1)
         if self.training and self.m < 2:
             raise ValueError(
                 f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
@@ -60,6 +60,7 @@ class BatchNorm(Function):
         if backend.on_gpu(x):
             return self._forward_gpu(x, gamma, beta, slope)
         rows = Rows(backend.as_hwnc(x))
+        gamma, beta, slope = (a if a is None else a.astype(x.dtype, copy=False) for a in (gamma, beta, slope))
         if self.training:
             mean, var = rows.mean_and_variance()
             self._update_running(mean, var)
@@ -180,7 +181,7 @@ class BatchNorm(Function):
         c, p = x.shape[1], max(math.prod(x.shape[2:]), 1)
         share = min(max(-(-x.size // BLOCKS), SMALLEST_SHARE), LARGEST_SHARE)
         self.shares = max(-(-self.m // share), 1)
-        self.sizes = tuple(map(np.int32, (c, p, x.size // c, share)))
+        self.sizes = tuple(map(np.int32, (c, p, x.size // max(c, 1), share)))
         if self.training:
             sums, mean, var = xp.empty((c, self.shares, 2)), xp.empty(c, dtype), xp.empty(c, dtype)
             self._launch("statistics", x, sums, *self.sizes)
@@ -277,7 +278,7 @@ class Rows:
         self.shape, self.channels = maps.shape, maps.shape[-1]
         self.pixels, self.pieces, self.ones = _cut(maps.shape, maps.dtype)
         width = self.pixels * self.channels
-        self.of = maps.reshape(maps.size // width, width)
+        self.of = maps.reshape(maps.size // max(width, 1), width)
 
     def __reduce__(self):
         return Rows, (self.of.reshape(self.shape),)
@@ -303,7 +304,7 @@ class Rows:
 
     def per_channel(self, sums):
         """Σ over the pieces and over the columns of each channel, in float64: (count, C)."""
-        by_channel = sums.reshape(*sums.shape[:2], sums.shape[2] // self.channels, self.channels)
+        by_channel = sums.reshape(*sums.shape[:2], self.pixels, self.channels)
         return by_channel.sum(axis=(0, 2), dtype=np.float64)
 
     def mean_and_variance(self):
@@ -332,11 +333,11 @@ class Rows:
 @lru_cache(maxsize=1024)
 def _cut(shape, dtype):
     """Pixels of a row of the matrix, slices of its rows, and as many ones as the longest of them has rows."""
-    size = math.prod(shape)
-    pixels = _pixels_in_a_row(size // shape[-1], shape[-1])
+    size, channels = math.prod(shape), max(shape[-1], 1)
+    pixels = _pixels_in_a_row(size // channels, channels)
     parts = -(-size * dtype.itemsize // PIECE_BYTES)
     parts += parts % 2 if parts > 1 else 0  # so that two threads have as much to do
-    rows = size // (pixels * shape[-1])
+    rows = size // (pixels * channels)
     return pixels, backend.shares(rows, parts), np.ones(-(-rows // max(parts, 1)), dtype)
 
 

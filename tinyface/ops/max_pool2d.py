@@ -132,7 +132,7 @@ def pooled_size(op, shape, kernel, stride, padding, ceil_mode):
         count = (-(-room // stride) if ceil_mode else room // stride) + 1
         if ceil_mode and (count - 1) * stride >= length + padding:
             count -= 1
-        if count < 1:
+        if count < 1 or not length:
             raise ValueError(f"{op}: a window of {kernel} does not fit into x of shape {shape}")
         sizes.append(count)
     return sizes

@@ -39,7 +39,7 @@ class RegionGate(Function):
         def piece(pixels):
             np.multiply(m[pixels][..., None], x[pixels, :, None], out=y[pixels])
 
-        for_rows(piece, h * w, y[0].nbytes)
+        for_rows(piece, h * w, y.nbytes // max(h * w, 1))
         return backend.as_nchw(y.reshape(h, w, n, r * c))
 
     def forward_gpu(self, x, masks):
@@ -55,6 +55,8 @@ class RegionGate(Function):
         return y
 
     def backward_gpu(self, g):
+        if not g.size:  # no channels or no regions
+            return tuple(backend.cupy().zeros_like(a) for a in (self.x, self.m))
         dx, dm = (
             backend.cupy().empty_like(a) if needed else None
             for a, needed in zip((self.x, self.m), self.needs_grad, strict=True)
@@ -86,7 +88,7 @@ class RegionGate(Function):
             if dm is not None:
                 np.matmul(g[pixels], x[pixels, :, :, None], out=dm[pixels, :, :, None])
 
-        for_rows(piece, h * w, g[0].nbytes)
+        for_rows(piece, h * w, g.nbytes // max(h * w, 1))
         if dm is not None:
             dm -= (dm * m).sum(axis=0)
             dm /= self.total

@@ -48,6 +48,8 @@ class RegionPool(Function):
         return self.y
 
     def backward_gpu(self, g):
+        if not g.size:  # no channels or no regions
+            return tuple(backend.cupy().zeros_like(a) for a in (self.x, self.m))
         g, dx, dm = backend.contiguous(g), None, None
         c, r, pixels = (int(size) for size in self.sizes)
         if self.needs_grad[0]:

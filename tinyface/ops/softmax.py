@@ -67,7 +67,7 @@ def softmax_of_maps(x):
         planes /= planes.sum(axis=0)
         y[rows] = planes.T.reshape(y[rows].shape)
 
-    for_rows(piece, len(x), 2 * x[0].nbytes)
+    for_rows(piece, len(x), 2 * x.nbytes // max(len(x), 1))
     return backend.as_nchw(y)
 
 

@@ -29,8 +29,10 @@ class SpatialPyramidPool(Function):
             raise ValueError(f"spatial_pyramid_pool: levels must be numbers of at least 1, got {levels}")
 
     def forward(self, x):
-        if x.ndim != 4:
-            raise ValueError(f"spatial_pyramid_pool: x must have shape (N, C, H, W), got {x.shape}")
+        if x.ndim != 4 or not all(x.shape[2:]):
+            raise ValueError(
+                f"spatial_pyramid_pool: x must have shape (N, C, H, W) with pixels, got {x.shape}"
+            )
         backend.need_float(self.op, x)
         self.shape = n, c, h, w = x.shape
         if backend.on_gpu(x):
