@@ -64,6 +64,19 @@ def to_device(array, device):
     check_device(device)
 
 
+def gpu_of(array):
+    """The number of the GPU that an array lies on, None on the CPU: to be part of the key where arrays are cached."""
+    return None if isinstance(array, np.ndarray) else array.data.device_id
+
+
+def to_gpu(array, gpu):
+    """A NumPy array on the GPU of that number; the array itself for None."""
+    if gpu is None:
+        return array
+    with cupy().cuda.Device(gpu):
+        return to_device(array, "cuda")
+
+
 def check_device(device):
     """Raises TinyfaceError where `device` is unknown or not to be had here."""
     if device == "cuda":

@@ -60,7 +60,7 @@ class SpatialPyramidPool(Function):
         features = sum(level**2 for level in self.levels)
         y = backend.get_array_module(x).empty((n, c * features), x.dtype)
         kernel = backend.load_kernels(KERNELS, x.dtype).get_function("spatial_pyramid_pool")
-        arguments = backend.contiguous(x), on_device(self.levels, x.data.device_id), y
+        arguments = backend.contiguous(x), on_gpu(self.levels, backend.gpu_of(x)), y
         sizes = map(np.int32, (len(self.levels), n * c, c, h, w, features))
         backend.launch(kernel, 32 * n * c, *arguments, *sizes)  # a warp for each plane
         return y
@@ -70,7 +70,7 @@ class SpatialPyramidPool(Function):
         features = sum(level**2 for level in self.levels)
         dx = backend.get_array_module(g).empty(self.shape, g.dtype)
         kernel = backend.load_kernels(KERNELS, g.dtype).get_function("spatial_pyramid_pool_backward")
-        arguments = backend.contiguous(g), on_device(self.levels, g.data.device_id), dx
+        arguments = backend.contiguous(g), on_gpu(self.levels, backend.gpu_of(g)), dx
         sizes = map(np.int32, (len(self.levels), n * c * h, c, h, w, features))
         backend.launch_rows(kernel, n * c * h, w, *arguments, *sizes)
         return dx
@@ -82,10 +82,9 @@ def spatial_pyramid_pool(x, levels=(1, 2)):
 
 
 @lru_cache(maxsize=16)
-def on_device(levels, gpu):
+def on_gpu(levels, gpu):
     """The levels as an array on the GPU of that number: moved there once, not in every step."""
-    with backend.cupy().cuda.Device(gpu):
-        return backend.to_device(np.array(levels, np.int32), "cuda")
+    return backend.to_gpu(np.array(levels, np.int32), gpu)
 
 
 def cell_means(length, cells, dtype):

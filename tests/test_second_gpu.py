@@ -1,11 +1,13 @@
-"""What is kept from call to call is kept for each GPU: ops compute on a second one after the first."""
+"""What is kept from call to call is kept for each GPU: all computes on a second one after the first."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, ops
+from tinyface import Tensor, backend, ops, optim
+from tinyface.data.patches import turn_tiles
 from tinyface.gradcheck import EXAMPLES
 from tinyface.ops import conv2d_gpu
 
@@ -40,6 +42,31 @@ def test_every_op(on_gpu, name):
         second = results(name)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.gpu
+def test_tiles_of_images(on_gpu):
+    def turned():
+        images, tiles, turns = (
+            backend.to_device(a, "cuda") for a in (np.arange(81.0).reshape(1, 9, 9), [4], [1])
+        )
+        return backend.to_device(turn_tiles(images, tiles, turns), "cpu")
+
+    first = turned()
+    with on_gpu(1), warnings.catch_warnings():
+        warnings.simplefilter("error")  # CuPy warns of an array of another GPU where it can read that
+        np.testing.assert_array_equal(turned(), first)
+
+
+@pytest.mark.gpu
+def test_an_optimizer(on_gpu):
+    for number in (0, 1):
+        with on_gpu(number):
+            p = SimpleNamespace(
+                data=backend.to_device(np.ones(3), "cuda"), grad=backend.to_device(np.ones(3), "cuda")
+            )
+            optim.SGD([p], lr=0.25).step()
+            assert p.data.tolist() == [0.75] * 3
 
 
 @pytest.mark.gpu
