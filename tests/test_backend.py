@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,21 +121,62 @@ DOUBLE = """extern "C" __global__ void twice(const real* x, real* y, int n) {
 """
 
 
-def test_kernels_are_compiled_once_for_each_type(monkeypatch, tmp_path):
-    compiled = []
+@pytest.fixture
+def compiler(monkeypatch):
+    """What `backend.load_kernels` had compiled, on a machine without a GPU; `seconds` is what that takes."""
+    compiler = SimpleNamespace(compiled=[], seconds=0)
 
     def raw_module(**options):
-        compiled.append(options)
-        return object()
+        compiler.compiled.append(options)
+        return SimpleNamespace(get_function=lambda name: time.sleep(compiler.seconds))
 
-    monkeypatch.setattr(backend, "cupy", lambda: SimpleNamespace(RawModule=raw_module))
+    cuda = SimpleNamespace(device=SimpleNamespace(get_device_id=lambda: 0))
+    fake = SimpleNamespace(RawModule=raw_module, ndarray=np.ndarray, cuda=cuda)
+    monkeypatch.setattr(backend, "cupy", lambda: fake)
     monkeypatch.setattr(backend, "_kernels", {})
+    monkeypatch.setattr(backend, "_said", False)
+    return compiler
+
+
+def test_kernels_are_compiled_once_for_each_type(compiler, tmp_path):
     source = tmp_path / "twice.cu"
-    source.write_text(DOUBLE)
+    source.write_text(DOUBLE, encoding="utf-8")
     single, double = backend.load_kernels(source), backend.load_kernels(source, np.float64)
     assert backend.load_kernels(source) is single and backend.load_kernels(str(source), np.float64) is double
-    assert [options["options"][0] for options in compiled] == ["-Dreal=float", "-Dreal=double"]
-    assert all(options["code"] == '#line 1 "twice.cu"\n' + DOUBLE for options in compiled)
+    assert [options["options"][0] for options in compiler.compiled] == ["-Dreal=float", "-Dreal=double"]
+    assert all(options["code"] == '#line 1 "twice.cu"\n' + DOUBLE for options in compiler.compiled)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float16, np.complex64, ">f4"])
+def test_kernels_of_other_types(compiler, dtype):
+    with pytest.raises(TypeError, match=r"relu\.cu: its kernels compute in float32 and float64, not in "):
+        backend.load_kernels("relu.cu", dtype)
+
+
+def test_kernels_are_read_as_utf_8_whatever_the_language(tmp_path):
+    source = tmp_path / "twice.cu"
+    source.write_text("// β = γ\n" + DOUBLE, encoding="utf-8")
+    code = (
+        "import sys\nfrom types import SimpleNamespace\nfrom tinyface import backend\n"
+        "class Compiled(Exception): pass\n"
+        "def compile(code, options):\n    raise Compiled(code.count('\\u03b2 = \\u03b3'))\n"
+        "backend.cupy = lambda: SimpleNamespace(RawModule=compile)\n"
+        "try: backend.load_kernels(sys.argv[1])\nexcept Compiled as found: print(found)"
+    )
+    c = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code, source], env=c, capture_output=True, text=True)
+    assert done.stdout == "1\n", done.stderr
+
+
+def test_the_first_compilation_is_announced(compiler, tmp_path, capsys, monkeypatch):
+    """Once, and only where it takes longer than reading the cache does."""
+    monkeypatch.setattr(backend, "FROM_CACHE", 0.02)
+    for seconds, expected in ((0, ""), (0.2, backend.COMPILING + "\n"), (0.2, "")):
+        source = tmp_path / f"{len(compiler.compiled)}.cu"
+        source.write_text(DOUBLE, encoding="utf-8")
+        compiler.seconds = seconds
+        backend.load_kernels(source)
+        assert capsys.readouterr() == ("", expected)
 
 
 @pytest.mark.gpu
@@ -173,7 +215,7 @@ def test_a_compile_error_names_the_file_and_its_true_line(tmp_path):
     source = tmp_path / "broken.cu"
     source.write_text(DOUBLE + "\nthis is no CUDA\n")  # on line 6
     with pytest.raises(backend.cupy().cuda.compiler.CompileException, match=r"broken\.cu\(6\)"):
-        backend.load_kernels(source).compile()
+        backend.load_kernels(source)
 
 
 @pytest.fixture

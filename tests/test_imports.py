@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "tinyface").rglob("*.py"))
 
 # From bottom to top: a part imports its own level and those below.
 LEVELS = [
-    {"errors", "files", "workers"},
+    {"errors", "files", "kernels", "workers"},
     {"backend"},
     {"core"},
     {"ops", "__init__"},

@@ -191,6 +191,44 @@ def test_a_parameter_of_any_memory_order_is_updated_right(put):
     np.testing.assert_array_equal(optimizer.state_dict()["0"]["momentum"], 1.5 * np.arange(6.0).reshape(2, 3))
 
 
+@every_optimizer
+@both_dtypes
+@pytest.mark.parametrize("of_gradients", [np.float16, np.float32, np.float64, np.int32])
+def test_a_gradient_of_another_type_is_read_right(name, dtype, of_gradients, make_parameters):
+    kind, _, options = OPTIMIZERS[name]
+    shapes, results = [(5,), (70, 60)], []
+    for gradients_dtype in (dtype, of_gradients):
+        parameters = make_parameters(dtype, shapes)
+        gradients = [[(np.arange(np.prod(s)) % 7).reshape(s).astype(gradients_dtype) for s in shapes]] * 2
+        run(kind(parameters, **options), gradients)
+        assert all(p.data.dtype == dtype for p in parameters)
+        results.append(values(parameters))
+    for got, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("kind", [optim.AdaGrad, optim.Adam])
+@pytest.mark.parametrize("size", [5, 5000])
+def test_state_follows_the_type_of_its_parameter(put, kind, size):
+    results = []
+    for before in (np.float64, np.float32):
+        p = SimpleNamespace(data=put(np.ones(size, before)), grad=put(np.ones(size, before)))
+        optimizer = kind([p], lr=0.3)
+        optimizer.step()
+        p.data, p.grad = p.data.astype(np.float64), p.grad.astype(np.float64)
+        optimizer.step()
+        results.append(values([p])[0])
+        assert all(optimizer.state[0][slot].dtype == np.float64 for slot in kind.slots)
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gradient_elsewhere_is_refused():
+    p = SimpleNamespace(data=to_device(np.ones(3), "cuda"), grad=np.ones(3))
+    with pytest.raises(TypeError, match="sgd: gradient is an array of float64 on a GPU, got numpy"):
+        optim.SGD([p]).step()
+
+
 @pytest.mark.parametrize("count", [99, 100, 101, 230])
 def test_many_parameters(count, make_parameters):
     """A GPU updates a hundred of them, and up to 4096 elements of each, at a time."""

@@ -6,12 +6,14 @@ The only file that imports CuPy, and it does so only when somebody asks for the 
 import ctypes
 import math
 import os
+import sys
 import threading
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from . import kernels
 from .errors import TinyfaceError
 
 CACHE_LINE = 64  # bytes
@@ -62,6 +64,19 @@ def to_device(array, device):
     check_device(device)
 
 
+def gpu_of(array):
+    """The number of the GPU that an array lies on, None on the CPU: to be part of the key where arrays are cached."""
+    return None if isinstance(array, np.ndarray) else array.data.device_id
+
+
+def to_gpu(array, gpu):
+    """A NumPy array on the GPU of that number; the array itself for None."""
+    if gpu is None:
+        return array
+    with cupy().cuda.Device(gpu):
+        return to_device(array, "cuda")
+
+
 def check_device(device):
     """Raises TinyfaceError where `device` is unknown or not to be had here."""
     if device == "cuda":
@@ -76,21 +91,50 @@ def need_cpu(op, array):
         raise TinyfaceError(f"{op}: has no CUDA kernel in this version; use --device cpu")
 
 
+def need_float(op, x):
+    """Raises TypeError where x is neither float32 nor float64: an op with kernels computes in these two."""
+    if x.dtype not in kernels.FLOATS:
+        raise TypeError(f"{op}: x is {x.dtype}; make it float32 or float64")
+
+
 _kernels = {}
+COMPILING = "tinyface: compiling CUDA kernels for this GPU, once; later runs take them from CuPy's cache"
+FROM_CACHE = 0.2  # seconds in which a compiled file is loaded from there
+_said = False
 
 
 def load_kernels(source, dtype=np.float32):
-    """The compiled kernels of a .cu file (`cupy.RawModule`), with `real` defined as the type of `dtype`.
+    """The compiled kernels of a .cu file, with `real` defined as the type of `dtype` (kernels.Module).
 
     One text serves float32 and float64. Compiled on first use and kept; `#line` makes the compiler's
-    messages name the file and its true lines. Kernels are `extern "C"`.
+    messages name the file and its true lines. Kernels are `extern "C"`, their arguments checked (kernels.py).
+    Raises TypeError for another dtype.
     """
-    source, real = Path(source), {4: "float", 8: "double"}[np.dtype(dtype).itemsize]
-    if (source, real) not in _kernels:
-        code = f'#line 1 "{source.name}"\n' + source.read_text()
-        options = (f"-Dreal={real}", "--std=c++17")
-        _kernels[source, real] = cupy().RawModule(code=code, options=options)
-    return _kernels[source, real]
+    key = str(source), np.dtype(dtype)
+    if key not in _kernels:
+        _kernels[key] = _compile(Path(source), key[1])
+    return _kernels[key]
+
+
+def _compile(source, dtype):
+    if dtype not in kernels.FLOATS:
+        raise TypeError(f"{source.name}: its kernels compute in float32 and float64, not in {dtype}")
+    text = source.read_text(encoding="utf-8")
+    options = (f"-Dreal={kernels.FLOATS[dtype]}", "--std=c++17")
+    module = cupy().RawModule(code=f'#line 1 "{source.name}"\n{text}', options=options)
+    notice = threading.Timer(FROM_CACHE, _say_that_it_compiles)
+    notice.start()
+    try:
+        return kernels.Module(module, text, dtype, cupy())
+    finally:
+        notice.cancel()
+
+
+def _say_that_it_compiles():
+    global _said
+    if not _said:
+        _said = True
+        print(COMPILING, file=sys.stderr, flush=True)
 
 
 def on_gpu(x):
@@ -99,14 +143,11 @@ def on_gpu(x):
 
 
 def launch(kernel, threads, *arguments, block=256):
-    """Run a kernel on so many threads in a row, rounded up to whole blocks. Its arguments: arrays, NumPy scalars.
+    """Run a kernel on so many threads in a row, rounded up to whole blocks. Its arguments: arrays, NumPy scalars, None.
 
-    Does not wait for it. Python's own numbers are refused: CuPy would pass them as 64 bits wide, whatever the kernel
-    takes.
+    Does not wait for it. Raises TypeError or ValueError where they are not what the kernel declares (kernels.py).
     """
-    _check_arguments(kernel, arguments)
-    if threads:
-        kernel((-(-threads // block),), (block,), arguments)
+    kernel((-(-threads // block),), (block,), arguments)
 
 
 def launch_rows(kernel, rows, width, *arguments, block=256):
@@ -115,18 +156,16 @@ def launch_rows(kernel, rows, width, *arguments, block=256):
     A block is as wide as a row, rounded up to a power of two: row blockIdx.x·blockDim.y + threadIdx.y, column
     blockIdx.y·blockDim.x + threadIdx.x. So the columns cost no division, and short rows waste few threads.
     """
-    _check_arguments(kernel, arguments)
-    if rows and width:
-        columns = min(1 << (width - 1).bit_length(), block)
-        lines = block // columns
-        kernel((-(-rows // lines), -(-width // columns)), (columns, lines), arguments)
+    columns = min(1 << (width - 1).bit_length(), block)
+    lines = block // columns
+    kernel((-(-rows // lines), -(-width // columns)), (columns, lines), arguments)
 
 
-def _check_arguments(kernel, arguments):
-    if any(
-        isinstance(argument, int | float) and not isinstance(argument, np.generic) for argument in arguments
-    ):
-        raise TypeError(f"{kernel.name}: give its arguments as NumPy scalars of the kernel's types")
+def check_pointers(kernel, dtype, **arrays):
+    """Raises as `launch` does, for arrays of that dtype of which a kernel gets the addresses some other way."""
+    module = cupy()
+    for name, array in arrays.items():
+        kernels.check_array(kernel, name, array, dtype, module.ndarray, module.cuda.device.get_device_id())
 
 
 _tf32 = False

@@ -75,7 +75,7 @@ class Optimizer:
             step, arrays = self._flat_arrays(index, parameter)
             if not backend.on_gpu(parameter.data):
                 if arrays[0].size <= SMALL:
-                    small.setdefault((step, arrays[0].dtype, arrays[1].dtype), []).append(arrays)
+                    small.setdefault((step, arrays[0].dtype), []).append(arrays)
                 else:
                     self._update_in_slices(step, arrays)
             elif self.kernel is None:
@@ -105,7 +105,8 @@ class Optimizer:
 
     def _flat_arrays(self, index, parameter):
         """Count the update. → the count, and data, gradient and slots as flat arrays in the same order."""
-        data, grad = parameter.data, parameter.grad
+        data = parameter.data
+        grad = parameter.grad.astype(data.dtype, copy=False)
         order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # in memory
         if not data.transpose(order).flags.c_contiguous:  # or flattening would copy, and the update be lost
             raise ValueError(f"parameter {index} is not contiguous, so it cannot be updated in place")
@@ -116,10 +117,8 @@ class Optimizer:
         state = self.state[index]
         state["step"] += 1
         for name in self.slots:
-            if (
-                not state[name].transpose(order).flags.c_contiguous
-            ):  # data lies in another order since the last step
-                slot = state[name]
+            slot = state[name]
+            if slot.dtype != data.dtype or not slot.transpose(order).flags.c_contiguous:  # as data was, once
                 state[name] = _zeros_like(data)
                 state[name][...] = slot
 
@@ -159,6 +158,9 @@ class Optimizer:
 
     def _launch(self, parameters, dtype, constants):
         """Update up to TENSORS parameters, each given as data, gradient and slots, all flat."""
+        names = "data", "gradient", *self.slots
+        for arrays in parameters:
+            backend.check_pointers(self.kernel, dtype, **dict(zip(names, arrays, strict=True)))
         table, count = np.zeros((), TABLE), len(parameters)
         pointers = np.array([[a.data.ptr for a in arrays] for arrays in parameters], np.uint64).T
         table["w"][:count], table["g"][:count] = pointers[:2]

@@ -170,11 +170,12 @@ def test_labels_that_are_no_class(put, normal, label):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("label", [3, -2, 17, 2**40])
+@pytest.mark.parametrize("label", [3, -2, 17, 2**40, 2**64 - 1])  # the last has the bits of -1
 @pytest.mark.parametrize("classes", [3, 17])
 def test_labels_that_are_no_class_on_a_gpu(normal, label, classes):
     """An error would have to wait for the device; the loss is NaN instead, unless the label is a class after all."""
-    x, labels = (backend.to_device(a, "cuda") for a in (normal((2, classes)), np.array([0, label])))
+    labels = np.array([0, label], np.int64 if label < 2**63 else np.uint64)
+    x, labels = (backend.to_device(a, "cuda") for a in (normal((2, classes)), labels))
     loss = ops.softmax_cross_entropy(x, labels).item()
     assert np.isnan(loss) == (not 0 <= label < classes)
 

@@ -53,10 +53,11 @@ class DeviceBatches:
         slot, pinned = self.slots.pop(0), self._free_pinned()
         self.slots.append(slot)
         self.stream.wait_event(slot.taken)
-        for name in ("images", "targets", "flips", "landmarks"):
-            array = getattr(batch, name)
-            if array is not None:
-                slot.place(name, array).set(pinned.hold(name, array), self.stream)
+        with self.stream:  # memory that the main stream has freed may still be read there
+            for name in ("images", "targets", "flips", "landmarks"):
+                array = getattr(batch, name)
+                if array is not None:
+                    slot.place(name, array).set(pinned.hold(name, array))
         for event in (slot.copied, pinned.copied):
             event.record(self.stream)
         return batch, slot

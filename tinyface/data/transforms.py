@@ -163,11 +163,11 @@ def flipped_input_on_gpu(images, labels, flips):
     n, h, w, _ = images.shape
     if images.dtype != np.uint8 or (labels is not None and labels.dtype != np.uint8):
         raise TypeError("to_network_input: images and labels must be uint8")
-    cupy, null = backend.cupy(), np.intp(0)
+    cupy = backend.cupy()
     result = cupy.empty((n, 3, h, w), np.float32)
     targets = None if labels is None else cupy.empty((n, h, w), np.uint8)
-    arrays = [null if a is None else backend.contiguous(a) for a in (images, labels, flips)]
+    arrays = [None if a is None else backend.contiguous(a) for a in (images, labels, flips)]
     kernel = backend.load_kernels(Path(__file__).with_suffix(".cu")).get_function("to_network_input")
     sizes = np.int32(w), np.int64(h * w), np.int64(n * h * w)
-    backend.launch(kernel, n * h * w, *arrays, result, null if targets is None else targets, *sizes)
+    backend.launch(kernel, n * h * w, *arrays, result, targets, *sizes)
     return result, targets

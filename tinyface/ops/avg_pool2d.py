@@ -26,6 +26,7 @@ class AvgPool2d(Function):
         self.kernel, self.stride, self.padding, self.ceil_mode = kernel, stride, padding, ceil_mode
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         k, s, p = self.kernel, self.stride, self.padding
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
         n, c, h, w = self.shape = x.shape

@@ -125,8 +125,8 @@ extern "C" __global__ void finish_statistics(const real* __restrict__ x, const d
 }
 
 extern "C" __global__ void normalise(const real* __restrict__ x, const real* gamma, const real* beta,
-                                     const real* slope, const real* mean, const real* var, real* __restrict__ y,
-                                     int C, int P, int m, int share, real eps) {
+                                     const real* slope /* or null */, const real* mean, const real* var,
+                                     real* __restrict__ y, int C, int P, int m, int share, real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
 #pragma unroll 4
     for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
@@ -139,8 +139,9 @@ extern "C" __global__ void normalise(const real* __restrict__ x, const real* gam
 
 // sums (C, shares, 3): Σ ∂L/∂z, Σ ∂L/∂z·(x − μ) and Σ g·min(z, 0) of each share; g is ∂L/∂y.
 extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real* __restrict__ g, const real* gamma,
-                                         const real* beta, const real* slope, const real* mean, const real* var,
-                                         double* __restrict__ sums, int C, int P, int m, int share, real eps) {
+                                         const real* beta, const real* slope /* or null */, const real* mean,
+                                         const real* var, double* __restrict__ sums, int C, int P, int m, int share,
+                                         real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     real sum = 0, by_centred = 0, by_slope = 0;
 #pragma unroll 4
@@ -161,8 +162,8 @@ extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real*
 // running ones.
 extern "C" __global__ void finish_gradients(const double* __restrict__ sums, const real* __restrict__ var,
                                             real* __restrict__ dgamma, real* __restrict__ dbeta,
-                                            real* __restrict__ dslope, real* __restrict__ through, int m, int shares,
-                                            double eps, bool training) {
+                                            real* __restrict__ dslope /* or null */, real* __restrict__ through,
+                                            int m, int shares, double eps, bool training) {
     const int c = blockIdx.x, C = gridDim.x;
     double total[3] = {0, 0, 0};
     for (int i = threadIdx.x; i < shares; i += blockDim.x)
@@ -179,9 +180,9 @@ extern "C" __global__ void finish_gradients(const double* __restrict__ sums, con
 }
 
 extern "C" __global__ void input_gradient(const real* __restrict__ x, const real* __restrict__ g, const real* gamma,
-                                          const real* beta, const real* slope, const real* mean, const real* var,
-                                          const real* through, real* __restrict__ dx, int C, int P, int m, int share,
-                                          real eps) {
+                                          const real* beta, const real* slope /* or null */, const real* mean,
+                                          const real* var, const real* through, real* __restrict__ dx, int C, int P,
+                                          int m, int share, real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     const real constant = through[blockIdx.x], by_centred = through[C + blockIdx.x];
 #pragma unroll 4

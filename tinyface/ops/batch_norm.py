@@ -51,14 +51,16 @@ class BatchNorm(Function):
                 f"{self.op}: x of shape {x.shape} needs {names} of shape "
                 f"(channels,), got {', '.join(map(str, per_channel))}"
             )
-        self.m = max(x.size // x.shape[1], 1)
+        self.m = max(x.size // max(x.shape[1], 1), 1)
         if self.training and self.m < 2:
             raise ValueError(
                 f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
             )
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self._forward_gpu(x, gamma, beta, slope)
         rows = Rows(backend.as_hwnc(x))
+        gamma, beta, slope = (a if a is None else a.astype(x.dtype, copy=False) for a in (gamma, beta, slope))
         if self.training:
             mean, var = rows.mean_and_variance()
             self._update_running(mean, var)
@@ -175,11 +177,11 @@ class BatchNorm(Function):
         self.x = x = backend.contiguous(x)
         per_channel = (gamma, beta, self.running_mean, self.running_var)
         gamma, beta, *running = (xp.ascontiguousarray(a, dtype) for a in per_channel)
-        slope = np.uintp(0) if slope is None else xp.ascontiguousarray(slope, dtype)  # 0: a null pointer
+        slope = slope if slope is None else xp.ascontiguousarray(slope, dtype)
         c, p = x.shape[1], max(math.prod(x.shape[2:]), 1)
         share = min(max(-(-x.size // BLOCKS), SMALLEST_SHARE), LARGEST_SHARE)
         self.shares = max(-(-self.m // share), 1)
-        self.sizes = tuple(map(np.int32, (c, p, x.size // c, share)))
+        self.sizes = tuple(map(np.int32, (c, p, x.size // max(c, 1), share)))
         if self.training:
             sums, mean, var = xp.empty((c, self.shares, 2)), xp.empty(c, dtype), xp.empty(c, dtype)
             self._launch("statistics", x, sums, *self.sizes)
@@ -202,7 +204,7 @@ class BatchNorm(Function):
         xp, g, eps = backend.get_array_module(x), backend.contiguous(g), x.dtype.type(self.eps)
         sums = xp.empty((c, self.shares, 3))
         grads = [xp.empty(c, x.dtype) for _ in self.needs_grad[1:]]
-        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, np.uintp(0))
+        dgamma, dbeta, dslope = grads if len(grads) == 3 else (*grads, None)
         through = xp.empty((2, c), x.dtype)
         self._launch("gradient_sums", x, g, *self.channel, sums, *self.sizes, eps)
         sizes = self.sizes[2], np.int32(self.shares)
@@ -295,7 +297,7 @@ class Rows:
         self.shape, self.channels = maps.shape, maps.shape[-1]
         self.pixels, self.pieces, self.ones = _cut(maps.shape, maps.dtype)
         width = self.pixels * self.channels
-        self.of = maps.reshape(maps.size // width, width)
+        self.of = maps.reshape(maps.size // max(width, 1), width)
 
     def __reduce__(self):
         return Rows, (self.of.reshape(self.shape),)
@@ -321,7 +323,7 @@ class Rows:
 
     def per_channel(self, sums):
         """Σ over the pieces and over the columns of each channel, in float64: (count, C)."""
-        by_channel = sums.reshape(*sums.shape[:2], sums.shape[2] // self.channels, self.channels)
+        by_channel = sums.reshape(*sums.shape[:2], self.pixels, self.channels)
         return by_channel.sum(axis=(0, 2), dtype=np.float64)
 
     def mean_and_variance(self):
@@ -350,11 +352,11 @@ class Rows:
 @lru_cache(maxsize=1024)
 def _cut(shape, dtype):
     """Pixels of a row of the matrix, slices of its rows, and as many ones as the longest of them has rows."""
-    size = math.prod(shape)
-    pixels = _pixels_in_a_row(size // shape[-1], shape[-1])
+    size, channels = math.prod(shape), max(shape[-1], 1)
+    pixels = _pixels_in_a_row(size // channels, channels)
     parts = -(-size * dtype.itemsize // PIECE_BYTES)
     parts += parts % 2 if parts > 1 else 0  # so that two threads have as much to do
-    rows = size // (pixels * shape[-1])
+    rows = size // (pixels * channels)
     return pixels, backend.shares(rows, parts), np.ones(-(-rows // max(parts, 1)), dtype)
 
 

@@ -132,8 +132,9 @@ __device__ __forceinline__ void direct(const real* __restrict__ x, const real* _
 constexpr bool SMALL = sizeof(real) == 4;
 #define DIRECT(OB, K)                                                                                          \
     extern "C" __global__ void __launch_bounds__(THREADS, SMALL && K < 4 ? 2 : 1) direct_##OB##_##K(           \
-        const real* x, const real* w, const real* bias, real* y, int n, int c, int h, int width, int o,        \
-        int out_h, int out_w, int pad, int turned, int ni, int th, int ts, int tiles_y, int tiles_x, int ck) { \
+        const real* x, const real* w, const real* bias /* or null */, real* y, int n, int c, int h, int width, \
+        int o, int out_h, int out_w, int pad, int turned, int ni, int th, int ts, int tiles_y, int tiles_x,    \
+        int ck) {                                                                                              \
         if constexpr (SMALL || K < 4)                                                                          \
             direct<OB, K>(x, w, bias, y, n, c, h, width, o, out_h, out_w, pad, turned, ni, th, ts, tiles_y,    \
                           tiles_x, ck);                                                                        \

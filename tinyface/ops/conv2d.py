@@ -78,6 +78,7 @@ def check_shapes(op, x, w, b, channels_axis):
         raise ValueError(f"{op}: bias must have shape {(w.shape[1 - channels_axis],)}, got {b.shape}")
     if x.dtype != w.dtype:
         raise TypeError(f"{op}: x is {x.dtype} but w is {w.dtype}; make them one type")
+    backend.need_float(op, x)
 
 
 def settled(x):
@@ -139,8 +140,8 @@ def convolve(x, w, b, stride, padding, finish=None):
         raise ValueError(
             f"conv2d: a {w.shape[2]}×{w.shape[3]} kernel does not fit into {x.shape} with padding {padding}"
         )
-    if not x.size:
-        return sums_of_nothing(x, (x.shape[0], w.shape[0], *out), b)
+    if not (x.size and w.size):
+        return sums_of_nothing(x, (x.shape[0], w.shape[0], *out), b, finish)
     if backend.on_gpu(x):
         return conv2d_gpu.convolve(x, w, b, stride, padding, out, _forced)
     lying = backend.as_hwnc(x)
@@ -159,8 +160,8 @@ def input_gradient(g, w, x_shape, stride, padding, finish=None, b=None):
 
     b: added to the channels, where this is a transposed convolution.
     """
-    if not g.size:
-        return sums_of_nothing(g, x_shape, b)
+    if not (g.size and w.size and all(x_shape)):
+        return sums_of_nothing(g, x_shape, b, finish)
     if backend.on_gpu(g):
         return conv2d_gpu.input_gradient(g, w, b, x_shape, stride, padding, _forced)
     lying = backend.as_hwnc(g)
@@ -196,11 +197,15 @@ def weight_gradient(x, g, w_shape, stride, padding):
     return backend.as_oihw(im2col.weight_gradient(x, g, w_shape, stride, padding))
 
 
-def sums_of_nothing(like, shape, b=None):
-    """What comes of no images, or of no channels: zeros, plus b where channels have one."""
+def sums_of_nothing(like, shape, b=None, finish=None):
+    """What comes of no images, no pixels or no channels: zeros, plus b where channels have one."""
     y = backend.get_array_module(like).zeros(shape, like.dtype)
     if b is not None:
         y += b[:, None, None]
+    if finish and y.size:
+        lying = backend.as_hwnc(y)
+        finish(lying)
+        y = backend.as_nchw(lying)
     return y
 
 

@@ -28,7 +28,6 @@ SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every 
 TAPS = 9
 WINOGRAD_CHANNELS = 256  # of x and of y, at least
 TENSOR_CHANNELS = 16
-NO_BIAS = np.intp(0)
 
 
 def choose(w_shape, stride, padding, dtype, forced=None):
@@ -64,6 +63,7 @@ def choose(w_shape, stride, padding, dtype, forced=None):
 def convolve(x, w, b, stride, padding, out, forced=None):
     """y (N, O, H', W') of conv2d.py's formula; out = (H', W')."""
     x, w = backend.contiguous(x), backend.contiguous(w)
+    b = b if b is None else backend.cupy().ascontiguousarray(b, x.dtype)
     algorithm = choose(w.shape, stride, padding, x.dtype, forced)
     if algorithm == "direct":
         return direct(x, w, b, padding, (len(x), len(w), *out))
@@ -186,7 +186,7 @@ def pieces(x, w_shape, out, stride, padding):
 def direct(x, w, b, padding, y_shape, turned=False):
     """y of y_shape, the convolution of x with w, or with w turned by 180° and its first two axes exchanged."""
     xp = backend.cupy()
-    y, b = xp.empty(y_shape, x.dtype), NO_BIAS if b is None else xp.ascontiguousarray(b, x.dtype)
+    y, b = xp.empty(y_shape, x.dtype), b if b is None else xp.ascontiguousarray(b, x.dtype)
     if not y.size:
         return y
     (n, c, h, width), (_, o, out_h, out_w) = x.shape, y_shape
@@ -304,7 +304,11 @@ def add_shares(shares, w_shape):
     return dw
 
 
-@lru_cache(maxsize=1)
 def multiprocessors():
     """Of the GPU in use. The cut of the work depends on it, so another GPU may round another way."""
-    return backend.cupy().cuda.Device().attributes["MultiProcessorCount"]
+    return _multiprocessors(backend.cupy().cuda.device.get_device_id())
+
+
+@lru_cache(maxsize=64)
+def _multiprocessors(gpu):
+    return backend.cupy().cuda.Device(gpu).attributes["MultiProcessorCount"]

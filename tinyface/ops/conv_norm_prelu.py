@@ -40,7 +40,10 @@ class ConvNormPReLU(Function):
         if not self.transposed:
             return convolve(x, w, None, 1, self.padding, finish)
         (n, _, h, width), (_, o, kh, kw), p = x.shape, w.shape, self.padding
-        return input_gradient(x, w, (n, o, h + kh - 1 - 2 * p, width + kw - 1 - 2 * p), 1, p, finish)
+        out = h + kh - 1 - 2 * p, width + kw - 1 - 2 * p
+        if min(out) < 1:
+            raise ValueError(f"conv_norm_prelu: padding {p} leaves nothing of x of shape {x.shape}")
+        return input_gradient(x, w, (n, o, *out), 1, p, finish)
 
     def backward(self, g):
         raise RuntimeError("conv_norm_prelu: has no gradient; use conv2d and batch_norm_prelu")

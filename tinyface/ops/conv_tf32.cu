@@ -69,10 +69,10 @@ extern "C" __global__ void pack(const float* __restrict__ w, float* __restrict__
     packed[i] = __uint_as_float(tf32(value));
 }
 
-// Grid: (pixels / PIXELS, packed_out / OUT) blocks of 256 threads. b may be null: no bias.
+// Grid: (pixels / PIXELS, packed_out / OUT) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256, 2)
-conv(const float* __restrict__ x, const float* __restrict__ packed, const float* __restrict__ b, float* __restrict__ y,
-     const Shape shape, int packed_out) {
+conv(const float* __restrict__ x, const float* __restrict__ packed, const float* __restrict__ b /* or null */,
+     float* __restrict__ y, const Shape shape, int packed_out) {
     __shared__ __align__(16) float w_tiles[2][DEPTH][OUT + 8], x_tiles[2][DEPTH][PIXELS + 8];
     const int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     const int places = shape.kh * shape.kw, slabs = (shape.channels + DEPTH - 1) / DEPTH * places;

@@ -25,6 +25,7 @@ class Dropout(Function):
         self.p = p
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         keep = backend.rng().random(x.shape, dtype=np.float32) >= self.p
         if backend.on_gpu(x):
             self.keep = backend.to_device(keep, "cuda")

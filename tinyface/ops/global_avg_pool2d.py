@@ -19,6 +19,7 @@ class GlobalAvgPool2d(Function):
     def forward(self, x):
         if x.ndim != 4:
             raise ValueError(f"global_avg_pool2d: x must have shape (N, C, H, W), got {x.shape}")
+        backend.need_float(self.op, x)
         self.shape = x.shape
         if backend.on_gpu(x):
             return self._launch("global_avg_pool2d", x, x.shape[:2])

@@ -25,6 +25,7 @@ class LocallySharedConv2d(Function):
 
     def forward(self, x, w, b=None):
         xp, out_h, out_w = backend.get_array_module(x), *self._check(x, w, b)
+        backend.need_float(self.op, x)
         self.w, self.shape = w, x.shape
         maps = backend.as_hwnc(x)
         y = xp.empty((out_h, out_w, x.shape[0], w.shape[2]), x.dtype)

@@ -6,20 +6,21 @@ from .. import backend
 
 
 def multiply(a, b, out, a_transposed=False, b_transposed=False, add=False):
-    """out[n] = a[n] @ b[n], or out[n] += …; (n, rows, columns), all C-contiguous. `a` may be one matrix for all n.
+    """out[n] = a[n] @ b[n], or out[n] += …; (n, rows, columns), C-contiguous, of one type, float32 or float64.
 
-    a_transposed, b_transposed: take these matrices transposed. (cupy.matmul would copy transposed stacks first, and
-    make lists of pointers where one matrix meets many.) cuBLAS counts columns first, so for it our matrices are
-    transposed: outᵀ = bᵀ @ aᵀ.
+    `a` may be one matrix for all n. a_transposed, b_transposed: take these matrices transposed. (cupy.matmul would copy
+    transposed stacks first, and make lists of pointers where one matrix meets many.) cuBLAS counts columns first, so
+    for it our matrices are transposed: outᵀ = bᵀ @ aᵀ.
     """
+    backend.check_pointers("multiply", out.dtype, a=a, b=b, out=out)
     cuda = backend.cupy().cuda
     cublas, runtime = cuda.cublas, cuda.runtime
     if not out.size:
         return
     kind, compute = {
-        4: (runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
-        8: (runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
-    }[out.itemsize]
+        "float32": (runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
+        "float64": (runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
+    }[out.dtype.name]
     n, rows, columns = out.shape
     depth = a.shape[-2] if a_transposed else a.shape[-1]
     alpha, beta = np.ones((), out.dtype), np.full((), add, out.dtype)

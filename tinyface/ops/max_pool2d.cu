@@ -4,10 +4,10 @@
 // Maximum over windows; the formulas are in max_pool2d.py. x (N·C, H, W), y (N·C, H', W').
 // Both kernels run on rows of threads (backend.launch_rows), neighbours in a row on neighbours in memory.
 
-// A thread for each window. winner, which may be a null pointer: number u·k + v of the cell that won.
+// A thread for each window. winner: number u·k + v of the cell that won.
 extern "C" __global__ void max_pool2d(const real* __restrict__ x, real* __restrict__ y,
-                                      unsigned char* __restrict__ winner, int rows, int H, int W, int out_h, int out_w,
-                                      int k, int s, int p) {
+                                      unsigned char* __restrict__ winner /* or null */, int rows, int H, int W,
+                                      int out_h, int out_w, int k, int s, int p) {
     const int row = blockIdx.x * blockDim.y + threadIdx.y, j = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || j >= out_w) return;
     const int plane = row / out_h, i = row - plane * out_h;

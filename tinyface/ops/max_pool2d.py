@@ -37,6 +37,7 @@ class MaxPool2d(Function):
         self.kernel, self.stride, self.padding, self.ceil_mode = kernel, stride, padding, ceil_mode
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         k, s, p = self.kernel, self.stride, self.padding
         out_h, out_w = pooled_size(self.op, x.shape, k, s, p, self.ceil_mode)
         n, c = x.shape[:2]
@@ -85,10 +86,9 @@ class MaxPool2d(Function):
         n, c, h, w = x.shape
         y = xp.empty((n, c, out_h, out_w), x.dtype)
         self.winner = xp.empty(y.shape, np.uint8) if self.needs_grad[0] else None
-        winner = np.uintp(0) if self.winner is None else self.winner  # 0: a null pointer
         kernel = backend.load_kernels(KERNELS, x.dtype).get_function("max_pool2d")
         sizes = n * c * out_h, h, w, out_h, out_w, self.kernel, self.stride, self.padding
-        backend.launch_rows(kernel, n * c * out_h, out_w, x, y, winner, *map(np.int32, sizes))
+        backend.launch_rows(kernel, n * c * out_h, out_w, x, y, self.winner, *map(np.int32, sizes))
         return y
 
 
@@ -134,7 +134,7 @@ def pooled_size(op, shape, kernel, stride, padding, ceil_mode):
         count = (-(-room // stride) if ceil_mode else room // stride) + 1
         if ceil_mode and (count - 1) * stride >= length + padding:
             count -= 1
-        if count < 1:
+        if count < 1 or not length:
             raise ValueError(f"{op}: a window of {kernel} does not fit into x of shape {shape}")
         sizes.append(count)
     return sizes

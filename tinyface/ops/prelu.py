@@ -28,10 +28,11 @@ class PReLU(Function):
             raise ValueError(
                 f"prelu: x of shape {x.shape} needs a slope of shape (1,) or (channels,), got {slope.shape}"
             )
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self._forward_gpu(x, slope)
         self.rows, self.slope = Rows(backend.as_hwnc(x)), slope
-        self.per_channel = np.broadcast_to(slope, x.shape[1])
+        self.per_channel = np.broadcast_to(slope.astype(x.dtype, copy=False), x.shape[1])
         rows, slopes = self.rows, self.rows.spread(self.per_channel)
         y = backend.empty_like(rows.of)
 
@@ -86,18 +87,20 @@ class PReLU(Function):
         dx, dslope, sums = xp.empty_like(x), xp.empty_like(self.slope), xp.empty((c, shares))
         self._launch("prelu_backward", x, g, self.slope, dx, sums)
         slopes, finish = dslope.size, backend.load_kernels(KERNELS, x.dtype).get_function("prelu_finish")
-        finish((slopes,), (256 if slopes == 1 else 32,), (sums, dslope, np.int32(c * shares // slopes)))
+        finish(
+            (slopes,), (256 if slopes == 1 else 32,), (sums, dslope, np.int32(c * shares // max(slopes, 1)))
+        )
         return dx, dslope
 
     def _shares(self):
-        return max(-(-self.x.size // self.x.shape[1] // SHARE), 1)
+        return max(-(-self.x.size // max(self.x.shape[1], 1) // SHARE), 1)
 
     def _launch(self, name, *arrays):
         n, c, *spatial = self.x.shape
         p = max(math.prod(spatial), 1)
         block = max(min(-(-n * p // 32) * 32, 256), 32)
         kernel = backend.load_kernels(KERNELS, self.x.dtype).get_function(name)
-        sizes = map(np.int32, (c, p, self.x.size // c, SHARE))
+        sizes = map(np.int32, (c, p, self.x.size // max(c, 1), SHARE))
         kernel((c, self._shares()), (block,), (*arrays, *sizes, np.bool_(self.slope.size == 1)))
 
 

@@ -58,7 +58,8 @@ extern "C" __global__ void region_gate(const real* x, const real* masks, const r
 // A block makes dx and h at 32 pixels, whichever of them is not null; its warps share the channels. Grid:
 // (pixels / 32, N).
 extern "C" __global__ void region_gate_backward(const real* g, const real* x, const real* masks, const real* totals,
-                                                real* dx, real* h, int channels, int regions, int pixels) {
+                                                real* dx /* or null */, real* h /* or null */, int channels,
+                                                int regions, int pixels) {
     __shared__ real of_warp[WARPS][REGIONS][32];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, p = blockIdx.x * 32 + lane;
     long long n = blockIdx.y, of_image = n * channels * pixels + p;

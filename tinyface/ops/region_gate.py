@@ -24,7 +24,7 @@ class RegionGate(Function):
     op = "region_gate"
 
     def forward(self, x, masks):
-        check_masks(self.op, x, masks)
+        masks = check_masks(self.op, x, masks)
         if backend.on_gpu(x):
             return self.forward_gpu(x, masks)
         n, c, h, w = self.shape = x.shape
@@ -39,7 +39,7 @@ class RegionGate(Function):
         def piece(pixels):
             np.multiply(m[pixels][..., None], x[pixels, :, None], out=y[pixels])
 
-        for_rows(piece, h * w, y[0].nbytes)
+        for_rows(piece, h * w, y.nbytes // max(h * w, 1))
         return backend.as_nchw(y.reshape(h, w, n, r * c))
 
     def forward_gpu(self, x, masks):
@@ -55,14 +55,14 @@ class RegionGate(Function):
         return y
 
     def backward_gpu(self, g):
+        if not g.size:  # no channels or no regions
+            return tuple(backend.cupy().zeros_like(a) for a in (self.x, self.m))
         dx, dm = (
             backend.cupy().empty_like(a) if needed else None
             for a, needed in zip((self.x, self.m), self.needs_grad, strict=True)
         )
         n, r, h, w = self.m.shape
-        null = np.intp(0)
-        results = null if dx is None else dx, null if dm is None else dm
-        arguments = backend.contiguous(g), self.x, self.m, self.total, *results, *self.sizes
+        arguments = backend.contiguous(g), self.x, self.m, self.total, dx, dm, *self.sizes
         self.run("region_gate_backward", (-(-h * w // 32), n), arguments)
         if dm is not None:
             self.run("region_gate_dm", (n * r,), (dm, self.m, self.total, self.sizes[2]))
@@ -88,7 +88,7 @@ class RegionGate(Function):
             if dm is not None:
                 np.matmul(g[pixels], x[pixels, :, :, None], out=dm[pixels, :, :, None])
 
-        for_rows(piece, h * w, g[0].nbytes)
+        for_rows(piece, h * w, g.nbytes // max(h * w, 1))
         if dm is not None:
             dm -= (dm * m).sum(axis=0)
             dm /= self.total

@@ -26,7 +26,7 @@ class RegionPool(Function):
     op = "region_pool"
 
     def forward(self, x, masks):
-        check_masks(self.op, x, masks)
+        masks = check_masks(self.op, x, masks)
         if backend.on_gpu(x):
             return self.forward_gpu(x, masks)
         (n, c, h, w), r = x.shape, masks.shape[1]
@@ -48,6 +48,8 @@ class RegionPool(Function):
         return self.y
 
     def backward_gpu(self, g):
+        if not g.size:  # no channels or no regions
+            return tuple(backend.cupy().zeros_like(a) for a in (self.x, self.m))
         g, dx, dm = backend.contiguous(g), None, None
         c, r, pixels = (int(size) for size in self.sizes)
         if self.needs_grad[0]:
@@ -85,7 +87,10 @@ def as_map(matrices, shape):
 
 
 def check_masks(op, x, masks):
+    """The masks in x's type. Raises ValueError where the shapes don't fit, TypeError where x is no float."""
     if x.ndim != 4 or masks.ndim != 4 or x.shape[:1] + x.shape[2:] != masks.shape[:1] + masks.shape[2:]:
         raise ValueError(
             f"{op}: x (N, C, H, W) and masks (N, R, H, W) must agree in N, H, W; got {x.shape} and {masks.shape}"
         )
+    backend.need_float(op, x)
+    return masks.astype(x.dtype, copy=False)

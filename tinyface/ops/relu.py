@@ -14,6 +14,7 @@ class ReLU(Function):
     op = "relu"
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         self.y = backend.get_array_module(x).maximum(x, 0)
         return self.y
 

@@ -12,6 +12,7 @@ class Sigmoid(Function):
     op = "sigmoid"
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         self.y = logistic(x)
         return self.y
 

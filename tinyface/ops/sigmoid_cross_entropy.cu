@@ -23,8 +23,9 @@ __device__ double block_sum(double value) {
     return shared[0];
 }
 
-extern "C" __global__ void sigmoid_cross_entropy(const real* logits, const real* targets, const real* weights,
-                                                 long long period, long long size, double* losses) {
+extern "C" __global__ void sigmoid_cross_entropy(const real* logits, const real* targets,
+                                                 const real* weights /* or null */, long long period, long long size,
+                                                 double* losses) {
     double loss = 0;
     for (long long i = (long long)blockIdx.x * BLOCK + threadIdx.x; i < size; i += (long long)gridDim.x * BLOCK) {
         real x = logits[i], t = targets[i], w = weights ? weights[i % period] : 1;
@@ -44,8 +45,8 @@ extern "C" __global__ void finish(const double* losses, int blocks, long long si
 }
 
 extern "C" __global__ void sigmoid_cross_entropy_backward(const real* logits, const real* targets,
-                                                          const real* weights, long long period, long long size,
-                                                          const real* g, real* dx) {
+                                                          const real* weights /* or null */, long long period,
+                                                          long long size, const real* g, real* dx) {
     long long i = (long long)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= size) return;
     real x = logits[i], t = targets[i], w = weights ? weights[i % period] : 1;

@@ -30,6 +30,7 @@ class SigmoidCrossEntropy(Function):
                 f"sigmoid_cross_entropy: logits of shape {x.shape} need targets of the same shape, "
                 f"got {self.targets.shape}"
             )
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self.forward_gpu(x)
         t = self.targets.astype(x.dtype)
@@ -43,7 +44,7 @@ class SigmoidCrossEntropy(Function):
     def forward_gpu(self, x):
         cupy = backend.cupy()
         self.x, targets = (backend.contiguous(cupy.asarray(a, x.dtype)) for a in (x, self.targets))
-        weights, period = np.intp(0), 1  # null stands for no weights
+        weights, period = None, 1
         if self.pos_weight is not None:
             weights = cupy.asarray(self.pos_weight, x.dtype)
             if weights.shape != x.shape[x.ndim - weights.ndim :]:

@@ -22,6 +22,7 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x):
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             self.y = self.run("softmax", x)
         elif x.ndim == 4 and self.axis == 1:
@@ -66,7 +67,7 @@ def softmax_of_maps(x):
         planes /= planes.sum(axis=0)
         y[rows] = planes.T.reshape(y[rows].shape)
 
-    for_rows(piece, len(x), 2 * x[0].nbytes)
+    for_rows(piece, len(x), 2 * x.nbytes // max(len(x), 1))
     return backend.as_nchw(y)
 
 

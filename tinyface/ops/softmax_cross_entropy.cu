@@ -22,6 +22,7 @@ __device__ long long label_at(const void* labels, int type, long long i) {
         case -2: return ((const short*)labels)[i];
         case 4: return ((const unsigned*)labels)[i];
         case -4: return ((const int*)labels)[i];
+        case 8: return min(((const unsigned long long*)labels)[i], ~0ULL >> 1);  // what is larger is no class either
         default: return ((const long long*)labels)[i];
     }
 }

@@ -36,6 +36,7 @@ class SoftmaxCrossEntropy(Function):
             )
         if labels.dtype.kind not in "iu":
             raise TypeError(f"softmax_cross_entropy: labels must be integers, got {labels.dtype}")
+        backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self.forward_gpu(x)
         counted = labels != self.ignore

@@ -30,8 +30,11 @@ class SpatialPyramidPool(Function):
             raise ValueError(f"spatial_pyramid_pool: levels must be numbers of at least 1, got {levels}")
 
     def forward(self, x):
-        if x.ndim != 4:
-            raise ValueError(f"spatial_pyramid_pool: x must have shape (N, C, H, W), got {x.shape}")
+        if x.ndim != 4 or not all(x.shape[2:]):
+            raise ValueError(
+                f"spatial_pyramid_pool: x must have shape (N, C, H, W) with pixels, got {x.shape}"
+            )
+        backend.need_float(self.op, x)
         self.shape = n, c, h, w = x.shape
         if backend.on_gpu(x):
             return self._forward_gpu(x)
@@ -58,7 +61,7 @@ class SpatialPyramidPool(Function):
         features = sum(level**2 for level in self.levels)
         y = backend.get_array_module(x).empty((n, c * features), x.dtype)
         kernel = backend.load_kernels(KERNELS, x.dtype).get_function("spatial_pyramid_pool")
-        arguments = backend.contiguous(x), on_device(self.levels), y
+        arguments = backend.contiguous(x), on_gpu(self.levels, backend.gpu_of(x)), y
         sizes = map(np.int32, (len(self.levels), n * c, c, h, w, features))
         backend.launch(kernel, 32 * n * c, *arguments, *sizes)  # a warp for each plane
         return y
@@ -68,7 +71,7 @@ class SpatialPyramidPool(Function):
         features = sum(level**2 for level in self.levels)
         dx = backend.get_array_module(g).empty(self.shape, g.dtype)
         kernel = backend.load_kernels(KERNELS, g.dtype).get_function("spatial_pyramid_pool_backward")
-        arguments = backend.contiguous(g), on_device(self.levels), dx
+        arguments = backend.contiguous(g), on_gpu(self.levels, backend.gpu_of(g)), dx
         sizes = map(np.int32, (len(self.levels), n * c * h, c, h, w, features))
         backend.launch_rows(kernel, n * c * h, w, *arguments, *sizes)
         return dx
@@ -80,9 +83,9 @@ def spatial_pyramid_pool(x: Tensor, levels: Sequence[int] = (1, 2)) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def on_device(levels):
-    """The levels as an array on the GPU: moved there once, not in every step."""
-    return backend.to_device(np.array(levels, np.int32), "cuda")
+def on_gpu(levels, gpu):
+    """The levels as an array on the GPU of that number: moved there once, not in every step."""
+    return backend.to_gpu(np.array(levels, np.int32), gpu)
 
 
 def cell_means(length, cells, dtype):

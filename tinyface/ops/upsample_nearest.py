@@ -26,8 +26,9 @@ class UpsampleNearest(Function):
         self.size = tuple(size)
 
     def forward(self, x):
-        if x.ndim != 4 or any(out < length for out, length in zip(self.size, x.shape[2:], strict=True)):
+        if x.ndim != 4 or any(not 0 < n <= out for out, n in zip(self.size, x.shape[2:], strict=True)):
             raise ValueError(f"upsample_nearest: cannot bring x of shape {x.shape} up to {self.size}")
+        backend.need_float(self.op, x)
         n, c, _, w = self.shape = x.shape
         if backend.on_gpu(x):
             y = backend.get_array_module(x).empty((n, c, *self.size), x.dtype)

@@ -92,10 +92,9 @@ extern "C" __global__ void gradients(const Matrices m, Grid grid, const real* __
     transform(m.a, grid, g, planes, channels, height, width, 0);
 }
 
-// b may be null: no bias.
 extern "C" __global__ void assemble(const Matrices m, Grid grid, const real* __restrict__ planes,
-                                    const real* __restrict__ b, real* __restrict__ y, int channels, int height,
-                                    int width) {
+                                    const real* __restrict__ b /* or null */, real* __restrict__ y, int channels,
+                                    int height, int width) {
     Place place = locate(grid, channels);
     if (!place.exists) return;
     size_t plane = (size_t)channels * grid.part;
