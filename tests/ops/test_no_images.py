@@ -47,6 +47,7 @@ CASES = {
     "linear, no inputs": (ops.linear, [(2, 0), (3, 0), (3,)], (2, 3)),
     "softmax": (lambda x: ops.softmax(x, axis=1), [MAPS], MAPS),
     "softmax, no pixels": (ops.softmax, [(0, 4, 0, 8)], (0, 4, 0, 8)),
+    "softmax, no classes": (ops.softmax, [(2, 0, 8)], (2, 0, 8)),
     "sigmoid": (ops.sigmoid, [MAPS], MAPS),
 }
 

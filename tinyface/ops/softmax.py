@@ -23,7 +23,9 @@ class Softmax(Function):
 
     def forward(self, x):
         backend.need_float(self.op, x)
-        if backend.on_gpu(x):
+        if not x.size:  # which has no maximum
+            self.y = x
+        elif backend.on_gpu(x):
             self.y = self.run("softmax", x)
         elif x.ndim == 4 and self.axis == 1:
             self.y = softmax_of_maps(x)
@@ -67,7 +69,7 @@ def softmax_of_maps(x):
         planes /= planes.sum(axis=0)
         y[rows] = planes.T.reshape(y[rows].shape)
 
-    for_rows(piece, len(x), 2 * x.nbytes // max(len(x), 1))
+    for_rows(piece, len(x), 2 * x[0].nbytes)
     return backend.as_nchw(y)
 
 
