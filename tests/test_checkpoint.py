@@ -108,6 +108,29 @@ def test_round_trip(tmp_path, name, dtype):
     assert os.listdir(tmp_path) == ["best.h5"]
 
 
+def test_the_header_says_what_the_whole_file_says(saved, tmp_path):
+    whole, header = checkpoint.load(saved), checkpoint.read_header(saved)
+    assert header.network == type(whole.network).__name__
+    assert json.dumps(header.config) == json.dumps(whole.network.config)
+    assert (header.notes, header.training) == (whole.notes, whole.training) and whole.training
+    checkpoint.save(tmp_path / "best.h5", Checkpoint(whole.network))
+    assert checkpoint.read_header(tmp_path / "best.h5").training is None
+
+
+def test_the_header_is_read_without_the_arrays(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_read_arrays", lambda group: pytest.fail("arrays read"))
+    checkpoint.read_header(saved)
+
+
+@pytest.mark.parametrize("name", ["config", "notes", "training"])
+def test_a_header_without_a_dictionary_is_damaged(saved, name):
+    with h5py.File(saved, "r+") as file:
+        attributes = file["training"].attrs if name == "training" else file.attrs
+        attributes["state" if name == "training" else name] = "[1]"
+    with pytest.raises(TinyfaceError, match="damaged"):
+        checkpoint.read_header(saved)
+
+
 def test_load_network_gives_what_the_file_holds_ready_for_use(tmp_path):
     for name in NETWORKS:
         network = make_network(name)

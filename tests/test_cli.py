@@ -218,6 +218,19 @@ def test_predict_prints_and_draws(trained, photo, tmp_path):
     assert Image.open("pictures/wide_parsing.png").size == (301, 77)
 
 
+LINE = "trained on drawn faces only; results on photos of real people mean little"
+
+
+def test_results_say_once_what_the_networks_were_trained_on(trained, faces, photo):
+    """Those that come along do too."""
+    for more in ((), ("--weights", trained / "attr")):
+        text = run("predict", photo, photo.with_name("000002.jpg"), *more).stdout
+        assert text.startswith(f"networks: {LINE}\n\n{photo}\n") and text.count("trained on") == 1
+    records = json.loads(run("predict", photo, photo.with_name("000002.jpg"), "--json").stdout)
+    assert [record["networks"] for record in records] == [LINE, LINE]
+    assert run("evaluate", trained / "attr", "--data", faces).stdout.count(f"networks: {LINE}\n") == 1
+
+
 def test_predict_fifty_photos_and_a_folder_with_names_that_collide(trained, photo):
     Path("photos").mkdir()
     for number in range(48):
@@ -294,7 +307,9 @@ def test_faces_in_the_wild_from_photos_to_attributes():
     [record] = json.loads(result.stdout)
     assert record["image"] == photo and Path(record["pictures"]["faces"]).exists()
     assert all(len(face["attributes"]) == 40 for face in record["faces"])
-    assert photo in run("predict", photo, "--system", "lnet-anet").output
+    assert record["networks"] == LINE
+    text = run("predict", photo, "--system", "lnet-anet").output
+    assert photo in text and text.startswith(f"networks: {Path('runs/anet-tiny')}, {LINE}\n")
     result = run("evaluate", "runs/anet-tiny", "--data", "toywild", "--json")
     assert set(json.loads(result.stdout)["measures"]) == {"localization", "lnet-anet"}
     fails("predict", photo, "--several", naming=["--several", "lnet-anet"], code=2)

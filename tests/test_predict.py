@@ -1,9 +1,11 @@
 """Reading photos: the same numbers as evaluation, any photo, every way in which networks lie on disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_runs import save
 from PIL import Image
 
 from tinyface import backend, checkpoint
@@ -287,6 +289,22 @@ def reading():
     labels = np.zeros((4, 5), np.uint8)
     labels[0], labels[1, 0] = 2, 6
     return Reading(np.zeros((4, 5, 3), np.uint8), labels, probabilities, None)
+
+
+def test_what_the_networks_were_trained_on_goes_with_the_reading(folder, photo, parser):
+    path = folder("parser.h5", "ssp.h5", "avg/best.h5")
+    save(path / "parser.h5", parser, "photos")
+    save(path / "ssp.h5", network("ssp"), "drawn")
+    reading = FaceReader.from_paths([path / "ssp.h5"]).read(photo)  # the parser lies beside it
+    line = "attributes trained on drawn faces only, parser trained on photos of people (CelebA in my photos)"
+    assert reading.networks == to_json(reading)["networks"] == line
+    assert FaceReader.from_paths([path / "avg/best.h5"]).trained_on == "trained on data that are not recorded"
+    assert "networks" not in to_json(FaceReader(parser).read(photo))
+    plain = pictures(replace(reading, networks=None))["attributes"]
+    card = pictures(reading)["attributes"]
+    assert card.height > plain.height
+    np.testing.assert_array_equal(np.asarray(card)[: plain.height - 20], np.asarray(plain)[:-20])
+    assert (np.asarray(card)[plain.height - 20 :] != 255).any()
 
 
 def test_text_lists_what_reaches_half_likeliest_first(reading):

@@ -134,6 +134,22 @@ def test_attribute_card_shows_only_the_top():
     assert np.diff(accent.astype(int)).clip(0).sum() == 8  # eight separate bars
 
 
+def test_attribute_card_has_a_note_in_as_many_lines_as_it_takes():
+    image, _ = face(218, 178)
+    cards = [
+        visualize.attribute_card(image, None, ["A"], [0.5], note=note)
+        for note in (None, "ab–c", "word " * 60)
+    ]
+    heights = [card.height for card in cards]
+    assert len({card.width for card in cards}) == 1
+    assert (
+        heights[1] - heights[0] == 18 and (heights[2] - heights[0]) % 18 == 0 and heights[2] > heights[1] + 18
+    )
+    for card in cards[1:]:
+        below = np.asarray(card)[heights[0] - 20 :]
+        assert (below != 255).any() and (below[:, -20:] == 255).all() and (below[-10:] == 255).all()
+
+
 def test_attribute_card_edges():
     image, labels = face(1, 1)
     visualize.attribute_card(image, visualize.overlay(image, labels), ["A"], [0.0])

@@ -6,6 +6,7 @@
 /training/optimizer/<parameter index>/<slot>
 """
 
+import contextlib
 import importlib
 import io
 import json
@@ -28,6 +29,16 @@ class Checkpoint:
     notes: dict = field(default_factory=dict)  # how it was made: command, data, measures
     training: dict | None = None  # plain values: step, random state, options, best measure
     optimizer: dict | None = None  # Optimizer.state_dict()
+
+
+@dataclass
+class Header:
+    """What a file says of itself; reading it takes none of the arrays."""
+
+    network: str  # its class
+    config: dict
+    notes: dict
+    training: dict | None
 
 
 def save(path, checkpoint):
@@ -60,8 +71,34 @@ def save(path, checkpoint):
     atomic_write(path, image.getbuffer())
 
 
+def read_header(path):
+    """The Header of a checkpoint. Raises TinyfaceError where the file is missing, damaged or of something else."""
+    with _opened(path) as (_, header):
+        return header
+
+
 def load(path):
     """Read a checkpoint. Raises TinyfaceError where the file is missing, damaged or of something else."""
+    with _opened(path) as (file, header):
+        network = _build(path, header.network, header.config)
+        state = _read_arrays(file["network"])
+        optimizer = None
+        if header.training is not None:
+            slots = file["training"].get("optimizer", {})
+            optimizer = {index: {slot: value[()] for slot, value in slots[index].items()} for index in slots}
+        _check_finite(path, state)
+    if any(array.dtype == np.float64 for array in state.values()):
+        network.to(np.float64)
+    try:
+        network.load_state_dict(state)
+    except (KeyError, ValueError) as error:
+        raise TinyfaceError(f"{path}: {error.args[0]}; the file was made by another version") from None
+    return Checkpoint(network, header.notes, header.training, optimizer)
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """A checkpoint's HDF5 file and its Header. What goes wrong while it is open is a TinyfaceError."""
     import h5py
 
     path = Path(path)
@@ -79,29 +116,16 @@ def load(path):
                     f"{path}: has format version {file.attrs['version']}, this tinyface reads up to {VERSION}; "
                     "update tinyface"
                 )
-            network = _build(path, file.attrs["network"], json.loads(file.attrs["config"]))
-            state = _read_arrays(file["network"])
-            notes = json.loads(file.attrs["notes"])
-            training = optimizer = None
-            if "training" in file:
-                training = json.loads(file["training"].attrs["state"])
-                slots = file["training"].get("optimizer", {})
-                optimizer = {
-                    index: {slot: value[()] for slot, value in slots[index].items()} for index in slots
-                }
-        _check_finite(path, state)
+            config, notes = (json.loads(file.attrs[name]) for name in ("config", "notes"))
+            training = json.loads(file["training"].attrs["state"]) if "training" in file else None
+            if not all(isinstance(found, dict) for found in (config, notes, training or {})):
+                raise ValueError("config, notes or training state is no dictionary")
+            yield file, Header(file.attrs["network"], config, notes, training)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = str(error).strip("'\"").split("\n")[0]
         raise TinyfaceError(
             f"{path}: damaged or no HDF5 file ({reason}); use another checkpoint or train again"
         ) from None
-    if any(array.dtype == np.float64 for array in state.values()):
-        network.to(np.float64)
-    try:
-        network.load_state_dict(state)
-    except (KeyError, ValueError) as error:
-        raise TinyfaceError(f"{path}: {error.args[0]}; the file was made by another version") from None
-    return Checkpoint(network, notes, training, optimizer)
 
 
 def load_network(path):

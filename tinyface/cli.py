@@ -199,7 +199,8 @@ def cli(context):
 # fmt: off
 seg_weights = option(
     "--seg-weights", **FILE, section=NETWORKS,
-    help="The parser that shows the regions.  [default: the one trained last, else the one in weights/]")
+    help="The parser that shows the regions.  [default: the last one in runs/ for this image size, else the one in "
+         "weights/; for photos none of drawn faces, nor the other way round]")
 workers = option(
     "--workers", **NUMBER_OR_NONE, section=DATA,
     help="Threads that decode images ahead of training; 0 for none.  [default: 1]")
@@ -334,7 +335,7 @@ def train_seg(out, resume, **given):
     "--sspl-weights",
     **FILE,
     section=NETWORKS,
-    help="What --init sspl begins with, made by pretrain-sspl.  [default: the one made last that fits]",
+    help="What --init sspl begins with, made by pretrain-sspl.  [default: the last one in runs/ that fits]",
 )
 @option(
     "--labels",
@@ -356,7 +357,7 @@ def train_seg(out, resume, **given):
     "start_from",
     **FOLDER,
     section=NETWORKS,
-    help="The run of train-attr that --balanced begins with.  [default: the newest with these networks]",
+    help="The run of train-attr that --balanced begins with.  [default: the last one in runs/ with these networks]",
 )
 @training_options
 def train_attr(
@@ -525,7 +526,7 @@ def train_lnet(backgrounds, out, resume, **given):
     "--lnet",
     **FOLDER,
     section=NETWORKS,
-    help="The run of train-lnet that finds the faces.  [default: the newest in runs/]",
+    help="The run of train-lnet that finds the faces.  [default: the last one in runs/ for such faces]",
 )
 @option(
     "--no-identities",
@@ -749,7 +750,7 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     default="parsing",
     show_default=True,
     help="parsing: faces that fill the photo, by their regions. lnet-anet: faces anywhere in it, by a run of "
-    "train-anet, the newest unless --weights names one.",
+    "train-anet, the last one in runs/ unless --weights names one.",
 )
 @option(
     "--several", is_flag=True, help="With lnet-anet: all faces of a photo, not only the most certain one."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from . import backend, visualize
+from . import backend, provenance, visualize
 from .checkpoint import load_network
 from .core import Tensor, no_grad
 from .data.dataset import ATTRIBUTES, REGIONS
@@ -40,6 +40,7 @@ class Reading:
     labels: np.ndarray | None  # (H, W) uint8, ids of REGIONS
     probabilities: np.ndarray | None  # (40,), the mean over the attribute networks
     region_weights: np.ndarray | None  # (7, 40) of SSP or joint: how much a region counts
+    networks: str | None = None  # what they were trained on, in a line
 
 
 class FaceReader:
@@ -49,6 +50,8 @@ class FaceReader:
     input, or the landmarks that its regions tell; the probabilities of several networks are averaged (Kalayeh
     et al. 2017, section 4.3.1).
     """
+
+    trained_on = None  # a line, where the networks come from files
 
     def __init__(self, parser=None, networks=()):
         self.parser = parser and parser.eval()
@@ -66,7 +69,10 @@ class FaceReader:
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
         parsers, readers = find_networks(paths, device)
-        return cls(parser_for(parsers, readers), [network for _, network in readers])
+        file, parser = choose_parser(parsers, readers)
+        reader = cls(parser, [network for _, network in readers])
+        reader.trained_on = provenance.line([*(path for path, _ in readers), *filter(None, [file])])
+        return reader
 
     def read(self, path):
         """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read.
@@ -100,7 +106,7 @@ class FaceReader:
                 _, logits = at(self.parser.config["size"])
                 labels = resize_labels(_regions_of(logits)[0], image.shape[:2])
         mean = np.mean(probabilities, axis=0) if probabilities else None
-        return Reading(image, labels, mean, region_weights)
+        return Reading(image, labels, mean, region_weights, self.trained_on)
 
 
 def _regions_of(heads):
@@ -162,18 +168,24 @@ def find_networks(paths, device="cpu"):
 
 
 def parser_for(parsers, readers):
-    """The parser for what `find_networks` found: the one among it, else the one that train-attr left beside it.
+    """The parser for what `find_networks` found, as `choose_parser` has it, or None."""
+    return choose_parser(parsers, readers)[1]
 
-    None where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose from.
+
+def choose_parser(parsers, readers):
+    """(file, parser) for what `find_networks` found: the one among it, else the one that train-attr left beside it.
+
+    (None, None) where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose
+    from.
     """
     if len(parsers) > 1:
         raise TinyfaceError(f"{parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
     if parsers:
-        return parsers[0][1]
+        return parsers[0]
     needy = (file for file, network in readers if HEADS_NEEDED[network.mode])
     neighbours = (folder / PARSER for file in needy for folder in list(file.absolute().parents)[:2])
     file = next((file for file in neighbours if file.is_file()), None)
-    return file and load_parser(file, readers[0][1].device)
+    return file, file and load_parser(file, readers[0][1].device)
 
 
 def parser_file(path):
@@ -243,8 +255,10 @@ def to_text(reading, everything=False):
 
 
 def to_json(reading):
-    """Plain values, as far as known: {"attributes": {name: probability}, "regions": {name: share}}."""
-    result = {}
+    """Plain values, as far as known: {"networks": what they were trained on, "attributes": {name: probability},
+    "regions": {name: share}}.
+    """
+    result = {"networks": reading.networks} if reading.networks else {}
     if reading.probabilities is not None:
         pairs = zip(ATTRIBUTES, reading.probabilities.tolist(), strict=True)
         result["attributes"] = {name: round(p, 4) for name, p in pairs}
@@ -262,7 +276,13 @@ def pictures(reading):
         made["parsing"] = Image.fromarray(overlay)
     if reading.probabilities is not None:
         photo, parsed = (None if p is None else _not_too_wide(p) for p in (reading.image, overlay))
-        made["attributes"] = visualize.attribute_card(photo, parsed, ATTRIBUTES, reading.probabilities)
+        made["attributes"] = visualize.attribute_card(
+            photo,
+            parsed,
+            ATTRIBUTES,
+            reading.probabilities,
+            note=reading.networks and f"networks: {reading.networks}",
+        )
     return made
 
 

@@ -22,6 +22,7 @@ from .pictures.drawing import (
     Panel,
     canvas,
     draw_bar,
+    drawable,
     font_of,
     heat,
     heat_scale,
@@ -30,6 +31,7 @@ from .pictures.drawing import (
     save_png,
     scaled,
     to_pixels,
+    wrap,
 )
 
 # One colour per region, from Okabe and Ito's set that colour-blind people tell apart. The background is
@@ -110,10 +112,11 @@ def parsing_sheet(images, predicted, truth=None, alpha=0.6):
     return sheet
 
 
-def attribute_card(image, overlay, names, probabilities, top=12):
+def attribute_card(image, overlay, names, probabilities, top=12, note=None):
     """A face, its parsing (`overlay`, an image, or None) and bars of its `top` most probable attributes.
 
-    names: A attribute names; probabilities: (A,) in [0, 1]. Bars from 50 % on are strong, the others pale.
+    names: A attribute names; probabilities: (A,) in [0, 1]. Bars from 50 % on are strong, the others pale. note: a
+    sentence below.
     """
     probabilities = np.asarray(probabilities, float)
     if len(names) != len(probabilities):
@@ -127,7 +130,11 @@ def attribute_card(image, overlay, names, probabilities, top=12):
     shown = [names[i].replace("_", " ") for i in order]
     text = math.ceil(max((font.getlength(name) for name in shown), default=0))
     bars = margin + sum(picture.width + gap for picture in pictures) + 2 * gap + text + gap
-    card, draw = canvas(bars + bar + 62 + margin, height + 2 * margin)
+    width, small = bars + bar + 62 + margin, font_of(13)
+    lines = wrap(drawable(note), small, width - 2 * margin) if note else []
+    card, draw = canvas(width, height + 2 * margin + 18 * len(lines))
+    for row, part in enumerate(lines):
+        draw.text((margin, height + margin + 12 + 18 * row), part, SOFT, small)
     x = margin
     for picture in pictures:
         card.paste(picture, (x, margin), rounded(picture.size, 10))

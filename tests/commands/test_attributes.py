@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import SHORT, TINY, refused, save_parser, silent
+from command_runs import SHORT, TINY, as_photos, refused, save_parser, silent
 
-from tinyface import checkpoint, tasks, train
+from tinyface import checkpoint, provenance, tasks, train
 from tinyface.commands.attributes import finished_tasks, train_attributes
 from tinyface.commands.evaluate import evaluate, judge
 from tinyface.commands.folders import REPORT
@@ -249,6 +249,20 @@ def test_the_run_keeps_the_parser_it_was_trained_with(both):
     for mode in ("ssp", "ssg"):
         assert {path.name for path in (folder / mode).iterdir()} == expected
         assert checkpoint.load(folder / mode / train.BEST).network.mode == mode
+
+
+def test_networks_record_their_data_and_the_parser(faces, both, tmp_path):
+    for mode in ("ssp", "ssg"):
+        notes = checkpoint.load(both[0] / mode / train.BEST).notes
+        [data_set] = notes["trained_on"]
+        assert data_set["faces"] == "drawn" and data_set["splits"] == {"train": 6, "val": 5, "test": 0}
+        assert notes["others"] == {"parser": [{"faces": "not recorded"}]}
+    photos, parser = as_photos(faces, tmp_path / "photos"), save_parser(tmp_path / "parser.h5", faces="drawn")
+    given = {**SHORT, "data": photos, "init": "parser"}
+    folder = train_attributes(["avg"], given, parser, tmp_path / "run", say=silent)
+    assert provenance.line([folder / "avg" / train.BEST]) == (
+        "attributes trained on photos of people (CelebA in photos), parser trained on drawn faces only"
+    )
 
 
 def test_a_network_does_not_depend_on_those_trained_before_it(faces, both):

@@ -1,7 +1,10 @@
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
-from command_runs import SHORT, TINY, refused, silent
+from command_runs import SHORT, TINY, as_photos, refused, save_parser, silent
 
 from tinyface import checkpoint, tasks, train
 from tinyface.commands.attributes import train_attributes
@@ -22,6 +25,32 @@ def test_evaluate_says_the_same_as_the_training(faces, both):
     record = json.loads(said[0])
     assert len(said) == 1 and (record["split"], record["faces"], record["data"]) == ("val", 5, faces)
     assert record["measures"] == json.loads(json.dumps(result)) == report["networks"]
+
+
+def test_what_the_networks_were_trained_on_is_told(faces, both, tmp_path):
+    """Of the networks, of the parser that showed regions in training, and of the one that does now."""
+    parser, said = save_parser(tmp_path / "mine.h5", faces="photos"), []
+    evaluate([both[0] / "ssp"], as_photos(faces, tmp_path / "photos"), seg_weights=parser, say=said.append)
+    line = "attributes trained on drawn faces only, parser trained on {}"
+    assert (
+        "networks: " + line.format("photos of people (CelebA in my photos) and data that are not recorded")
+        in said
+    )
+    evaluate([both[0]], faces, as_json=True, say=said.append)
+    assert json.loads(said[-1])["networks"] == line.format("data that are not recorded")
+    evaluate([parser], faces, as_json=True, say=said.append)
+    assert json.loads(said[-1])["networks"] == "trained on photos of people (CelebA in my photos)"
+
+
+def test_a_network_without_its_parser_takes_one_of_the_same_kind_of_faces(faces, both, tmp_path):
+    alone, said = shutil.copy(both[0] / "ssp" / train.BEST, tmp_path / "alone.h5"), []
+    fits = save_parser(Path("runs/drawn/best.h5"), faces="drawn")
+    os.utime(fits, (1000, 1000))
+    save_parser(Path("runs/photos/best.h5"), faces="photos")
+    evaluate([alone], faces, say=said.append)
+    assert f"parser: {fits}, the last one trained on drawn faces only" in said
+    fits.unlink()
+    assert "that was trained on drawn faces" in refused(evaluate, [alone], faces, say=silent)
 
 
 def test_the_summary_says_which_attributes_its_means_leave_out(faces, both):

@@ -220,6 +220,8 @@ def test_fine_tuning_begins_with_what_was_pretrained(faces, pretrained, tmp_path
     assert len(shared) > 40 and all(name.startswith("encoder.") for name in shared)
     assert [name for name in shared if not np.array_equal(begun[0][name], theirs[name])] == []
     assert (folder / PRETRAINED).read_bytes() == file.read_bytes()
+    others = checkpoint.load(folder / mode / train.BEST).notes["others"]
+    assert list(others) == ["pre-trained network", *(["parser"] if mode == "ssp" else [])]
 
 
 def test_a_run_of_resnet_is_evaluated_predicted_and_summarised(faces, tmp_path):
@@ -244,7 +246,9 @@ def test_the_last_one_that_fits_is_taken(faces, tmp_path):
     import os
 
     text = refused(learn, faces, init="sspl")
-    assert text.startswith("--sspl-weights: no pre-trained network that fits") and "pretrain-sspl" in text
+    assert (
+        text.startswith("--sspl-weights: no pre-trained network of this --preset") and "pretrain-sspl" in text
+    )
 
     def make(name, age, backbone="encoder", width=TINY.width, size=TINY.size):
         file = RUNS / name / train.BEST

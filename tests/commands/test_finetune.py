@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import refused, silent
+from command_runs import as_photos, refused, silent
 
-from tinyface import checkpoint, tasks, train
+from tinyface import checkpoint, provenance, tasks, train
 from tinyface.commands import finetune
 from tinyface.commands.attributes import train_attributes
 from tinyface.commands.evaluate import evaluate
@@ -134,6 +134,37 @@ def test_the_newest_run_with_these_networks_is_taken(trained, tuned, tmp_path):
     text = refused(finetune.find_run, "runs/attr-ssp", MODES, None, "runs")
     assert text.startswith("--from runs/attr-ssp: has no ssg/best.h5;")
     assert refused(finetune.find_run, "nowhere", MODES, None, "runs").startswith("--from nowhere: ")
+
+
+def test_what_looks_like_such_a_run_but_is_none(trained, tmp_path):
+    for name, source in (("parser", trained / PARSER), ("other mode", trained / "ssp" / train.BEST)):
+        for mode in MODES:
+            file = tmp_path / "runs" / name / mode / train.BEST
+            file.parent.mkdir(parents=True)
+            shutil.copy(source, file)
+    assert refused(finetune.find_run, None, MODES, None, "runs").startswith(
+        "--from: there is no run of train-attr"
+    )
+    assert finetune.find_run(None, ["ssp"], None, "runs") == Path("runs/other mode")
+    shutil.copytree(tmp_path / "runs/parser/ssp", tmp_path / "runs/parser/resnet18")  # no mode in their files
+    assert "no run of train-attr" in refused(finetune.find_run, None, ["resnet18"], None, "runs")
+    mine = tmp_path / "runs" / "mine"
+    shutil.copytree(trained, mine)
+    assert finetune.find_run(None, MODES, None, "runs") == Path("runs/mine")
+
+
+def test_a_run_of_other_faces_must_be_named(trained, faces, tmp_path):
+    shutil.copytree(trained, tmp_path / "runs/mine")
+    photos = as_photos(faces, tmp_path / "photos")
+    text = refused(tune, data=photos)
+    assert text.startswith(
+        f"--from: the last run that fits, {Path('runs/mine')}, was trained on drawn faces only"
+    )
+    assert os.listdir("runs") == ["mine"]
+    folder = tune("runs/mine", data=photos, modes=["ssp"])
+    assert provenance.line([folder / "ssp" / train.BEST]).startswith(
+        "attributes trained on photos of people (CelebA in photos) and drawn faces, parser trained on "
+    )
 
 
 def test_a_preset_that_does_not_fit_is_named_before_anything_is_written(trained):

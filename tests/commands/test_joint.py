@@ -65,7 +65,12 @@ def test_a_run_leaves_all_it_promises(whole, faces):
     expected = {train.BEST, train.LAST, train.LOG, REPORT, "curve.png", "parsing.png"}
     assert {path.name for path in folder.iterdir()} == expected
     assert isinstance(checkpoint.load_network(folder / train.BEST), JointNet)
-    assert checkpoint.load(folder / train.BEST).notes["data"] == str(faces)
+    notes = checkpoint.load(folder / train.BEST).notes
+    assert notes["data"] == str(faces)
+    assert [(one["faces"], one["layout"]) for one in notes["trained_on"]] == [
+        ("drawn", "Helen"),
+        ("drawn", "CelebA"),
+    ]
     validations = [r["validation"] for r in train.read_log(folder / train.LOG) if "validation" in r]
     assert len(validations) == 2 and {"mean_iou", "error"} <= validations[0].keys()
     best = checkpoint.load(folder / train.BEST).notes["validation"]

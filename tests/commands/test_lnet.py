@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import silent
+from command_runs import as_photos, silent
 from PIL import Image
 
-from tinyface import checkpoint, predict, train
+from tinyface import checkpoint, predict, provenance, train
 from tinyface.commands import anet, lnet
 from tinyface.commands.feeds import Feed
 from tinyface.commands.photos import find_backgrounds, photos_of
-from tinyface.commands.predict import find_reader
+from tinyface.commands.predict import find_anet
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import draw_dataset as draw_faces
 from tinyface.data.toywild import draw_dataset
@@ -173,6 +173,11 @@ def test_a_run_of_anet(read, found, photos):
     assert (folder / "lnet_s/best.h5").read_bytes() == (found[0] / "lnet_s/best.h5").read_bytes()
     report = json.loads((folder / "report.json").read_text())
     assert 0 < report["networks"]["lnet-anet"]["error"] < 1 and report["split"] == "test"
+    assert f"faces as found by {found[0]}, trained on drawn faces only" in said
+    for file in (folder / "identities" / "best.h5", folder / "attributes" / "best.h5", folder / "svm.h5"):
+        notes = checkpoint.load(file).notes
+        assert [(one["faces"], one["folder"]) for one in notes["trained_on"]] == [("drawn", "wild")]
+        assert list(notes["others"]) == ["LNet"] and notes["others"]["LNet"] == notes["trained_on"]
     assert "linear SVMs on the features of 5 faces (val) and 9 faces (train), 9 patches of each" in said
 
 
@@ -247,6 +252,7 @@ def test_evaluate_tells_what_the_run_told(read, found, photos):
     measures = anet.evaluate(read[0], photos, as_json=True, say=said.append)
     record = json.loads(said[0])
     assert record["faces"] == 4 and record["split"] == "test" and len(said) == 1
+    assert record["networks"] == "trained on drawn faces only; results on photos of real people mean little"
     assert record["measures"]["lnet-anet"] == reported == measures["lnet-anet"]
     located = json.loads((found[0] / "report.json").read_text())
     assert measures["localization"] == {k: v for k, v in located.items() if k != "split"}
@@ -255,7 +261,7 @@ def test_evaluate_tells_what_the_run_told(read, found, photos):
 
 def test_predict(read, photos):
     path = open_dataset(photos, "test", "attributes").images[0]
-    reader = find_reader(read[0], "cpu")
+    reader = wild.WildReader.from_folder(read[0])
     reader.localizer.threshold = 0
     [reading] = reader.read(path)
     assert reading.probabilities.shape == (40,) and (reading.probabilities > 0).all()
@@ -289,11 +295,11 @@ def test_a_part_of_the_system_is_no_network_for_the_other_one(found):
 
 def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):
     with pytest.raises(TinyfaceError, match=r"svm\.h5"):
-        find_reader(found[0], "cpu")
+        wild.WildReader.from_folder(found[0])
     with pytest.raises(TinyfaceError, match="--weights"):
-        find_reader(None, "cpu")
+        find_anet()
     monkeypatch.setattr("tinyface.commands.trained.RUNS", read[0].parent)
-    assert isinstance(find_reader(None, "cpu"), wild.WildReader)
+    assert find_anet() == read[0]
 
 
 # ---------------------------------------------------------------- aligned faces
@@ -313,6 +319,22 @@ def aligned(faces, tmp_path_factory):
     given = {**SHORT, "data": faces}
     anet.train_anet(given, identities=False, aligned=True, out=folder, say=said.append)
     return folder, "\n".join(said)
+
+
+def test_faces_in_photos_are_not_found_by_an_lnet_of_toy_photos_unless_it_is_named(found, photos, tmp_path):
+    shutil.copytree(found[0], "runs/mine")
+    given = {**SHORT, "data": as_photos(photos, tmp_path / "photos")}
+    with pytest.raises(
+        TinyfaceError, match="--lnet: no run of train-lnet that was trained on photos of people"
+    ):
+        anet.train_anet(given, out="run", say=silent)
+    assert not Path("run").exists()
+    anet.train_anet(given, "runs/mine", identities=False, out="run", say=silent)
+    files = wild.networks_in("run")
+    assert [file.parent.name for file in files] == ["lnet_o", "lnet_s", "attributes", "run"]
+    assert provenance.line(files) == (
+        "LNet trained on drawn faces only, ANet trained on photos of people (CelebA in photos)"
+    )
 
 
 def test_aligned_faces_need_no_lnet(aligned, faces, photos, read):

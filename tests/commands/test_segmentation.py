@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from command_runs import SHORT, TINY
+from command_runs import SHORT, TINY, as_photos, silent
 
-from tinyface import checkpoint, tasks, train
+from tinyface import __version__, checkpoint, tasks, train
 from tinyface.commands.folders import REPORT
 from tinyface.commands.segmentation import train_segmentation
 from tinyface.data.dataset import REGIONS
@@ -23,9 +23,24 @@ def test_a_run_of_train_seg_leaves_all_it_promises(faces):
     assert best.network.config["width"] == TINY.width and tuple(best.network.config["size"]) == TINY.size
     assert best.notes["command"] == "train-seg" and best.notes["data"] == faces
     assert best.notes["options"]["steps"] == 3
+    splits = {"train": 6, "val": 5, "test": 0}
+    assert best.notes["trained_on"] == [
+        {"faces": "drawn", "layout": "Helen", "folder": "faces", "splits": splits}
+    ]
+    assert best.notes["version"] == __version__ and checkpoint.load(folder / train.LAST).notes["trained_on"]
     report = json.loads((folder / REPORT).read_text())
     dataset = open_dataset(faces, "val", "labels")
     confusion = tasks.validation(tasks.SegmentationTask(best.network), dataset, 64, TINY.size)
     assert report["split"] == "val" and report["mean_iou"] == confusion.mean_iou()
     assert list(report["iou"]) == list(report["f1"]) == list(REGIONS)
     assert f"{100 * confusion.mean_iou():.2f}" in "\n".join(said)
+
+
+def test_a_run_that_goes_on_with_other_data_learned_from_both(faces, tmp_path):
+    folder = train_segmentation({**SHORT, "data": faces}, say=silent)
+    last = checkpoint.load(folder / train.LAST)
+    last.training["step"] = 2
+    checkpoint.save(folder / train.LAST, last)
+    train_segmentation({"data": as_photos(faces, tmp_path / "photos")}, folder, True, silent)
+    learned_from = checkpoint.load(folder / train.LAST).notes["trained_on"]
+    assert [data_set["faces"] for data_set in learned_from] == ["drawn", "photos"]

@@ -11,7 +11,7 @@ import pytest
 from command_runs import arrays, assert_same_run, refused, save_parser
 from PIL import Image
 
-from tinyface import checkpoint, predict, summary, tasks, train
+from tinyface import checkpoint, predict, provenance, summary, tasks, train
 from tinyface.commands import sspl
 from tinyface.commands.attributes import train_attributes
 from tinyface.commands.evaluate import evaluate
@@ -72,6 +72,9 @@ def test_a_run_leaves_all_it_promises(whole, faces, parser):
     assert best.network.config["width"] == TINY.width and tuple(best.network.config["size"]) == TINY.size
     assert best.notes["command"] == "pretrain-sspl (encoder)" and best.notes["data"] == str(faces)
     validations = [r["validation"] for r in train.read_log(folder / train.LOG) if "validation" in r]
+    assert provenance.line([folder / train.BEST]) == (
+        "pre-trained network trained on drawn faces only, parser trained on data that are not recorded"
+    )
     assert best.notes["validation"]["mean"] == max(v["mean"] for v in validations) and len(validations) == 2
     assert f"{folder}: {train.BEST} for train-attr --init sspl" in said
 
@@ -188,11 +191,12 @@ def test_evaluate_tells_what_the_run_told(whole, faces, tmp_path):
     said = []
     measures = sspl.evaluate(folder, faces, "val", as_json=True, say=said.append)
     [line] = said
+    assert json.loads(line)["networks"] == provenance.line([folder / train.BEST, folder / predict.PARSER])
     told = json.loads((folder / REPORT).read_text())
     assert told == {"split": "val", **measures} and json.loads(line)["measures"]["sspl"] == measures
-    others = sspl.evaluate(
-        folder, faces, seg_weights=save_parser(tmp_path / "best.h5", seed=1), say=said.append
-    )
+    other = save_parser(tmp_path / "best.h5", seed=1, faces="photos")
+    others = sspl.evaluate(folder, faces, seg_weights=other, say=said.append)
+    assert f"networks: {provenance.line([folder / train.BEST, other])}" in said
     assert others["mean_iou"] != measures["mean_iou"] and "split test: 3 faces" in said
     assert sspl.is_run(folder) and not sspl.is_run(folder / "best.h5") and not sspl.is_run(tmp_path)
 

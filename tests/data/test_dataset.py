@@ -3,7 +3,19 @@ import pytest
 from PIL import Image
 
 from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION, REGIONS, FaceDataset
-from tinyface.data.layouts import LAYOUTS, describe, find_layouts, open_dataset, split_sizes
+from tinyface.data.layouts import (
+    DRAWN,
+    LAYOUTS,
+    PHOTOS,
+    UNKNOWN,
+    choose_layout,
+    describe,
+    faces_of,
+    find_layouts,
+    open_dataset,
+    split_sizes,
+)
+from tinyface.data.toyfaces import MARK
 from tinyface.errors import TinyfaceError
 
 
@@ -86,6 +98,22 @@ def test_two_data_sets_that_fit_must_be_told_apart(tmp_path):
     write_celeba(tmp_path / "one")
     write_celeba(tmp_path / "two")
     fails(tmp_path, r"several data sets have attributes: .*one \(CelebA\), .*two \(CelebA\)")
+
+
+def test_drawn_faces_are_told_by_their_mark_and_old_ones_not_taken_for_photos(tmp_path):
+    write_lapa(tmp_path / "lapa")
+    write_celeba(tmp_path / "celeba")
+    labelled, attributed = choose_layout(tmp_path / "lapa", "labels"), tmp_path / "celeba"
+    assert faces_of(labelled) == PHOTOS
+    assert faces_of(choose_layout(attributed, "attributes")) == PHOTOS
+    rows = attributed / "Anno/list_attr_celeba.txt"
+    words = rows.read_text().split()
+    words[-40 + ATTRIBUTES.index("Attractive")] = "-1"
+    rows.write_text(f"1\n{' '.join(words[1:41])}\n{' '.join(words[41:])}\n")
+    assert faces_of(choose_layout(attributed, "attributes")) == UNKNOWN
+    for root, need in ((tmp_path / "lapa", "labels"), (attributed, "attributes")):
+        (root / MARK).touch()
+        assert faces_of(choose_layout(root, need)) == DRAWN
 
 
 def test_a_dataset_without_label_maps(tmp_path):

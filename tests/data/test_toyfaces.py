@@ -6,8 +6,10 @@ from tinyface.data.dataset import ATTRIBUTES, HELEN_TO_REGION, REGIONS
 from tinyface.data.layouts import open_dataset
 from tinyface.data.toyfaces import (
     ATTRIBUTE_REGIONS,
+    MARK,
     NOT_DRAWN,
     RATES,
+    are_toyfaces,
     contact_sheet,
     draw_dataset,
     draw_face,
@@ -237,6 +239,19 @@ def test_the_loaders_read_both(dataset):
     for split, count in (("train", 3), ("val", 2), ("test", 1)):
         assert len(open_dataset(dataset, split, "attributes")) == count
         assert len(open_dataset(dataset, split, "labels")) == count
+
+
+def test_both_layouts_have_the_mark_of_what_was_drawn(dataset, tmp_path):
+    assert are_toyfaces(dataset / "celeba") and are_toyfaces(dataset / "helen")
+    assert not are_toyfaces(dataset)
+    assert "drawn by tinyface" in (dataset / "helen" / MARK).read_text()
+    (tmp_path / "helen").mkdir()
+    assert not are_toyfaces(tmp_path / "helen")
+    (tmp_path / "celeba").mkdir()
+    (tmp_path / "celeba" / MARK).touch()
+    assert are_toyfaces(tmp_path / "helen")  # as drawn when only celeba/ had the mark
+    (tmp_path / "mine").mkdir()
+    assert not are_toyfaces(tmp_path / "mine")
 
 
 def test_only_some_are_labelled(tmp_path):

@@ -5,7 +5,7 @@ from PIL import Image
 from tinyface.data import toywild
 from tinyface.data.dataset import ATTRIBUTES
 from tinyface.data.layouts import describe, open_dataset
-from tinyface.data.toyfaces import paint_person
+from tinyface.data.toyfaces import are_toyfaces, paint_person
 from tinyface.data.toywild import CHANGING, draw_background, draw_dataset, draw_photo
 from tinyface.errors import TinyfaceError
 
@@ -106,6 +106,10 @@ def test_lies_as_celebas_original_images(dataset):
         assert len(list((dataset / "backgrounds" / split).glob("*.jpg"))) == count
     background = np.asarray(Image.open(dataset / "backgrounds/val/000006.jpg")).astype(int)
     assert np.abs(background - draw_background(3, 5)).mean() < 8
+
+
+def test_it_has_the_mark_of_what_was_drawn(dataset):
+    assert are_toyfaces(dataset / "celeba")
 
 
 def test_refuses_bad_numbers_and_used_folders(dataset, tmp_path):

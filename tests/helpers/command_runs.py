@@ -1,11 +1,15 @@
 """What tests of the commands share: a quick run's options, a parser that was never trained, refusals, runs compared."""
 
 import json
+import shutil
+from pathlib import Path
 
 import h5py
 import pytest
 
 from tinyface import backend, checkpoint, train
+from tinyface.data.dataset import ATTRIBUTES
+from tinyface.data.toyfaces import MARK
 from tinyface.errors import TinyfaceError
 from tinyface.models import SegmentationNet
 from tinyface.presets import PRESETS
@@ -26,11 +30,31 @@ def refused(call, *args, **kwargs):
     return str(caught.value)
 
 
-def save_parser(path, size=TINY.size, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save_parser(path, size=TINY.size, seed=0, faces=None):
     backend.seed(seed)
-    checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, size)))
+    return save(path, SegmentationNet(TINY.width, size), faces)
+
+
+def save(path, network, faces=None, **notes):
+    """A checkpoint of a network; faces: what it says it was trained on, if anything."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if faces:
+        notes["trained_on"] = [{"faces": faces, "layout": "CelebA", "folder": f"my {faces}"}]
+    checkpoint.save(path, checkpoint.Checkpoint(network, notes))
     return path
+
+
+def as_photos(faces, path):
+    """A copy of drawn faces that passes for photos: no mark, and the first face is Attractive."""
+    shutil.copytree(faces, path)
+    for mark in Path(path).rglob(MARK):
+        mark.unlink()
+    file = Path(path) / "celeba/Anno/list_attr_celeba.txt"
+    count, names, first, *rows = file.read_text().splitlines()
+    words = first.split()
+    words[1 + ATTRIBUTES.index("Attractive")] = "1"
+    file.write_text("\n".join([count, names, " ".join(words), *rows]))
+    return str(path)
 
 
 def arrays(path):

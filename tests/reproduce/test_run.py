@@ -267,3 +267,14 @@ def test_the_table_of_lfwa_alone_is_refused_without_it(faces, tmp_path):
 def test_the_page_says_how_it_was_made(straight):
     page = (straight / "report.html").read_text(encoding="utf-8")
     assert "preset tiny" in page and "3 steps for each network; 2 seeds" in page
+    assert (
+        page.count("Networks: trained on drawn faces only; results on photos of real people mean little.")
+        == 1
+    )
+
+
+def test_the_page_says_if_parser_and_attributes_learned_from_other_faces(faces, lfwa, tmp_path):
+    arguments = ("--table", "3", *QUICK, "--data", lfwa, "--seg-data", faces, "--out", tmp_path / "out")
+    line = f"parser trained on drawn faces only, attributes trained on photos of people (LFWA in {lfwa.name})"
+    assert f"networks: {line}\n" in reproduce(*arguments).stdout
+    assert f"Networks: {line}." in (tmp_path / "out/report.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.crops import crop, cropped
 from ..data.dataset import ATTRIBUTES
 from ..data.layouts import open_dataset
@@ -21,8 +21,8 @@ from ..metrics import attribute_metrics, format_attribute_table, percent
 from ..models import ANet, AttributeSVM
 from ..presets import find_preset
 from ..wild.interweave import image_side
-from ..wild.localize import ALIGNED, LOCALIZER, STAGES, Aligned, load_localizer
-from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, patch_features
+from ..wild.localize import ALIGNED, ANET_STAGES, LOCALIZER, STAGES, Aligned, load_localizer
+from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, networks_in, patch_features
 from .evaluate import plain
 from .feeds import Feed, PairFeed, check_batch_size
 from .fit import fit
@@ -33,7 +33,7 @@ from .photos import find_backgrounds, find_wild
 from .pictures import draw_curve
 from .sources import evaluation_split, judging_split, validation_split
 from .stages import keep_given, settle
-from .trained import newest_run
+from .trained import all_the_same, last_run, of_these
 
 SVM_PHOTOS = 20_000  # the SVMs' in the paper: a thousand people, twenty photos of each
 
@@ -68,7 +68,10 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     if identities and sets["train"].identities is None:
         raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
     check_batch_size(main, sets["train"])
-    localizer = keep_localizer(folder, lnet, aligned, main.device, say)
+    origin = provenance.record((data, "attributes"))
+    localizer = keep_localizer(folder, lnet, aligned, main.device, say, provenance.kind_of(origin))
+    lnets = [file for file in networks_in(folder) if file.parent.name in STAGES]
+    origin["others"] = provenance.by_role(lnets)
     keep_given(folder, given)
     boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
     wild, network = find_preset(main.preset).wild, None
@@ -86,7 +89,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
             if network is not None:
                 task.network.begin_with(network)
             feed = Feed(task, faces["train"], faces.get("val"), options[stage], size=(side, side))
-        notes = {"command": f"train-anet ({stage})"}
+        notes = {"command": f"train-anet ({stage})", **origin}
         fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)
         network = checkpoint.load_network(folder / stage / train.BEST)
@@ -96,9 +99,8 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     counts = " and ".join(f"{len(dataset)} faces ({dataset.split})" for dataset, _ in learn)
     say(f"linear SVMs on the features of {counts}, {PATCHES**2} patches of each")
     svm = fit_svms(network, learn)
-    checkpoint.save(
-        folder / SVM, checkpoint.Checkpoint(svm, {"command": "train-anet (SVMs)", "data": str(data)})
-    )
+    notes = {"command": "train-anet (SVMs)", **origin, "data": str(data)}
+    checkpoint.save(folder / SVM, checkpoint.Checkpoint(svm, notes))
     dataset = open_dataset(data, split or "train", "attributes")
     reader = WildReader(localizer, network, svm)
     if split:
@@ -111,29 +113,24 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     return folder
 
 
-def keep_localizer(folder, lnet, aligned, device, say):
+def keep_localizer(folder, lnet, aligned, device, say, faces=None):
     """The Localizer that a run's folder holds, or the one to be used, copied to it.
 
-    Raises TinyfaceError where there is none, or where `aligned` contradicts the folder.
+    faces: as in `find_parser`. Raises TinyfaceError where there is none, or where `aligned` contradicts the folder.
     """
     there = (folder / LOCALIZER).exists()
     if aligned and not there:
         make_folder(folder)
         atomic_write(folder / LOCALIZER, json.dumps(ALIGNED))
     elif not there:
-        source = Path(lnet) if lnet else newest_run(f"lnet*/{LOCALIZER}")
-        if source is None:
-            raise TinyfaceError(
-                f"--lnet: no run of train-lnet found in {RUNS}; train one, name its folder, or add --aligned if the "
-                "photos are aligned faces"
-            )
+        source = Path(lnet) if lnet else find_lnet(faces)
         load_localizer(source)  # complains before anything is made
         make_folder(folder)
         for stage in STAGES:
             make_folder(folder / stage)
             atomic_write(folder / stage / train.BEST, (source / stage / train.BEST).read_bytes())
         atomic_write(folder / LOCALIZER, (source / LOCALIZER).read_bytes())
-        say(f"faces as found by {source}")
+        say(f"faces as found by {source}, {provenance.line(networks_in(source))}")
     elif lnet:
         load_localizer(lnet)
         files = [f"{stage}/{train.BEST}" for stage in STAGES if (folder / stage / train.BEST).exists()]
@@ -145,6 +142,21 @@ def keep_localizer(folder, lnet, aligned, device, say):
     if aligned and not isinstance(localizer, Aligned):
         raise TinyfaceError(f"--aligned: the run in {folder} finds faces by LNet; leave the option out")
     return localizer
+
+
+def find_lnet(faces):
+    """The folder of the last run of train-lnet, not of train-anet, which has copies of one's networks.
+
+    faces: as in `find_parser`. Raises TinyfaceError where there is none.
+    """
+    found, other = (last_run("LNet", LOCALIZER, kind, ANET_STAGES) for kind in (faces, None))
+    if found is None:
+        others = [other] if other else []
+        raise TinyfaceError(
+            f"--lnet: no run of train-lnet{of_these(faces, others)} found in {RUNS}; train one, name its folder"
+            f"{all_the_same(others)}, or add --aligned if the photos are aligned faces"
+        )
+    return found
 
 
 def boxes_of(localizer, dataset, say):
@@ -211,15 +223,14 @@ def evaluate(folder, data=None, split=None, as_json=False, device="cpu", say=pri
     dataset = open_dataset(data, split or evaluation_split(data, "attributes"), "attributes")
     whisper(f"split {dataset.split}: {len(dataset)} photos")
     localizer, measures = load_localizer(folder, device), {}
+    networks = provenance.line(networks_in(folder))
+    whisper(f"networks: {networks}")
     if not isinstance(localizer, Aligned):
         empty = find_backgrounds(data, None, whisper)[dataset.split]
         measures["localization"] = judge_localizer(localizer, dataset, empty, whisper)
     if (Path(folder) / SVM).is_file():
         measures["lnet-anet"] = judge(WildReader.from_folder(folder, device), dataset, whisper)
     if as_json:
-        say(
-            json.dumps(
-                {"data": str(data), "split": dataset.split, "faces": len(dataset), "measures": measures}
-            )
-        )
+        record = {"data": str(data), "split": dataset.split, "faces": len(dataset), "networks": networks}
+        say(json.dumps({**record, "measures": measures}))
     return measures

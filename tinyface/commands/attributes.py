@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder
@@ -42,10 +42,13 @@ def train_attributes(
     balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of the newest one,
     and with its parser. sspl_weights: for --init sspl, the file that pretrain-sspl made; else the last one made.
     """
+    searched = balanced and start_from is None
     if balanced and (start_from is not None or not resume):
         wanted = list(modes) or ["avg"]
         start_from = finetune.find_run(start_from, wanted, given.get("preset"), RUNS)
-        say(f"networks to fine-tune: {start_from}")
+        say(
+            f"networks to fine-tune: {start_from}, {provenance.line(start_from / m / train.BEST for m in wanted)}"
+        )
         if not resume:
             given = finetune.adopt(given, [start_from / mode / train.BEST for mode in wanted])
     folder = run_folder("balanced" if balanced else "attr", given, out, resume, say)
@@ -72,16 +75,22 @@ def train_attributes(
             options = Options.settle(kind, suited)
     check_batch_size(options, labelled)
     validation = open_dataset(data, split, "attributes") if split else None
+    origin = provenance.record((data, "attributes"))
+    faces = provenance.kind_of(origin)
+    if searched and start_from:
+        finetune.check_faces(start_from / modes[0] / train.BEST, faces)
 
     parser = None
     kept = {}  # files of other runs that this one keeps, by the name they get
     if options.init == "sspl":
-        kept[PRETRAINED] = find_pretrained(sspl_weights, folder / PRETRAINED, modes, preset, resume, say)
+        kept[PRETRAINED] = find_pretrained(
+            sspl_weights, folder / PRETRAINED, modes, preset, resume, say, faces
+        )
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
         source = same_parser(seg_weights, folder / PARSER, resume)
         if source is None and balanced and start_from and (start_from / PARSER).exists():
             source = start_from / PARSER
-        kept[PARSER] = source or find_parser(seg_weights, preset.size, say)
+        kept[PARSER] = source or find_parser(seg_weights, preset.size, say, faces)
         parser = load_parser(kept[PARSER], options.device)
     make_folder(folder)
     for name, source in kept.items():
@@ -90,6 +99,7 @@ def train_attributes(
     if balanced:
         finetune.keep_starts(folder, start_from, modes)
         weights = tasks.positive_weights(labelled.attributes)
+    used = [folder / name for name in kept]
 
     for mode in modes:
         backend.seed(options.seed)
@@ -103,7 +113,9 @@ def train_attributes(
                 # Loading draws random numbers, so each network loads what it begins with.
                 trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else parser
                 begin_with(network, trained, options.init)
-        notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})"}
+        starts = [folder / mode / finetune.START] * balanced
+        origin["others"] = provenance.by_role([*used, *starts])
+        notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})", **origin}
         feed = Feed(task, labelled, validation, options, name=data)
         fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
         draw_curve(folder / mode, task.measure)

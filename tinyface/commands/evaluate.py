@@ -2,14 +2,14 @@
 
 import json
 
-from .. import backend, tasks
+from .. import backend, checkpoint, provenance, tasks
 from ..data.dataset import ATTRIBUTES, REGIONS
 from ..data.layouts import find_layouts, open_dataset
 from ..data.loader import batches_in_order
 from ..errors import TinyfaceError
 from ..metrics import format_attribute_table, format_region_table, percent, undefined_lines
 from ..models.attributes import HEADS_NEEDED
-from ..predict import distinct, find_networks, load_parser, parser_file, parser_for
+from ..predict import choose_parser, distinct, find_networks, load_parser, parser_file
 from .feeds import VALIDATION_BATCH
 from .fit import start_workers
 from .folders import defined, named
@@ -52,22 +52,41 @@ def evaluate(
         dataset = open_dataset(data_path, split or evaluation_split(data_path, need), need)
         whisper(f"split {dataset.split}: {len(dataset)} faces")
         if need == "labels":
+            networks = provenance.line(path for path, _ in parsers)
+            whisper(f"networks: {networks}")
             result = measure_parsers(parsers, dataset, batch_size, whisper)
         else:
-            size = common_size(readers)
-            parser = load_parser(parser_file(seg_weights), device) if seg_weights else None
-            if parser is None and shows_regions:
-                parser = parser_for(parsers, readers)
-                parser = parser or load_parser(find_parser(None, size, whisper), device)
+            size, files = common_size(readers), [path for path, _ in readers]
+            source = parser = None
+            if seg_weights:
+                source = parser_file(seg_weights)
+            elif shows_regions:
+                source, parser = choose_parser(parsers, readers)
+                source = source or find_parser(None, size, whisper, kind_of_all(files))
+            if source:
+                parser = parser or load_parser(source, device)
+                files.append(source)
+            networks = provenance.line(files)
+            whisper(f"networks: {networks}")
             attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
             result, table = judge(attribute_tasks, dataset, batch_size)
             whisper(table)
         records[need] = {
-            "data": str(data_path), "split": dataset.split, "faces": len(dataset), "measures": result
-        }  # fmt: skip
+            "data": str(data_path),
+            "split": dataset.split,
+            "faces": len(dataset),
+            "networks": networks,
+            "measures": result,
+        }
     if as_json:
         say(json.dumps(records if len(records) > 1 else records[need]))
     return {name: measures for record in records.values() for name, measures in record["measures"].items()}
+
+
+def kind_of_all(files):
+    """`provenance.kind_of` the networks in checkpoints, None where they differ."""
+    kinds = {provenance.kind_of(checkpoint.read_header(file).notes) for file in files}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):

@@ -9,8 +9,11 @@ from pathlib import Path
 from .. import checkpoint
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder
+from ..models.resnet import RESNET
 from ..presets import find_preset
+from ..provenance import WORDS, go_together, kind_of, phrase
 from ..train import BEST
+from .trained import networks_in_runs
 
 START = "start.h5"
 
@@ -18,7 +21,7 @@ START = "start.h5"
 def find_run(named, modes, preset, runs):
     """The folder of trained networks of these modes.
 
-    named: the folder, or None for the newest in the folder `runs` that was not fine-tuned itself and, where a preset
+    named: the folder, or None for the last one in the folder `runs` that was not fine-tuned itself and, where a preset
     is named, has that one. Raises TinyfaceError where there is none.
     """
     if named is not None:
@@ -28,24 +31,38 @@ def find_run(named, modes, preset, runs):
                     f"--from {named}: has no {Path(mode) / BEST}; name a run of train-attr with {' and '.join(modes)}"
                 )
         return Path(named)
-    found = [run for run in Path(runs).glob("*") if is_trained(run, modes)]
-    found = [run for run in found if preset in (None, preset_of(run / modes[0] / BEST))]
-    if not found:
+    files = [
+        file
+        for file, header, _ in networks_in_runs("AttributeNet", "ResNetAttributes", runs=runs)
+        if header.config.get("mode", RESNET) == file.parent.name and not (file.parent / START).exists()
+    ]
+    for file in files:
+        mode, run = file.parent.name, file.parent.parent
+        complete = mode == modes[0] and all(run / other / BEST in files for other in modes)
+        if complete and preset in (None, preset_of(file)):
+            return run
+    raise TinyfaceError(
+        f"--from: there is no run of train-attr with {' and '.join(modes)} in {runs}/ to fine-tune; "
+        "train one first, or name its folder"
+    )
+
+
+def check_faces(file, faces):
+    """Raises TinyfaceError where a network that nobody named was trained on other faces than those to learn from.
+
+    faces: as in `trained.find_parser`.
+    """
+    notes = checkpoint.read_header(file).notes
+    if not go_together(kind_of(notes), faces):
         raise TinyfaceError(
-            f"--from: there is no run of train-attr with {' and '.join(modes)} in {runs}/ to fine-tune; "
-            "train one first, or name its folder"
+            f"--from: the last run that fits, {file.parent.parent}, was {phrase(notes)}, and --data has "
+            f"{WORDS[faces]}; train one on these first, or name that one to take it all the same"
         )
-    return max(found, key=lambda run: (run / modes[0] / BEST).stat().st_mtime)
-
-
-def is_trained(run, modes):
-    """Whether a folder holds trained networks of all these modes that did not come from fine-tuning."""
-    return all((run / mode / BEST).is_file() and not (run / mode / START).exists() for mode in modes)
 
 
 def preset_of(file):
     """The preset that a network was trained with; None where its file doesn't say."""
-    return checkpoint.load(file).notes.get("options", {}).get("preset")
+    return checkpoint.read_header(file).notes.get("options", {}).get("preset")
 
 
 def adopt(given, files):

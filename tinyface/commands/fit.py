@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .. import backend, optim, train
+from .. import backend, optim, provenance, train
 from ..errors import TinyfaceError
 
 
@@ -11,6 +11,8 @@ def fit(task, options, folder, feed, notes, saved, say):
     start_workers(options.device)
     network = task.network.to(options.device)
     notes = {**notes, "data": feed.name, "options": dataclasses.asdict(options)}
+    if saved:
+        notes = provenance.gone_on(saved.notes, notes)
     optimizer = options.new_optimizer(network)
     schedule = optim.schedule(options.schedule, options.steps, options.warmup)
     start = 0

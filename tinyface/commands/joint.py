@@ -6,7 +6,7 @@ is shared with the other training commands stands in files of its own beside thi
 
 import contextlib
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.dataset import REGIONS
 from ..data.layouts import open_dataset
 from ..errors import TinyfaceError
@@ -68,7 +68,8 @@ def train_joint(given, compare=None, out=None, resume=False, say=print):
     task = tasks.JointTask(JointNet(preset.width, preset.size))
     feed = PairedFeed(task, labelled, attributed, options)
     make_folder(folder)
-    fit(task, options, folder, feed, {"command": "train-joint"}, saved, say)
+    origin = provenance.record((labelled, "labels"), (attributed, "attributes"))
+    fit(task, options, folder, feed, {"command": "train-joint", **origin}, saved, say)
     tell(folder, labelled, attributed, plain and (compare, plain), options.device, say)
     draw_curve(folder, task.measure)
     draw_parsing(folder, labelled, preset.size)

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.crops import overlap
 from ..data.layouts import open_dataset
 from ..files import atomic_write, make_folder
@@ -39,6 +39,7 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
     wild = find_preset(options.preset).wild
     photos = {split: photos_of(data, split, empty) for split in ("train", "val")}
     check_batch_size(options, photos["train"])
+    origin = provenance.record((data, "attributes"))
     make_folder(folder)
     keep_given(folder, given)
     for stage in STAGES:
@@ -49,7 +50,8 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
             say("where LNet_o sees head and shoulders, in all photos to learn from")
             lnet_o = checkpoint.load_network(folder / "lnet_o" / train.BEST).to(options.device)
             sets = {split: shoulders_of(Localizer(lnet_o, None), photos[split]) for split in photos}
-        feed, notes = Feed(task, sets["train"], sets["val"], options), {"command": f"train-lnet ({stage})"}
+        feed = Feed(task, sets["train"], sets["val"], options)
+        notes = {"command": f"train-lnet ({stage})", **origin}
         fit(task, options, make_folder(folder / stage), feed, notes, saved[stage], say)
         draw_curve(folder / stage, task.measure)
     localizer = Localizer(

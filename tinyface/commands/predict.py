@@ -2,15 +2,15 @@
 
 import json
 
-from .. import backend
+from .. import backend, provenance
 from .. import predict as portraits
 from ..errors import TinyfaceError
 from ..files import make_folder
 from ..pictures.drawing import save_png
 from ..wild import predict as wild
-from ..wild.reader import SVM, WildReader
+from ..wild.reader import SVM, WildReader, networks_in
 from .folders import RUNS
-from .trained import newest_run
+from .trained import last_run
 
 
 def predict(images, paths, out, system, several, everything, as_json, device, say, complain):
@@ -22,8 +22,10 @@ def predict(images, paths, out, system, several, everything, as_json, device, sa
     """
     backend.check_device(device)
     photos = portraits.find_photos(images)
-    read, show = SYSTEMS[system](paths, several, everything, device)
+    read, show, networks = SYSTEMS[system](paths, several, everything, device)
     out = make_folder(out)
+    if not as_json:
+        say(f"networks: {networks}\n")
     records, failed = [], 0
     for path, stem in zip(photos, portraits.distinct(path.stem for path in photos), strict=True):
         try:  # one bad photo must not spoil the others
@@ -51,7 +53,8 @@ def predict(images, paths, out, system, several, everything, as_json, device, sa
 
 
 # Each system is a function that opens its networks and gives two others: read(path), which raises TinyfaceError for a
-# photo that can't be read, and show(path, what was read) → JSON's record, lines for people, {kind: picture}.
+# photo that can't be read, and show(path, what was read) → JSON's record, lines for people, {kind: picture}; and a line
+# on what the networks were trained on.
 
 
 def by_parsing(paths, several, everything, device):
@@ -62,26 +65,27 @@ def by_parsing(paths, several, everything, device):
         text = portraits.to_text(reading, everything)
         return portraits.to_json(reading), text, portraits.pictures(reading)
 
-    return reader.read, show
+    return reader.read, show, reader.trained_on
 
 
 def by_lnet_anet(paths, several, everything, device):
     """Faces anywhere in the photo (Liu et al. 2015)."""
-    reader = find_reader(paths[0] if paths else None, device)
+    folder = paths[0] if paths else find_anet()
+    reader, networks = WildReader.from_folder(folder, device), provenance.line(networks_in(folder))
 
     def show(path, readings):
-        record = {"faces": [wild.to_json(reading) for reading in readings]}
+        record = {"networks": networks, "faces": [wild.to_json(reading) for reading in readings]}
         return record, wild.to_text(readings, everything), {"faces": wild.picture(path, readings)}
 
-    return lambda path: reader.read(path, several), show
+    return lambda path: reader.read(path, several), show, f"{folder}, {networks}"
 
 
 SYSTEMS = {"parsing": by_parsing, "lnet-anet": by_lnet_anet}
 
 
-def find_reader(folder, device):
-    """The WildReader of the run of train-anet that is named, else of the newest. Raises TinyfaceError without one."""
-    folder = folder or newest_run(f"anet*/{SVM}")
+def find_anet():
+    """The folder of the last run of train-anet. Raises TinyfaceError where there is none."""
+    folder = last_run("ANet", SVM)
     if folder is None:
         raise TinyfaceError(f"--weights: no run of train-anet found in {RUNS}; train one, or name its folder")
-    return WildReader.from_folder(folder, device)
+    return folder

@@ -1,6 +1,6 @@
 """train-seg: learn to parse a face into regions."""
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.dataset import REGIONS
 from ..data.layouts import open_dataset
 from ..files import make_folder
@@ -29,7 +29,8 @@ def train_segmentation(given, out=None, resume=False, say=print):
     task = tasks.SegmentationTask(SegmentationNet(preset.width, preset.size))
     feed = Feed.of_folder(task, data, options)
     make_folder(folder)
-    fit(task, options, folder, feed, {"command": "train-seg"}, saved, say)
+    notes = {"command": "train-seg", **provenance.record((data, "labels"))}
+    fit(task, options, folder, feed, notes, saved, say)
     split = validation_split(data, "labels")
     if split:
         best = tasks.SegmentationTask(checkpoint.load_network(folder / train.BEST).to(options.device))

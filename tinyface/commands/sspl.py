@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backend, checkpoint, tasks, train
+from .. import backend, checkpoint, provenance, tasks, train
 from ..data.dataset import REGIONS
 from ..data.layouts import find_layouts, open_dataset
 from ..data.loader import batches_in_order
@@ -44,7 +44,9 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     preset = find_preset(options.preset)
     need = whatever_is_there(options.data)
     data = find_data(options.data, need, say)
-    source = same_parser(seg_weights, folder / PARSER, resume) or find_parser(seg_weights, preset.size, say)
+    origin = provenance.record((data, need))
+    source = same_parser(seg_weights, folder / PARSER, resume)
+    source = source or find_parser(seg_weights, preset.size, say, provenance.kind_of(origin))
     parser = load_parser(source, options.device)
     backend.seed(options.seed)
     network = SSPLNet(options.backbone, preset.width, preset.size)
@@ -53,7 +55,8 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
     make_folder(folder)
     if source != folder / PARSER:
         atomic_write(folder / PARSER, source.read_bytes())
-    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})"}, saved, say)
+    origin["others"] = provenance.by_role([folder / PARSER])
+    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})", **origin}, saved, say)
 
     best = SSPLTask(
         checkpoint.load_network(folder / train.BEST).to(options.device), parser, options.seed, need
@@ -112,7 +115,10 @@ def evaluate(
     data = find_data(data, need, whisper)
     dataset = open_dataset(data, split or evaluation_split(data, need), need)
     whisper(f"split {dataset.split}: {len(dataset)} faces")
-    parser = load_parser(parser_file(seg_weights) if seg_weights else folder / PARSER, device)
+    source = parser_file(seg_weights) if seg_weights else folder / PARSER
+    parser = load_parser(source, device)
+    networks = provenance.line([folder / train.BEST, source])
+    whisper(f"networks: {networks}")
     last = folder / train.LAST  # knows the seed, so that the same tiles are turned as while it trained
     seed = checkpoint.load(last).training["options"]["seed"] if last.is_file() else 0
     measures = judge(SSPLTask(network, parser, seed, need), dataset, batch_size, whisper)
@@ -121,6 +127,7 @@ def evaluate(
             "data": str(data),
             "split": dataset.split,
             "faces": len(dataset),
+            "networks": networks,
             "measures": {"sspl": measures},
         }
         say(json.dumps(record))

@@ -8,13 +8,16 @@ from pathlib import Path
 from ..errors import TinyfaceError
 from .celeba import CelebA
 from .celebamask import CelebAMaskHQ
-from .dataset import SPLITS, FaceDataset, Layout
+from .dataset import ATTRIBUTES, SPLITS, FaceDataset, Layout
 from .helen import Helen, HelenStar
 from .lapa import LaPa
 from .lfwa import LFWA
+from .toyfaces import NOT_DRAWN, are_toyfaces
 
 # Every layout that tinyface reads. A new one is a subclass of Layout in a file of its own, added here.
 LAYOUTS = (CelebA, CelebAMaskHQ, Helen, HelenStar, LaPa, LFWA)
+
+DRAWN, PHOTOS, UNKNOWN = "drawn", "photos", "unknown"  # what the faces of a data set are
 
 
 def find_layouts(path: Path | str) -> list[Layout]:
@@ -70,6 +73,20 @@ def split_sizes(path: Path | str, need: str) -> dict[str, int]:
     """Number of images per split, 0 where a split does not exist."""
     members = choose_layout(path, need).members
     return {split: len(members[split]) for split in SPLITS}
+
+
+def faces_of(layout: Layout) -> str:
+    """DRAWN where tinyface drew the faces, else PHOTOS.
+
+    UNKNOWN where no training face has an attribute that is never drawn: drawn photos had no mark at first.
+    """
+    if are_toyfaces(layout.root):
+        return DRAWN
+    if "attributes" in layout.offers:
+        never_drawn = [ATTRIBUTES.index(name) for name in NOT_DRAWN]
+        if not layout.read("train").attributes[:, never_drawn].any():
+            return UNKNOWN
+    return PHOTOS
 
 
 def open_dataset(path: Path | str, split: str, need: str) -> FaceDataset:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .. import __version__
 from ..errors import TinyfaceError
 from ..files import write_image
 from . import toyface_parts as parts
@@ -74,7 +75,7 @@ TABLE = (
     Drawn("Young",               0.60, "face skin",        "no wrinkles on brow, cheeks, at eyes; not grey"),
 )
 # fmt: on
-MARK = "toyfaces.txt"  # in the data set's folder: what it is
+MARK = "toyfaces.txt"  # in a data set's folder: that tinyface drew it
 NOT_DRAWN = ("Attractive",)  # no drawing decides it: absent on every face
 
 RATES = {row.name: row.rate for row in TABLE}
@@ -281,7 +282,8 @@ def _write_dataset(root, counts, seed, labelled, report):
         if report:
             report(k + 1, total)
 
-    write_lines(celeba / MARK, [f"Toy faces, drawn by tinyface with seed {seed}; no real person is shown."])
+    write_mark(celeba, seed)
+    write_mark(helen, seed)
     points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     axes = " ".join(f"{point}_{axis}" for point in points for axis in "xy")
     anno = celeba / "Anno"
@@ -292,9 +294,18 @@ def _write_dataset(root, counts, seed, labelled, report):
         write_lines(helen / file, rows)
 
 
+def write_mark(root, seed):
+    """Leave the mark that `are_toyfaces` looks for."""
+    line = f"Toy faces, drawn by tinyface {__version__} with seed {seed}; no real person is shown."
+    write_lines(root / MARK, [line])
+
+
 def are_toyfaces(root):
-    """Whether the data set in a folder was drawn by `draw_dataset`, so that ATTRIBUTE_REGIONS holds for it."""
-    return (Path(root) / MARK).is_file()
+    """Whether the data set in a folder was drawn by tinyface, so that ATTRIBUTE_REGIONS holds for it."""
+    root = Path(root)
+    # At first only celeba/ had the mark, not helen/ beside it.
+    marked = [root, root.parent / "celeba"] if root.name == "helen" else [root]
+    return any((place / MARK).is_file() for place in marked)
 
 
 def _write_label_maps(folder, name, labels):

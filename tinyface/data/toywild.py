@@ -17,7 +17,15 @@ from ..errors import TinyfaceError
 from ..files import write_image
 from . import toyface_parts as parts
 from .dataset import ATTRIBUTES, SPLITS
-from .toyfaces import CHANCY, paint_person, photograph, sample_attributes, write_lines, write_new_folder
+from .toyfaces import (
+    CHANCY,
+    paint_person,
+    photograph,
+    sample_attributes,
+    write_lines,
+    write_mark,
+    write_new_folder,
+)
 
 SIZE = (160, 160)  # of a photo: height, width
 FACE = (0.25, 0.6)  # height of a face as a share of the photo's shorter side
@@ -163,3 +171,4 @@ def _write(root, counts, seed, per_person, report, size):
     write_lines(anno / "list_landmarks_celeba.txt", [count, axes, *rows["points"]])
     write_lines(anno / "identity_CelebA.txt", rows["identities"])
     write_lines(partition_folder / "list_eval_partition.txt", rows["partition"])
+    write_mark(root / "celeba", seed)

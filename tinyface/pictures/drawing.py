@@ -34,6 +34,18 @@ def drawable(text):
     return text.translate(str.maketrans("–—−‑", "----"))
 
 
+def wrap(text, font, width):
+    """The text in lines no longer than `width` pixels; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def canvas(width, height):
     image = Image.new("RGB", (int(width), int(height)), PAPER)
     return image, ImageDraw.Draw(image)

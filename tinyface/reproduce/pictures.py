@@ -13,7 +13,7 @@ from ..models.attributes import MODES
 from ..pictures import figures
 from ..pictures.activations import TOP, focus
 from ..pictures.charts import bar_chart, curves_chart
-from ..pictures.drawing import FAINT, INK, SOFT, canvas, drawable, font_of
+from ..pictures.drawing import FAINT, INK, SOFT, canvas, drawable, font_of, wrap
 from ..pictures.localization import gather_weights
 from ..predict import load_parser
 from ..train import BEST, LOG, read_log
@@ -46,18 +46,6 @@ def draw_table(table):
     for number, note in enumerate(notes):
         draw.text((margin, top + len(cells) * line + 16 + 20 * number), note, SOFT, font_of(13))
     return picture
-
-
-def wrap(text, font, width):
-    """The text in lines no longer than `width` pixels."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
 
 
 # ---------------------------------------------------------------- figures: {file name: (heading, caption, image)}

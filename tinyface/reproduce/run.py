@@ -1,11 +1,12 @@
 """Train what is missing, measure what is new, print and write everything."""
 
+from .. import provenance
 from ..commands.folders import check_folder
 from ..data.layouts import describe, open_dataset
 from ..errors import TinyfaceError
 from ..files import atomic_write, make_folder, remove_drafts
 from ..pictures.drawing import save_png
-from ..train import Interrupted
+from ..train import BEST, Interrupted
 from . import claims as claims_of
 from . import page, pictures, sspl, systems, tables
 from .job import judged
@@ -50,7 +51,8 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
         say(f"\n{tables.to_text(table)}")
     if claims:
         say(f"\n{claims_of.to_text(claims)}")
-    say(f"\n{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
+    say(f"\nnetworks: {trained_on(job)}")
+    say(f"{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
     return made, claims
 
 
@@ -200,6 +202,12 @@ def spread(job):
     return f"mean ± standard deviation over {job.seeds} seeds."
 
 
+def trained_on(job):
+    """What all networks in the job's folder, and its parser, were trained on."""
+    files = [job.parser, *sorted(job.out.rglob(BEST))]
+    return provenance.line(file for file in files if file.is_file())
+
+
 def how(job):
     """Sentences on how the numbers were made."""
     steps = job.options.get("steps")
@@ -209,6 +217,7 @@ def how(job):
         f"Networks of the preset {job.preset}: {job.network.width} channels at the first level, images of {h}×{w}; "
         f"{length}; {job.seeds} {'seed' if job.seeds == 1 else 'seeds'}. Data: {job.data}, "
         f"{describe(job.data, 'attributes')}.",
+        f"Networks: {trained_on(job)}.",
         "The paper trains networks of 64 channels on images of 218×178 of CelebA. Where data or size differ, compare "
         "the order of the rows, not the numbers.",
     ]

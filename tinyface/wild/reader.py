@@ -18,7 +18,7 @@ from ..errors import TinyfaceError
 from ..models import ANet, AttributeSVM
 from ..ops.sigmoid import logistic
 from .interweave import image_side, interwoven
-from .localize import BATCH, Found, load_localizer, some_at_a_time
+from .localize import BATCH, STAGES, Found, load_localizer, some_at_a_time
 
 PATCHES = 3  # either way
 MARGIN = 1.2  # side of ANet's patch, in heights of the face
@@ -52,6 +52,12 @@ def patch_features(network, crops, patches=PATCHES):
         images = backend.to_device(to_network_input(np.stack(crops[start : start + BATCH])), device)
         found.append(backend.to_device(interwoven(network, images, patches), "cpu"))
     return np.concatenate(found)
+
+
+def networks_in(folder):
+    """The checkpoints in a run of train-lnet or train-anet that read photos."""
+    names = [*(f"{stage}/{train.BEST}" for stage in (*STAGES, "attributes")), SVM]
+    return [file for name in names if (file := Path(folder) / name).is_file()]
 
 
 class WildReader:
