@@ -7,6 +7,7 @@ print(to_text(reading))
 
 import itertools
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS
 from .ops.sigmoid import logistic
 
-INSTALLED_WEIGHTS = Path(__file__).resolve().with_name("weights")
-CHECKOUT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+PACKAGE = Path(str(files("tinyface"))).resolve()
+INSTALLED_WEIGHTS, CHECKOUT_WEIGHTS = PACKAGE / "weights", PACKAGE.parent / "weights"
 DEFAULT_WEIGHTS = INSTALLED_WEIGHTS if INSTALLED_WEIGHTS.is_dir() else CHECKOUT_WEIGHTS
 PARSER = "parser.h5"  # what a parser beside attribute networks is called
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # taken from a folder
