@@ -198,7 +198,7 @@ def normalisation(op, prelu):
             return op(x, *parameters, mean, var, training)
 
         inputs = [x, gamma, beta, slope] if prelu else [x, gamma, beta]
-        return Case(run, inputs, [(mean, FLOATS), (var**2 + 0.1, FLOATS)], scale=10)
+        return Case(run, inputs, [(mean, FLOATS), (var**2 + 0.1, FLOATS)], scale=30)
 
     return case
 
