@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import backend
 from ..core import Function, Tensor
+from ._old_pooling import as_rows, check_window, combine, every, for_rows, pooled_size, spread, tiles_backward
 from .im2col import frame
-from .max_pool2d import as_rows, check_window, combine, every, for_rows, pooled_size, spread, tiles_backward
 
 KERNELS = Path(__file__).with_suffix(".cu")
 

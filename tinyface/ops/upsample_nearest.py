@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import backend
 from ..core import Function, Tensor
-from .max_pool2d import PIECE_BYTES, as_rows, combine, every, for_rows
+from ._old_pooling import PIECE_BYTES, as_rows, combine, every, for_rows
 
 KERNELS = Path(__file__).with_suffix(".cu")
 

@@ -3,18 +3,18 @@
 //
 // PReLU of x (N, C, P), the formulas are in prelu.py; slopes (C,), or (1,) for all channels.
 //
-// The large kernels have a grid of (C, shares): a block works on one channel and on one share of its m = N·P values,
+// The large kernels have a grid of (C, parts): a block works on one channel and on one part of its m = N·P values,
 // m < 2^31. A thread adds up its few values in `real`; from there on the sum is in double and in a fixed order.
 
-// The places in x that a thread visits: of its block's share every blockDim-th value. No division on the way.
+// The places in x that a thread visits: of its block's part every blockDim-th value. No division on the way.
 struct Walk {
     long long at;  // where in x
     int left;      // how many values are yet to come
     int p, P, step_p;
     long long step, next_image;
 
-    __device__ Walk(int C, int P, int m, int share) : P(P) {
-        const int start = blockIdx.y * share, length = min(share, m - start), i = threadIdx.x;
+    __device__ Walk(int C, int P, int m, int part) : P(P) {
+        const int start = blockIdx.y * part, length = min(part, m - start), i = threadIdx.x;
         left = i < length ? (length - i - 1) / (int)blockDim.x + 1 : 0;
         const int n = (start + i) / P;
         p = start + i - n * P;
@@ -47,23 +47,23 @@ __device__ double block_sum(double value) {
 }
 
 extern "C" __global__ void prelu(const real* __restrict__ x, const real* slopes, real* __restrict__ y, int C, int P,
-                                 int m, int share, bool shared) {
+                                 int m, int part, bool shared) {
     const real slope = slopes[shared ? 0 : blockIdx.x];
 #pragma unroll 4
-    for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
+    for (Walk walk(C, P, m, part); walk.left > 0; walk.next()) {
         const real value = x[walk.at];
         y[walk.at] = value > 0 ? value : slope * value;
     }
 }
 
-// ∂L/∂x, and sums (C, shares): Σ g·min(x, 0) of each share.
+// ∂L/∂x, and sums (C, parts): Σ g·min(x, 0) of each part.
 extern "C" __global__ void prelu_backward(const real* __restrict__ x, const real* __restrict__ g, const real* slopes,
                                           real* __restrict__ dx, double* __restrict__ sums, int C, int P, int m,
-                                          int share, bool shared) {
+                                          int part, bool shared) {
     const real slope = slopes[shared ? 0 : blockIdx.x];
     real sum = 0;
 #pragma unroll 4
-    for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
+    for (Walk walk(C, P, m, part); walk.left > 0; walk.next()) {
         const real value = x[walk.at], gy = g[walk.at];
         dx[walk.at] = value > 0 ? gy : slope * gy;
         sum += value > 0 ? 0 : gy * value;
@@ -73,7 +73,7 @@ extern "C" __global__ void prelu_backward(const real* __restrict__ x, const real
 }
 
 // ∂L/∂slope: a block for each slope adds up `count` sums of sums.
-extern "C" __global__ void prelu_finish(const double* __restrict__ sums, real* __restrict__ dslope, int count) {
+extern "C" __global__ void prelu_add_parts(const double* __restrict__ sums, real* __restrict__ dslope, int count) {
     double sum = 0;
     for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[(long long)blockIdx.x * count + i];
     sum = block_sum(sum);

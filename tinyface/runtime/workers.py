@@ -9,7 +9,7 @@ ship      a function made into bytes: its code by reference, the arrays it uses 
           everything else by value. Arrays sent by value are read-only in the worker, so nothing is lost silently.
 Pool      the workers. Each waits at a pipe for a function and the numbers of the pieces it shall run.
 
-Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `backend.parallel_for` uses threads.
+Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `threads.parallel_for` uses threads.
 """
 
 import atexit
@@ -33,17 +33,16 @@ from array import array
 
 import numpy as np
 
-from .errors import TinyfaceError
+from ..errors import TinyfaceError
 
 PAGE = mmap.PAGESIZE
 ALIGN = 64  # bytes: a cache line, so that no two arrays share one
-# Bytes used so far, from which on saving memory is worth the time that joining free parts takes.
-PLENTY = 1 << 27
+MERGE_BYTES = 1 << 27  # in use, from which on saving memory is worth the time that joining free parts takes
 LARGEST_COPY = 1 << 16  # bytes of an array that may be sent by value
 # With the modules whose functions will come, and from where the main process has them: not from the current folder.
 PROGRAM = (
     "import sys; sys.path = [path for path in sys.path if path]; "
-    "from tinyface import backend, ops, workers; backend.be_a_worker(); workers.serve"
+    "import tinyface; from tinyface.runtime import threads, workers; threads.be_a_worker(); workers.serve"
 )
 LENGTH = struct.Struct("=q")  # what goes before a function
 # How long a worker looks for work before it sleeps: waking up takes longer than most work.
@@ -114,7 +113,7 @@ class Arena:
             rest = max(self.free.values(), default=0)  # the largest part, most of it untouched
             start = self._smallest_fitting(length, but=rest)
             if start is None:
-                if self.size - rest > PLENTY:
+                if self.size - rest > MERGE_BYTES:
                     self.merge()
                 start = self._smallest_fitting(length)
             if start is not None:
@@ -386,7 +385,7 @@ class _Member:
 
     def _gone(self):
         return TinyfaceError(
-            "a worker process has ended, perhaps for want of memory; go on with --resume, or use TINYFACE_THREADS=1"
+            "a worker process has ended, perhaps because memory ran out; continue with --resume, or use TINYFACE_THREADS=1"
         )
 
     def close(self):
