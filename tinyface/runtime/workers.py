@@ -385,7 +385,7 @@ class _Member:
 
     def _gone(self):
         return TinyfaceError(
-            "a worker process has ended, perhaps because memory ran out; continue with --resume, or use TINYFACE_THREADS=1"
+            "a worker process has ended, perhaps out of memory; continue with --resume, or use TINYFACE_THREADS=1"
         )
 
     def close(self):

@@ -1,3 +1,7 @@
-"""NumPy in blocks that stay in a core's cache, on all threads. Importing this registers the kernels."""
+"""NumPy in blocks that stay in a core's cache, on all threads. Importing this imports every file, which registers it."""
 
-from . import max_pool2d, prelu
+import importlib
+import pkgutil
+
+for module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{module.name}")
