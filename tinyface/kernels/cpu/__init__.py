@@ -1,4 +1,4 @@
-"""NumPy in blocks that stay in a core's cache, on all threads. Importing this imports every file, which registers it."""
+"""NumPy in blocks that stay in a core's cache, on all threads. Importing this imports, and so registers, every file."""
 
 import importlib
 import pkgutil
