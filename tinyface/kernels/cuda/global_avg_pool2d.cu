@@ -18,6 +18,6 @@ extern "C" __global__ void global_avg_pool2d_backward(const real* __restrict__ g
                                                       int HW) {
     const int plane = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (plane >= planes) return;
-    const real share = g[plane] / HW;
-    for (int i = lane; i < HW; i += 32) dx[(long long)plane * HW + i] = share;
+    const real quotient = g[plane] / HW;
+    for (int i = lane; i < HW; i += 32) dx[(long long)plane * HW + i] = quotient;
 }

@@ -55,7 +55,7 @@ extern "C" __global__ void region_gate(const real* x, const real* masks, const r
     }
 }
 
-// A block makes dx and h at 32 pixels, whichever of them is not null; its warps share the channels. Grid:
+// A block makes dx and h at 32 pixels, whichever of them is not null; its warps divide the channels among them. Grid:
 // (pixels / 32, N).
 extern "C" __global__ void region_gate_backward(const real* g, const real* x, const real* masks, const real* totals,
                                                 real* dx /* or null */, real* h /* or null */, int channels,

@@ -55,17 +55,17 @@ constexpr int OUT = 64, PIXELS = 256, DEPTH = 16;  // conv: a block's tile of y,
 constexpr int SIDE = 64, RUN = 32;                 // weight_gradient: a block's tile of dw, and the pixels in a slab
 
 // One thread for each number packed. out_channels is a multiple of OUT, of which `outs` exist, likewise `ins`.
-// out_step, in_step: from one output and one input channel of w to the next; turned: take kernels turned by 180°.
+// out_step, in_step: from one output and one input channel of w to the next; flipped: take kernels flipped by 180°.
 extern "C" __global__ void pack(const float* __restrict__ w, float* __restrict__ packed, long long count, int outs,
                                 int ins, int out_channels, int places, long long out_step, long long in_step,
-                                int turned) {
+                                int flipped) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
     int o = i % out_channels;
     int row = i / out_channels, slab = row / DEPTH;
     int c = slab / places * DEPTH + row % DEPTH, place = slab % places;
     bool exists = o < outs && c < ins;
-    float value = exists ? w[o * out_step + c * in_step + (turned ? places - 1 - place : place)] : 0;
+    float value = exists ? w[o * out_step + c * in_step + (flipped ? places - 1 - place : place)] : 0;
     packed[i] = __uint_as_float(tf32(value));
 }
 

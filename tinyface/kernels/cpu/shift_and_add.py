@@ -9,44 +9,45 @@ added up, shifted, afterwards. With O far below C these are few, and each sum ru
 
 import numpy as np
 
-from .. import backend
+from ...runtime.memory import contiguous_copy, empty, scratch
+from ...runtime.threads import parallel_for, slices
 
-MOST = 8  # output channels
-ROWS, PIXELS = 16, 4096  # of a piece, at least: its border of kh − 1 rows is multiplied twice
+MOST_OUTPUTS = 8  # output channels
+ROWS, PIXELS = 16, 4096  # of a block, at least: its border of kh − 1 rows is multiplied twice
 
 
 def fits(w_shape, stride, padding):
     """Whether this is the way for kernels w (O, C, kh, kw)."""
     o, c, kh, kw = w_shape
-    return stride == 1 and padding >= 0 and kh == kw > 1 and o <= MOST and 2 * o <= c
+    return stride == 1 and padding >= 0 and kh == kw > 1 and o <= MOST_OUTPUTS and 2 * o <= c
 
 
-def convolve(x, w, padding, finish=None):
-    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O). finish(pixels): what else to do to each piece, in place."""
+def convolve(x, w, padding, epilogue=None):
+    """x (H, W, N, C) ∗ w (O, C, kh, kw) → (H', W', N, O). epilogue(pixels): what else to do to each block, in place."""
     (h, width, n, c), (o, _, kh, kw) = x.shape, w.shape
     out_h, out_w = h + 2 * padding - kh + 1, width + 2 * padding - kw + 1
-    y = backend.empty((out_h, out_w, n, o), x.dtype)
-    matrix = backend.share(w.transpose(2, 3, 0, 1)).reshape(-1, c)
-    pieces = backend.slices(out_h, max(ROWS, -(-PIXELS // (out_w * n))))
+    y = empty((out_h, out_w, n, o), x.dtype)
+    matrix = contiguous_copy(w.transpose(2, 3, 0, 1)).reshape(-1, c)
+    blocks = slices(out_h, max(ROWS, -(-PIXELS // (out_w * n))))
 
-    def piece(index):
-        rows = pieces[index]
+    def block(index):
+        rows = blocks[index]
         top = min(max(rows.start - padding, 0), h)
         bottom = max(min(rows.stop + kh - 1 - padding, h), top)
-        z = backend.scratch("few_outputs.z", (len(matrix), (bottom - top) * width * n), x.dtype)
+        z = scratch("shift_and_add.z", (len(matrix), (bottom - top) * width * n), x.dtype)
         np.matmul(matrix, x[top:bottom].reshape(-1, c).T, out=z)
         z = z.reshape(kh, kw, o, bottom - top, width, n)
-        sums = backend.scratch("few_outputs.sums", (o, rows.stop - rows.start, out_w, n), x.dtype)
+        sums = scratch("shift_and_add.sums", (o, rows.stop - rows.start, out_w, n), x.dtype)
         sums[...] = 0
         for u, v in np.ndindex(kh, kw):
             down, to_down = overlap(rows.start + u - padding - top, sums.shape[1], bottom - top)
             right, to_right = overlap(v - padding, out_w, width)
             sums[:, to_down, to_right] += z[u, v, :, down, right]
         y[rows] = sums.transpose(1, 2, 3, 0)
-        if finish:
-            finish(y[rows])
+        if epilogue:
+            epilogue(y[rows])
 
-    backend.parallel_for(piece, len(pieces))
+    parallel_for(block, len(blocks))
     return y
 
 

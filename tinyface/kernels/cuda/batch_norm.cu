@@ -8,20 +8,20 @@
 //     forward:   statistics → finish_statistics → normalise
 //     backward:  gradient_sums → finish_gradients → input_gradient
 //
-// The large kernels have a grid of (C, shares): a block works on one channel, whose constants stay in registers,
-// and on one share of its m = N·P values, m < 2^31. The "finish" kernels have one warp for each channel.
+// The large kernels have a grid of (C, parts): a block works on one channel, whose constants stay in registers,
+// and on one part of its m = N·P values, m < 2^31. The "finish" kernels have one warp for each channel.
 // A thread adds up its few values in `real`; from there on sums are in double and in a fixed order, so a run gives
 // the same bits every time.
 
-// The places in x that a thread visits: of its block's share every blockDim-th value. No division on the way.
+// The places in x that a thread visits: of its block's part every blockDim-th value. No division on the way.
 struct Walk {
     long long at;  // where in x
     int left;      // how many values are yet to come
     int p, P, step_p;
     long long step, next_image;
 
-    __device__ Walk(int C, int P, int m, int share) : P(P) {
-        const int start = blockIdx.y * share, length = min(share, m - start), i = threadIdx.x;
+    __device__ Walk(int C, int P, int m, int part) : P(P) {
+        const int start = blockIdx.y * part, length = min(part, m - start), i = threadIdx.x;
         left = i < length ? (length - i - 1) / (int)blockDim.x + 1 : 0;
         const int n = (start + i) / P;
         p = start + i - n * P;
@@ -74,12 +74,12 @@ __device__ double block_sum(double value) {
 
 // ---------------------------------------------------------------- forward
 
-// sums (C, shares, 2): Σ (x − K) and Σ (x − K)² of each share, where K is the channel's first value: differences from
+// sums (C, parts, 2): Σ (x − K) and Σ (x − K)² of each part, where K is the channel's first value: differences from
 // a number that is near, so that a mean far from 0 costs no digits. For the same reason a thread takes them from its
 // own first value, in `real`, and only then moves to K, in double.
 extern "C" __global__ void statistics(const real* __restrict__ x, double* __restrict__ sums, int C, int P, int m,
-                                      int share) {
-    Walk walk(C, P, m, share);
+                                      int part) {
+    Walk walk(C, P, m, part);
     const int count = walk.left;
     real first = 0, sum = 0, square = 0;
     if (count) {
@@ -106,12 +106,12 @@ extern "C" __global__ void statistics(const real* __restrict__ x, double* __rest
 extern "C" __global__ void finish_statistics(const real* __restrict__ x, const double* __restrict__ sums,
                                              real* __restrict__ mean, real* __restrict__ var,
                                              real* __restrict__ running_mean, real* __restrict__ running_var, int P,
-                                             int m, int shares, double momentum) {
+                                             int m, int parts, double momentum) {
     const int c = blockIdx.x;
     double sum = 0, square = 0;
-    for (int i = threadIdx.x; i < shares; i += blockDim.x) {
-        sum += sums[2 * ((long long)c * shares + i)];
-        square += sums[2 * ((long long)c * shares + i) + 1];
+    for (int i = threadIdx.x; i < parts; i += blockDim.x) {
+        sum += sums[2 * ((long long)c * parts + i)];
+        square += sums[2 * ((long long)c * parts + i) + 1];
     }
     sum = block_sum(sum) / m;
     square = block_sum(square) / m;
@@ -126,10 +126,10 @@ extern "C" __global__ void finish_statistics(const real* __restrict__ x, const d
 
 extern "C" __global__ void normalise(const real* __restrict__ x, const real* gamma, const real* beta,
                                      const real* slope /* or null */, const real* mean, const real* var,
-                                     real* __restrict__ y, int C, int P, int m, int share, real eps) {
+                                     real* __restrict__ y, int C, int P, int m, int part, real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
 #pragma unroll 4
-    for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
+    for (Walk walk(C, P, m, part); walk.left > 0; walk.next()) {
         const real z = channel.z(x[walk.at] - channel.mean);
         y[walk.at] = z > 0 ? z : channel.slope * z;
     }
@@ -137,15 +137,15 @@ extern "C" __global__ void normalise(const real* __restrict__ x, const real* gam
 
 // ---------------------------------------------------------------- backward
 
-// sums (C, shares, 3): Σ ∂L/∂z, Σ ∂L/∂z·(x − μ) and Σ g·min(z, 0) of each share; g is ∂L/∂y.
+// sums (C, parts, 3): Σ ∂L/∂z, Σ ∂L/∂z·(x − μ) and Σ g·min(z, 0) of each part; g is ∂L/∂y.
 extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real* __restrict__ g, const real* gamma,
                                          const real* beta, const real* slope /* or null */, const real* mean,
-                                         const real* var, double* __restrict__ sums, int C, int P, int m, int share,
+                                         const real* var, double* __restrict__ sums, int C, int P, int m, int part,
                                          real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     real sum = 0, by_centred = 0, by_slope = 0;
 #pragma unroll 4
-    for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
+    for (Walk walk(C, P, m, part); walk.left > 0; walk.next()) {
         const real centred = x[walk.at] - channel.mean, z = channel.z(centred), gy = g[walk.at];
         const real gz = z > 0 ? gy : channel.slope * gy;
         sum += gz;
@@ -163,11 +163,11 @@ extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real*
 extern "C" __global__ void finish_gradients(const double* __restrict__ sums, const real* __restrict__ var,
                                             real* __restrict__ dgamma, real* __restrict__ dbeta,
                                             real* __restrict__ dslope /* or null */, real* __restrict__ through,
-                                            int m, int shares, double eps, bool training) {
+                                            int m, int parts, double eps, bool training) {
     const int c = blockIdx.x, C = gridDim.x;
     double total[3] = {0, 0, 0};
-    for (int i = threadIdx.x; i < shares; i += blockDim.x)
-        for (int k = 0; k < 3; k++) total[k] += sums[3 * ((long long)c * shares + i) + k];
+    for (int i = threadIdx.x; i < parts; i += blockDim.x)
+        for (int k = 0; k < 3; k++) total[k] += sums[3 * ((long long)c * parts + i) + k];
     for (int k = 0; k < 3; k++) total[k] = block_sum(total[k]);
     if (threadIdx.x == 0) {
         const double rstd = 1 / sqrt(var[c] + eps);
@@ -182,11 +182,11 @@ extern "C" __global__ void finish_gradients(const double* __restrict__ sums, con
 extern "C" __global__ void input_gradient(const real* __restrict__ x, const real* __restrict__ g, const real* gamma,
                                           const real* beta, const real* slope /* or null */, const real* mean,
                                           const real* var, const real* through, real* __restrict__ dx, int C, int P,
-                                          int m, int share, real eps) {
+                                          int m, int part, real eps) {
     const Channel channel = channel_of(gamma, beta, slope, mean, var, eps);
     const real constant = through[blockIdx.x], by_centred = through[C + blockIdx.x];
 #pragma unroll 4
-    for (Walk walk(C, P, m, share); walk.left > 0; walk.next()) {
+    for (Walk walk(C, P, m, part); walk.left > 0; walk.next()) {
         const real centred = x[walk.at] - channel.mean, gy = g[walk.at];
         const real gz = channel.z(centred) > 0 ? gy : channel.slope * gy;
         dx[walk.at] = channel.scale * (gz - constant - centred * by_centred);

@@ -1,9 +1,9 @@
-"""The convolution of conv2d.py on a GPU: which way is taken when, and the launches of its kernels.
+"""Convolutions on a GPU: which algorithm computes which shape, and the launches of its kernels.
 
-    conv2d.cu          3×3 at stride 1, directly: nothing is written but the result
-    winograd_gpu.py    3×3 at stride 1 with many channels: a quarter of the multiplications, transforms in memory
-    conv_tf32.py       stride 1 on tensor cores, where `--tf32` allows their rounding
-    im2col.cu          any kernel and stride: im2col, then cuBLAS multiplies matrices; a 1×1 kernel needs no im2col
+    conv2d.cu      3×3 at stride 1, directly: nothing is written but the result
+    winograd.py    3×3 at stride 1 with many channels: a quarter of the multiplications, transforms in memory
+    tf32.py        stride 1 on tensor cores, where `--tf32` allows their rounding
+    im2col.cu      any kernel and stride: im2col, then cuBLAS multiplies matrices; a 1×1 kernel needs no im2col
 
 Arrays lie as (N, C, H, W), kernels as (O, C, kh, kw), both C-contiguous. With K = C·kh·kw and P pixels of y, im2col's
 products are, for each image,
@@ -17,20 +17,52 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backend
-from . import conv_tf32, winograd_gpu
-from .matmul_gpu import multiply
+from ...ops.conv2d import Conv2d, convolved_size
+from ...ops.conv_transpose2d import ConvTranspose2d
+from ...runtime.cuda import launch, load_kernels
+from ...runtime.devices import cupy
+from ...runtime.dispatch import register
+from ...runtime.threads import slices
+from .. import algorithms
+from . import tf32, winograd
+from .matmul import multiply
 
 DIRECT, IM2COL = (Path(__file__).with_name(name) for name in ("conv2d.cu", "im2col.cu"))
 COLUMNS_BYTES = 256 << 20  # of im2col at a time: as many images as fit, but one at least
-PIXELS = 1024  # of a stretch, as in both
+PIXELS = 1024  # of a segment, as in both .cu files
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have, on every GPU
 TAPS = 9
 WINOGRAD_CHANNELS = 256  # of x and of y, at least
-TENSOR_CHANNELS = 16
+TENSOR_CHANNELS = 16  # of x and of y, at least
 
 
-def choose(w_shape, stride, padding, dtype, forced=None):
+@register(Conv2d, "cuda")
+class Conv2dCuda(Conv2d):
+    def forward(self, x, w, b=None):
+        self.x, self.w = x, w
+        return convolve(x, w, b, self.stride, self.padding)
+
+    def backward(self, g):
+        needs_x, needs_w, *needs_b = self.needs_grad
+        dx = input_gradient(g, self.w, None, self.x.shape, self.stride, self.padding) if needs_x else None
+        dw = weight_gradient(self.x, g, self.w.shape, self.stride, self.padding) if needs_w else None
+        return dx, dw, *[bias_gradient(g) if needed else None for needed in needs_b]
+
+
+@register(ConvTranspose2d, "cuda")
+class ConvTranspose2dCuda(ConvTranspose2d):
+    def forward(self, x, w, b=None):
+        self.x, self.w = x, w
+        return input_gradient(x, w, b, self.y_shape, self.stride, self.padding)
+
+    def backward(self, g):
+        needs_x, needs_w, *needs_b = self.needs_grad
+        dx = convolve(g, self.w, None, self.stride, self.padding) if needs_x else None
+        dw = weight_gradient(g, self.x, self.w.shape, self.stride, self.padding) if needs_w else None
+        return dx, dw, *[bias_gradient(g) if needed else None for needed in needs_b]
+
+
+def choose(w_shape, stride, padding, dtype):
     """ "tf32", "winograd", "direct" or "im2col", for kernels w (O, C, kh, kw).
 
     tf32: stride 1, float32, from TENSOR_CHANNELS channels on, once `backend.set_tf32(True)` was called.
@@ -42,13 +74,8 @@ def choose(w_shape, stride, padding, dtype, forced=None):
 
     The two bounds are estimates: they await measurement on a GPU (benchmarks/gpu.py).
     """
-    few = min(w_shape[:2])
-    if (
-        forced is None
-        and few >= TENSOR_CHANNELS
-        and conv_tf32.fits(dtype, stride)
-        and padding < min(w_shape[2:])
-    ):
+    few, forced = min(w_shape[:2]), algorithms.forced
+    if forced is None and few >= TENSOR_CHANNELS and tf32.fits(dtype, stride) and padding < min(w_shape[2:]):
         return "tf32"
     if w_shape[2:] != (3, 3) or stride != 1:
         return "im2col"
@@ -60,43 +87,41 @@ def choose(w_shape, stride, padding, dtype, forced=None):
 # ---------------------------------------------------------------- the products, on arrays
 
 
-def convolve(x, w, b, stride, padding, out, forced=None):
-    """y (N, O, H', W') of conv2d.py's formula; out = (H', W')."""
-    x, w = backend.contiguous(x), backend.contiguous(w)
-    b = b if b is None else backend.cupy().ascontiguousarray(b, x.dtype)
-    algorithm = choose(w.shape, stride, padding, x.dtype, forced)
+def convolve(x, w, b, stride, padding):
+    """y (N, O, H', W') = x ∗ w + b, with b (O,) or None."""
+    out = convolved_size("conv2d", x, w, stride, padding)
+    algorithm = choose(w.shape, stride, padding, x.dtype)
     if algorithm == "direct":
         return direct(x, w, b, padding, (len(x), len(w), *out))
     if algorithm != "im2col":
-        return (conv_tf32 if algorithm == "tf32" else winograd_gpu).convolve(x, w, padding, b)
-    xp = backend.cupy()
+        return (tf32 if algorithm == "tf32" else winograd).convolve(x, w, padding, b)
+    xp = cupy()
     y = xp.empty((len(x), len(w), *out), x.dtype)
     matrix, flat = w.reshape(len(w), w[0].size), planes(y)
-    for images in pieces(x, w.shape, out, stride, padding):
+    for images in image_blocks(x, w.shape, out, stride, padding):
         multiply(matrix, im2col(x[images], w.shape, out, stride, padding), flat[images])
     if b is not None:
         y += b[:, None, None]
     return y
 
 
-def input_gradient(g, w, b, x_shape, stride, padding, forced=None):
+def input_gradient(g, w, b, x_shape, stride, padding):
     """∂L/∂x, x_shape, plus b (C,) if there is one: then it is a transposed convolution.
 
-    At stride 1 it is itself a convolution, of g with the kernels turned by 180° and C, O exchanged.
+    At stride 1 it is itself a convolution, of g with the kernels flipped and C, O exchanged.
     """
-    g, w = backend.contiguous(g), backend.contiguous(w)
-    algorithm = choose(w.shape, stride, padding, g.dtype, forced)
+    algorithm = choose(w.shape, stride, padding, g.dtype)
     if algorithm == "direct":
-        return direct(g, w, b, 2 - padding, x_shape, turned=True)
+        return direct(g, w, b, 2 - padding, x_shape, flipped=True)
     if algorithm != "im2col":
-        dx = (conv_tf32 if algorithm == "tf32" else winograd_gpu).input_gradient(g, w, padding)
+        dx = (tf32 if algorithm == "tf32" else winograd).input_gradient(g, w, padding)
         if b is not None:
             dx += b[:, None, None]
         return dx
-    xp = backend.cupy()
+    xp = cupy()
     dx = xp.empty(x_shape, g.dtype)
     matrix, flat, out = w.reshape(len(w), w[0].size), planes(g), g.shape[2:]
-    for images in pieces(dx, w.shape, out, stride, padding):
+    for images in image_blocks(dx, w.shape, out, stride, padding):
         some = dx[images]
         if needs_no_columns(w.shape, stride, padding):
             multiply(matrix, flat[images], planes(some), a_transposed=True)
@@ -109,36 +134,35 @@ def input_gradient(g, w, b, x_shape, stride, padding, forced=None):
     return dx
 
 
-def weight_gradient(x, g, w_shape, stride, padding, forced=None):
+def weight_gradient(x, g, w_shape, stride, padding):
     """∂L/∂w, of w_shape (O, C, kh, kw)."""
-    x, g = backend.contiguous(x), backend.contiguous(g)
-    algorithm = choose(w_shape, stride, padding, x.dtype, forced)
+    algorithm = choose(w_shape, stride, padding, x.dtype)
     if algorithm == "direct":
         return direct_weight_gradient(x, g, w_shape, padding)
     if algorithm == "winograd":
-        return winograd_gpu.weight_gradient(x, g, padding)
+        return winograd.weight_gradient(x, g, padding)
     if algorithm == "tf32":
-        return conv_tf32.weight_gradient(x, g, w_shape[2:], padding)
-    xp = backend.cupy()
+        return tf32.weight_gradient(x, g, w_shape[2:], padding)
+    xp = cupy()
     out, flat = g.shape[2:], planes(g)
     of_images = xp.empty((len(x), w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)
-    for images in pieces(x, w_shape, out, stride, padding):
+    for images in image_blocks(x, w_shape, out, stride, padding):
         columns = im2col(x[images], w_shape, out, stride, padding)
         multiply(flat[images], columns, of_images[images], b_transposed=True)
-    return add_shares(of_images, w_shape)
+    return add_parts(of_images, w_shape)
 
 
 def bias_gradient(g):
     """∂L/∂b[o] = Σ_{n,i,j} g[n,o,i,j], in float64."""
-    xp, g = backend.cupy(), backend.contiguous(g)
+    xp = cupy()
     n, o, h, w = g.shape
-    kernels = backend.load_kernels(DIRECT, g.dtype)
-    stretches = -(-h * w // PIXELS)
-    count = max(min(-(-4 * multiprocessors() // max(o, 1)), n * stretches), 1)
-    shares, db = xp.empty((count, o), np.float64), xp.empty(o, g.dtype)
-    sizes = np.int32(n), np.int32(o), np.int64(h * w), np.int32(stretches)
-    kernels.get_function("bias_shares")((count, o), (256,), (g, shares, *sizes))
-    backend.launch(kernels.get_function("add_bias_shares"), o, shares, db, np.int32(o), np.int32(count))
+    kernels = load_kernels(DIRECT, g.dtype)
+    segments = -(-h * w // PIXELS)
+    count = max(min(-(-4 * multiprocessors() // max(o, 1)), n * segments), 1)
+    parts, db = xp.empty((count, o), np.float64), xp.empty(o, g.dtype)
+    sizes = np.int32(n), np.int32(o), np.int64(h * w), np.int32(segments)
+    kernels.get_function("bias_parts")((count, o), (256,), (g, parts, *sizes))
+    launch(kernels.get_function("add_bias_parts"), o, parts, db, np.int32(o), np.int32(count))
     return db
 
 
@@ -149,7 +173,7 @@ def im2col(x, w_shape, out, stride, padding):
     """x (N, C, H, W) → (N, C·kh·kw, H'·W'); x itself where they are the same numbers."""
     if needs_no_columns(w_shape, stride, padding):
         return planes(x)
-    columns = backend.cupy().empty((len(x), x.shape[1] * w_shape[2] * w_shape[3], out[0] * out[1]), x.dtype)
+    columns = cupy().empty((len(x), x.shape[1] * w_shape[2] * w_shape[3], out[0] * out[1]), x.dtype)
     launch_planes("im2col", x, columns, x.shape[2:], w_shape, stride, padding, out)
     return columns
 
@@ -162,38 +186,36 @@ def planes(x):
 def launch_planes(name, source, result, size, w_shape, stride, padding, out):
     """Run a kernel of im2col.cu; result: (N, rows, pixels …), one plane of pixels for each row."""
     rows, pixels = result.shape[0] * result.shape[1], math.prod(result.shape[2:])
-    stretches = -(-pixels // PIXELS)
-    geometry = (*size, *w_shape[2:], stride, padding, *out, stretches)
-    kernel = backend.load_kernels(IM2COL, result.dtype).get_function(name)
+    segments = -(-pixels // PIXELS)
+    geometry = (*size, *w_shape[2:], stride, padding, *out, segments)
+    kernel = load_kernels(IM2COL, result.dtype).get_function(name)
     block = min(-(-max(pixels, 1) // 32) * 32, 256)
-    backend.launch(kernel, rows * stretches * block, source, result, *map(np.int32, geometry), block=block)
+    launch(kernel, rows * segments * block, source, result, *map(np.int32, geometry), block=block)
 
 
 def needs_no_columns(w_shape, stride, padding):
     return w_shape[2] == w_shape[3] == stride == 1 and padding == 0
 
 
-def pieces(x, w_shape, out, stride, padding):
+def image_blocks(x, w_shape, out, stride, padding):
     """Slices of the images, so many that their columns take COLUMNS_BYTES; all of them where there are no columns."""
     of_an_image = w_shape[1] * w_shape[2] * w_shape[3] * out[0] * out[1] * x.itemsize
     some = len(x) if needs_no_columns(w_shape, stride, padding) else COLUMNS_BYTES // max(of_an_image, 1)
-    return backend.slices(len(x), max(some, 1))
+    return slices(len(x), max(some, 1))
 
 
 # ---------------------------------------------------------------- 3×3 at stride 1
 
 
-def direct(x, w, b, padding, y_shape, turned=False):
-    """y of y_shape, the convolution of x with w, or with w turned by 180° and its first two axes exchanged."""
-    xp = backend.cupy()
-    y, b = xp.empty(y_shape, x.dtype), b if b is None else xp.ascontiguousarray(b, x.dtype)
-    if not y.size:
-        return y
+def direct(x, w, b, padding, y_shape, flipped=False):
+    """y of y_shape, the convolution of x with w, or with w flipped and its first two axes exchanged."""
+    xp = cupy()
+    y = xp.empty(y_shape, x.dtype)
     (n, c, h, width), (_, o, out_h, out_w) = x.shape, y_shape
     ob, k, ni, th, ts, ck = tiling(n, c, o, out_h, out_w, x.itemsize, multiprocessors())
     tiles_y, tiles_x = -(-out_h // th), -(-out_w // (4 * ts))
-    numbers = n, c, h, width, o, out_h, out_w, padding, turned, ni, th, ts, tiles_y, tiles_x, ck
-    kernel = backend.load_kernels(DIRECT, x.dtype).get_function(f"direct_{ob}_{k}")
+    numbers = n, c, h, width, o, out_h, out_w, padding, flipped, ni, th, ts, tiles_y, tiles_x, ck
+    kernel = load_kernels(DIRECT, x.dtype).get_function(f"direct_{ob}_{k}")
     kernel(
         (-(-n // ni) * tiles_y * tiles_x, -(-o // ob)),
         (256,),
@@ -245,18 +267,18 @@ def channel_bytes(ob, ni, th, ts, itemsize):
 
 def direct_weight_gradient(x, g, w_shape, padding):
     (n, c, h, width), (_, o, out_h, out_w) = x.shape, g.shape
-    og, cg, parts, tw, count = walking(n, c, o, out_h, out_w, x.itemsize, multiprocessors())
+    og, cg, parts, tw, count = weight_gradient_tiling(n, c, o, out_h, out_w, x.itemsize, multiprocessors())
     ot, ct = channels_of_a_thread(x.itemsize)
-    shares = backend.cupy().empty((count, TAPS, o, c), x.dtype)
+    sums = cupy().empty((count, TAPS, o, c), x.dtype)
     numbers = n, c, h, width, o, out_h, out_w, padding, og, cg, tw
     lines = np.int64(n * out_h * -(-out_w // tw))
-    backend.load_kernels(DIRECT, x.dtype).get_function("weight_gradient")(
+    load_kernels(DIRECT, x.dtype).get_function("weight_gradient")(
         (count, -(-o // (ot * og)), -(-c // (ct * cg))),
         (og * cg * parts,),
-        (x, g, shares, *map(np.int32, numbers), lines),
-        shared_mem=max(walking_bytes(og, cg, tw, x.itemsize), og * cg * parts * ot * ct * x.itemsize),
+        (x, g, sums, *map(np.int32, numbers), lines),
+        shared_mem=max(weight_gradient_bytes(og, cg, tw, x.itemsize), og * cg * parts * ot * ct * x.itemsize),
     )
-    return add_shares(shares, w_shape)
+    return add_parts(sums, w_shape)
 
 
 def channels_of_a_thread(itemsize):
@@ -265,8 +287,8 @@ def channels_of_a_thread(itemsize):
 
 
 @lru_cache(maxsize=1024)
-def walking(n, c, o, out_h, out_w, itemsize, multiprocessors):
-    """How `weight_gradient` cuts its work → og, cg, parts, tw and the number of shares; see conv2d.cu.
+def weight_gradient_tiling(n, c, o, out_h, out_w, itemsize, multiprocessors):
+    """How `weight_gradient` cuts its work → og, cg, parts, tw and the number of parts; see conv2d.cu.
 
     A block takes up to 64 × 64 channels (float64: 32 × 32), so that x and g are read once or little more. Each share
     costs a copy of ∂L/∂w, so there are only as many as keep all multiprocessors busy.
@@ -276,7 +298,7 @@ def walking(n, c, o, out_h, out_w, itemsize, multiprocessors):
     cg = min(-(-power_of_two(c) // ct), most // 16)
     parts = max(256 // (og * cg), 1)
     columns = 1
-    while walking_bytes(og, cg, -(-out_w // columns), itemsize) > SHARED_BYTES:
+    while weight_gradient_bytes(og, cg, -(-out_w // columns), itemsize) > SHARED_BYTES:
         columns += 1
     tw = -(-out_w // columns)
     chunks = -(-o // (ot * og)) * -(-c // (ct * cg))
@@ -284,7 +306,7 @@ def walking(n, c, o, out_h, out_w, itemsize, multiprocessors):
     return og, cg, parts, tw, max(min(at_once // chunks, n * out_h * columns), 1)
 
 
-def walking_bytes(og, cg, tw, itemsize):
+def weight_gradient_bytes(og, cg, tw, itemsize):
     ot, ct = channels_of_a_thread(itemsize)
     return (ct * cg * (3 * (tw + 2) | 1) + ot * og * (tw | 1)) * itemsize
 
@@ -294,21 +316,21 @@ def power_of_two(number):
     return 1 << max(number - 1, 0).bit_length()
 
 
-def add_shares(shares, w_shape):
+def add_parts(parts, w_shape):
     """Shares (count, …) of ∂L/∂w → ∂L/∂w, where (…) is (9, O, C) or what w_shape flattens to."""
-    dw = backend.cupy().empty(w_shape, shares.dtype)
-    taps = shares.shape[1] if shares.ndim == 4 else 1
-    kernel = backend.load_kernels(DIRECT, dw.dtype).get_function("add_shares")
-    sizes = np.int64(dw.size // taps), np.int32(taps), np.int32(len(shares))
-    backend.launch(kernel, dw.size, shares, dw, *sizes)
+    dw = cupy().empty(w_shape, parts.dtype)
+    taps = parts.shape[1] if parts.ndim == 4 else 1
+    kernel = load_kernels(DIRECT, dw.dtype).get_function("add_parts")
+    sizes = np.int64(dw.size // taps), np.int32(taps), np.int32(len(parts))
+    launch(kernel, dw.size, parts, dw, *sizes)
     return dw
 
 
 def multiprocessors():
     """Of the GPU in use. The cut of the work depends on it, so another GPU may round another way."""
-    return _multiprocessors(backend.cupy().cuda.device.get_device_id())
+    return _multiprocessors(cupy().cuda.device.get_device_id())
 
 
 @lru_cache(maxsize=64)
 def _multiprocessors(gpu):
-    return backend.cupy().cuda.Device(gpu).attributes["MultiProcessorCount"]
+    return cupy().cuda.Device(gpu).attributes["MultiProcessorCount"]

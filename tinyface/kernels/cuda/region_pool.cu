@@ -75,7 +75,7 @@ extern "C" __global__ void region_pool_dx(const real* g, const real* masks, cons
     }
 }
 
-// A block makes dm for REGIONS regions at 32 pixels; its warps share the channels. Grid: (pixels / 32,
+// A block makes dm for REGIONS regions at 32 pixels; its warps divide the channels among them. Grid: (pixels / 32,
 // regions / REGIONS, N).
 extern "C" __global__ void region_pool_dm(const real* g, const real* x, const real* y, const real* totals, real* dm,
                                           int channels, int regions, int pixels) {

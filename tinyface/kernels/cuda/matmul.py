@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .. import backend
+from ...runtime.cuda import check_pointers
+from ...runtime.devices import cupy
 
 
 def multiply(a, b, out, a_transposed=False, b_transposed=False, add=False):
@@ -12,8 +13,8 @@ def multiply(a, b, out, a_transposed=False, b_transposed=False, add=False):
     transposed stacks first, and make lists of pointers where one matrix meets many.) cuBLAS counts columns first, so
     for it our matrices are transposed: outᵀ = bᵀ @ aᵀ.
     """
-    backend.check_pointers("multiply", out.dtype, a=a, b=b, out=out)
-    cuda = backend.cupy().cuda
+    check_pointers("multiply", out.dtype, a=a, b=b, out=out)
+    cuda = cupy().cuda
     cublas, runtime = cuda.cublas, cuda.runtime
     if not out.size:
         return

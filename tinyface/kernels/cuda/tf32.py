@@ -1,7 +1,7 @@
-"""Convolution at stride 1 on a GPU's tensor cores, for any kernel: an implicit matrix product in TF32.
+"""Convolution at stride 1 on a GPU's tensor cores, for kernels of any size: an implicit matrix product in TF32.
 
     y[o, p]     = b[o] + Σ_{c, s} w[o, c, s] · x[c, p + s]        p: pixels of all images, s: places of the kernel
-    ∂L/∂x       = the same, of g with the kernels turned by 180° and C, O exchanged
+    ∂L/∂x       = the same, of g with the kernels flipped and C, O exchanged
     ∂L/∂w[o,c,s] = Σ_p g[o, p] · x[c, p + s]
 
 Tensor cores multiply small matrices in one instruction, some eight times as many numbers in the same time as the
@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backend
+from ...runtime.cuda import launch, load_kernels, tf32
+from ...runtime.devices import cupy
 
-OUT, PIXELS, DEPTH = 64, 256, 16  # a block's outputs × pixels, and the channels in a slab, as in conv_tf32.cu
+OUT, PIXELS, DEPTH = 64, 256, 16  # a block's outputs × pixels, and the channels in a slab, as in tf32.cu
 SIDE, RUN = 64, 32  # the same for the weight gradient: channels × channels, and the pixels in a slab
 BLOCKS = 1024  # for the weight gradient, about: several for each of a GPU's processors
 SHORTEST = 8  # slabs in a partial sum, at least
@@ -36,7 +37,7 @@ SHAPE = np.dtype(
 
 def fits(dtype, stride):
     """Whether TF32 is asked for, and this file can do such a convolution."""
-    return backend.tf32() and dtype == np.float32 and stride == 1
+    return tf32() and dtype == np.float32 and stride == 1
 
 
 # ---------------------------------------------------------------- the three products, on float32 arrays (N, C, H, W)
@@ -44,21 +45,21 @@ def fits(dtype, stride):
 
 def convolve(x, w, padding, b=None):
     """x (N, C, H, W) ∗ w (O, C, kh, kw) + b (O,) → (N, O, H', W'); H' = H + 2·padding − kh + 1."""
-    return _convolve(x, w, (padding, padding), b, turned=False)
+    return _convolve(x, w, (padding, padding), b, flipped=False)
 
 
 def input_gradient(g, w, padding):
     """∂L/∂x (N, C, H, W) of g (N, O, H', W') and w (O, C, kh, kw); `padding` is the convolution's."""
-    return _convolve(g, w, [length - 1 - padding for length in w.shape[2:]], None, turned=True)
+    return _convolve(g, w, [length - 1 - padding for length in w.shape[2:]], None, flipped=True)
 
 
-def _convolve(x, w, paddings, b, turned):
-    """x ∗ w + b, or of w turned by 180° with input and output channels exchanged."""
-    x, w, xp = backend.contiguous(x), backend.contiguous(w), backend.cupy()
+def _convolve(x, w, paddings, b, flipped):
+    """x ∗ w + b, or of w flipped with input and output channels exchanged."""
+    xp = cupy()
     (n, c, h, width), kernel = x.shape, w.shape[2:]
-    o, places = w.shape[1 if turned else 0], kernel[0] * kernel[1]
+    o, places = w.shape[1 if flipped else 0], kernel[0] * kernel[1]
     steps = c * places, places
-    if turned:
+    if flipped:
         steps = places, o * places
     out = [length + 2 * p - k + 1 for length, p, k in zip((h, width), paddings, kernel, strict=True)]
     y = xp.empty((n, o, *out), np.float32)
@@ -66,8 +67,8 @@ def _convolve(x, w, paddings, b, turned):
     packed = xp.empty((-(-c // DEPTH), places, DEPTH, -(-o // OUT) * OUT), np.float32)
     numbers = [np.int32(k) for k in (o, c, packed.shape[3], places)]
     steps = [np.int64(k) for k in steps]
-    backend.launch(
-        _kernel("pack"), packed.size, w, packed, np.int64(packed.size), *numbers, *steps, np.int32(turned)
+    launch(
+        _kernel("pack"), packed.size, w, packed, np.int64(packed.size), *numbers, *steps, np.int32(flipped)
     )
     shape, pixels = _shape(x.shape, y.shape, kernel, paddings)
     grid = -(-pixels // PIXELS), packed.shape[3] // OUT
@@ -80,7 +81,7 @@ def weight_gradient(x, g, kernel, padding):
 
     The sum runs over all pixels, and there may be few weights: it is cut into parts, whose sums a last kernel adds.
     """
-    x, g, xp = backend.contiguous(x), backend.contiguous(g), backend.cupy()
+    xp = cupy()
     c, o, places = x.shape[1], g.shape[1], kernel[0] * kernel[1]
     shape, pixels = _shape(x.shape, g.shape, kernel, (padding, padding))
     tiles, slabs = -(-c // SIDE) * -(-o // SIDE) * places, -(-pixels // RUN)
@@ -92,15 +93,15 @@ def weight_gradient(x, g, kernel, padding):
     _kernel("weight_gradient")(grid, (128,), (x, g, parts, shape, np.int32(length)))
     dw = xp.empty((o, c, *kernel), np.float32)
     numbers = [np.int32(k) for k in (count, places, o * c)]
-    backend.launch(_kernel("add_parts"), dw.size, parts, dw, *numbers)
+    launch(_kernel("add_parts"), dw.size, parts, dw, *numbers)
     return dw
 
 
 def _shape(x_shape, y_shape, kernel, paddings):
-    """The struct Shape of conv_tf32.cu, and the number of output pixels of all images."""
+    """The struct Shape of tf32.cu, and the number of output pixels of all images."""
     pixels = y_shape[0] * y_shape[2] * y_shape[3]
     return np.array((*x_shape[1:], *y_shape[1:], *kernel, *paddings, pixels), SHAPE)[()], pixels
 
 
 def _kernel(name):
-    return backend.load_kernels(Path(__file__).with_suffix(".cu")).get_function(name)
+    return load_kernels(Path(__file__).with_suffix(".cu")).get_function(name)

@@ -80,7 +80,7 @@ extern "C" __global__ void softmax_cross_entropy(const real* logits, const void*
 
 // One block. → the mean loss, and 1/M for backward.
 extern "C" __global__ void finish(const double* losses, const long long* counts, int blocks, real* mean,
-                                  real* share) {
+                                  real* weight_of_one) {
     __shared__ double shared_losses[BLOCK];
     __shared__ long long shared_counts[BLOCK];
     double loss = 0;
@@ -94,13 +94,13 @@ extern "C" __global__ void finish(const double* losses, const long long* counts,
     if (threadIdx.x == 0) {
         count = max(count, 1LL);
         *mean = loss / count;
-        *share = 1 / (double)count;
+        *weight_of_one = 1 / (double)count;
     }
 }
 
 extern "C" __global__ void softmax_cross_entropy_backward(const real* logits, const void* labels, int type,
                                                           long long ignore, int classes, long long pixels,
-                                                          long long positions, const real* g, const real* share,
+                                                          long long positions, const real* g, const real* weight_of_one,
                                                           real* gradient) {
     long long i = (long long)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= positions) return;
@@ -111,7 +111,7 @@ extern "C" __global__ void softmax_cross_entropy_backward(const real* logits, co
         for (int k = 0; k < classes; k++) dx[k * pixels] = 0;
         return;
     }
-    real kept[KEPT], top = x[0], total = 0, weight = *g * *share;
+    real kept[KEPT], top = x[0], total = 0, weight = *g * *weight_of_one;
 #pragma unroll
     for (int k = 0; k < KEPT; k++) {
         if (k >= classes) continue;

@@ -125,9 +125,9 @@ extern "C" __global__ void assemble(const Matrices m, Grid grid, const real* __r
         }
 }
 
-// count = O · C; turned: take each kernel turned by 180°.
+// count = O · C; flipped: take each kernel flipped by 180°.
 extern "C" __global__ void kernels(const Matrices m, const real* __restrict__ w, real* __restrict__ u, int count,
-                                   int turned) {
+                                   int flipped) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
     w += (size_t)i * 9;
@@ -136,7 +136,7 @@ extern "C" __global__ void kernels(const Matrices m, const real* __restrict__ w,
     for (int j = 0; j < 3; j++) {
         real column[3];
 #pragma unroll
-        for (int row = 0; row < 3; row++) column[row] = w[turned ? 8 - (3 * row + j) : 3 * row + j];
+        for (int row = 0; row < 3; row++) column[row] = w[flipped ? 8 - (3 * row + j) : 3 * row + j];
 #pragma unroll
         for (int k = 0; k < 6; k++)
             half[k][j] = m.g[k][0] * column[0] + m.g[k][1] * column[1] + m.g[k][2] * column[2];

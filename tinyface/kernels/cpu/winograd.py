@@ -9,7 +9,7 @@ matrices,
 
     V[k] (tiles × C)  @  U[k] (C × O)  =  M[k] (tiles × O),     U = G w Gᵀ,  V = Bᵀ d B,  k = 1 … P²
 
-    ∂L/∂x = the same, of g with the kernels turned by 180° and C, O exchanged
+    ∂L/∂x = the same, of g with the kernels flipped and C, O exchanged
     ∂L/∂w = Gᵀ [ Σ_tiles (Bᵀ d B) ⊙ (A g Aᵀ) ] G    the transposed maps, in reverse order
 
 Why it holds, in one dimension: a polynomial product of degree < P is fixed by its values at P points. G and A
@@ -25,17 +25,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import backend
-from .im2col import SMALL, view
+from ...runtime.memory import empty, scratch
+from ...runtime.threads import equal_slices, parallel_for, slices
+from .im2col import BLAS_SMALL, strided_view
 
 KERNEL = 3
-PIECE_BYTES = 5 << 18  # V and M of one piece, near what a core's own caches hold
-ROWS = 64, 512  # the most tiles × images in a piece is no lower and, but for very many channels, no higher …
+BLOCK_BYTES = 5 << 18  # V and M of one block, near what a core's own caches hold
+ROWS = 64, 512  # the most tiles × images in a block is no lower and, but for very many channels, no higher …
 NARROW, DEEP = 64, 256  # products of fewer columns, or of fewer rows of the second matrix, are slow again
 SLICE = 32  # channels; kernels are transformed for so many at once, or a multiple …
-KERNELS = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
+KERNELS_AT_ONCE = 1 << 16  # … of no more kernels than this, to be used while they are in the cache
 KERNEL_COST = 47  # what transforming one kernel takes, in multiplications by it
-START, BORDER = 16, 0.1  # what a piece costs beside its tiles, in tiles; what reading its border adds
+START, BORDER = 16, 0.1  # what a block costs beside its tiles, in tiles; what reading its border adds
 PARTIAL_SUMS = 4  # the weight gradient is summed in this many parts, whatever the number of threads
 
 
@@ -52,7 +53,7 @@ def transforms(tile, points):
     return at, bt, g
 
 
-class Form:
+class WinogradConfig:
     """One m of F(m×m, 3×3): tile m, patch P, and its matrices by type."""
 
     def __init__(self, name, tile, points):
@@ -66,7 +67,7 @@ class Form:
         }
 
     def __reduce__(self):
-        return find_form, (self.name,)
+        return find_config, (self.name,)
 
     def tiles(self, height, width):
         """How many tiles an output of that size has."""
@@ -77,18 +78,18 @@ class Form:
         return self.patch**2 * (self.tiles(height, width) * images + KERNEL_COST)
 
 
-FORMS = {
-    form.name: form
-    for form in (
-        Form("winograd4", 4, (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)),
-        Form("winograd6", 6, (0, 1 / 2, -1 / 2, 1, -1, 2, -2)),
+CONFIGS = {
+    config.name: config
+    for config in (
+        WinogradConfig("winograd4", 4, (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)),
+        WinogradConfig("winograd6", 6, (0, 1 / 2, -1 / 2, 1, -1, 2, -2)),
     )
 }
 
 
-def find_form(name):
-    """The form of that name; in a worker process its own."""
-    return FORMS[name]
+def find_config(name):
+    """The config of that name; in a worker process its own."""
+    return CONFIGS[name]
 
 
 def fits(kernel, stride, padding):
@@ -96,39 +97,39 @@ def fits(kernel, stride, padding):
     return kernel == (KERNEL, KERNEL) and stride == 1 and 0 <= padding < KERNEL
 
 
-def choose_form(height, width, images):
-    """The name of the form that takes least time for an output of that size.
+def choose_config(height, width, images):
+    """The name of the config that takes least time for an output of that size.
 
     The larger tile needs fewer products, but covers more beyond the border, and its kernels are larger.
     """
-    return min(FORMS, key=lambda name: FORMS[name].cost(height, width, images))
+    return min(CONFIGS, key=lambda name: CONFIGS[name].cost(height, width, images))
 
 
 # ---------------------------------------------------------------- the two products, on arrays
 
 
-def convolve(x, w, padding, form, finish=None):
+def convolve(x, w, padding, config, epilogue=None):
     """x (H, W, N, C) ∗ w (O, C, 3, 3) → (H', W', N, O); H' = H + 2·padding − 2. Fits any strides of w.
 
-    finish(pixels, channels): what else to do to each piece of the result, in place.
+    epilogue(pixels, channels): what else to do to each block of the result, in place.
     """
-    grid = make_grid(x.shape, padding, len(w), form)
-    y = backend.empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
+    grid = make_grid(x.shape, padding, len(w), config)
+    y = empty((grid.height, grid.width, grid.images, len(w)), x.dtype)
 
     if not grid.few_tiles:
-        u = backend.empty((form.patch**2, grid.channels, len(w)), x.dtype)
-        inputs = backend.slices(grid.channels, SLICE)
-        backend.parallel_for(lambda i: transform_weights(form, w[:, inputs[i]], u[:, inputs[i]]), len(inputs))
+        u = empty((config.patch**2, grid.channels, len(w)), x.dtype)
+        inputs = slices(grid.channels, SLICE)
+        parallel_for(lambda i: transform_weights(config, w[:, inputs[i]], u[:, inputs[i]]), len(inputs))
 
-        def piece(index):
-            top, left, t, j = grid.pieces[index]
+        def block(index):
+            top, left, t, j = grid.blocks[index]
             patches = Patches(grid, t, j, grid.channels, x.dtype)
             tiles = Tiles(grid, t, j, len(w), x.dtype)
             patches.transform(x, top, left)
             multiply(patches.matrices, u, out=tiles.matrices)
-            tiles.transform_back(y, top, left, finish)
+            tiles.transform_back(y, top, left, epilogue)
 
-        backend.parallel_for(piece, len(grid.pieces))
+        parallel_for(block, len(grid.blocks))
         return y
 
     v = transform_all(grid, x, Patches)
@@ -137,28 +138,28 @@ def convolve(x, w, padding, form, finish=None):
     def channels(index):
         out = outputs[index]
         tiles = Tiles(grid, grid.rows, grid.columns, out.stop - out.start, x.dtype)
-        u = backend.scratch("winograd.u", (form.patch**2, v.shape[2], out.stop - out.start), x.dtype)
-        transform_weights(form, w[out], u)
+        u = scratch("winograd.u", (config.patch**2, v.shape[2], out.stop - out.start), x.dtype)
+        transform_weights(config, w[out], u)
         multiply(v, u, out=tiles.matrices)
-        tiles.transform_back(y[..., out], 0, 0, finish, out)
+        tiles.transform_back(y[..., out], 0, 0, epilogue, out)
 
-    backend.parallel_for(channels, len(outputs))
+    parallel_for(channels, len(outputs))
     return y
 
 
-def weight_gradient(x, g, padding, form):
+def weight_gradient(x, g, padding, config):
     """Σ over tiles of x (H, W, N, C) with g (H', W', N, O) → (3, 3, C, O)."""
     c, o = x.shape[3], g.shape[3]
-    grid = make_grid(x.shape, padding, o, form)
+    grid = make_grid(x.shape, padding, o, config)
     if grid.few_tiles:
         return _weight_gradient_by_channels(grid, x, g)
 
-    shares = backend.shares(len(grid.pieces), PARTIAL_SUMS)
-    parts = backend.empty((len(shares), form.patch**2, c, o), x.dtype)
+    ranges = equal_slices(len(grid.blocks), PARTIAL_SUMS)
+    parts = empty((len(ranges), config.patch**2, c, o), x.dtype)
 
-    def share(index):
-        product = backend.scratch("winograd.product", parts.shape[1:], x.dtype)
-        for position, (top, left, t, j) in enumerate(grid.pieces[shares[index]]):
+    def sum_of(index):
+        product = scratch("winograd.product", parts.shape[1:], x.dtype)
+        for position, (top, left, t, j) in enumerate(grid.blocks[ranges[index]]):
             patches = Patches(grid, t, j, grid.channels, x.dtype)
             gradients = Gradients(grid, t, j, o, x.dtype)
             patches.transform(x, top, left)
@@ -168,19 +169,19 @@ def weight_gradient(x, g, padding, form):
             if position:
                 parts[index] += product
 
-    backend.parallel_for(share, len(shares))
-    dw = backend.empty((KERNEL**2, c, o), x.dtype)
-    inputs = backend.slices(c, SLICE)
+    parallel_for(sum_of, len(ranges))
+    dw = empty((KERNEL**2, c, o), x.dtype)
+    inputs = slices(c, SLICE)
 
     def add_up(index):
         some = inputs[index]
-        du = backend.scratch("winograd.product", parts[0, :, some].shape, x.dtype)
+        du = scratch("winograd.product", parts[0, :, some].shape, x.dtype)
         du[...] = parts[0, :, some]
         for part in parts[1:]:
             du += part[:, some]
-        transform_weights_back(form, du, dw[:, some])
+        transform_weights_back(config, du, dw[:, some])
 
-    backend.parallel_for(add_up, len(inputs))
+    parallel_for(add_up, len(inputs))
     return dw.reshape(KERNEL, KERNEL, c, o)
 
 
@@ -188,101 +189,99 @@ def _weight_gradient_by_channels(grid, x, g):
     """The same where there are many channels: each input channel's kernels by themselves, over all tiles."""
     c, o = x.shape[3], g.shape[3]
     v, m = transform_all(grid, x, Patches), transform_all(grid, g, Gradients)
-    dw = backend.empty((KERNEL**2, c, o), x.dtype)
+    dw = empty((KERNEL**2, c, o), x.dtype)
     inputs = _slices(c, *m.shape[1:])
 
     def channels(index):
         some = inputs[index]
-        du = backend.scratch("winograd.u", (grid.form.patch**2, some.stop - some.start, o), x.dtype)
+        du = scratch("winograd.u", (grid.config.patch**2, some.stop - some.start, o), x.dtype)
         multiply(v[:, :, some].transpose(0, 2, 1), m, out=du)
-        transform_weights_back(grid.form, du, dw[:, some])
+        transform_weights_back(grid.config, du, dw[:, some])
 
-    backend.parallel_for(channels, len(inputs))
+    parallel_for(channels, len(inputs))
     return dw.reshape(KERNEL, KERNEL, c, o)
 
 
 def multiply(a, b, out):
-    """out = a @ b for stacks of matrices, by slices of b's columns or of its rows where that makes SMALL products."""
+    """out = a @ b for stacks of matrices, by slices of b's columns or of its rows where that makes products of at most BLAS_SMALL multiplications."""
     (rows, depth), columns = a.shape[1:], b.shape[2]
-    width, height = SMALL // (rows * depth), SMALL // (rows * columns) // DEEP * DEEP
+    width, height = BLAS_SMALL // (rows * depth), BLAS_SMALL // (rows * columns) // DEEP * DEEP
     if width < columns and height:
-        first, *others = backend.slices(depth, height)
+        first, *others = slices(depth, height)
         np.matmul(a[:, :, first], b[:, first], out=out)
         for cut in others:
-            out += np.matmul(
-                a[:, :, cut], b[:, cut], out=backend.scratch("winograd.more", out.shape, out.dtype)
-            )
+            out += np.matmul(a[:, :, cut], b[:, cut], out=scratch("winograd.more", out.shape, out.dtype))
         return
-    for cut in backend.slices(columns, _even(columns, width) if width >= NARROW else columns):
+    for cut in slices(columns, _even(columns, width) if width >= NARROW else columns):
         np.matmul(a, b[..., cut], out=out[..., cut])
 
 
 # ---------------------------------------------------------------- the transforms
 
 
-def transform_weights(form, w, u):
+def transform_weights(config, w, u):
     """u (P², C, O) = G w Gᵀ of kernels w (O, C, 3, 3)."""
     kernels = w.transpose(2, 3, 1, 0)
     if not (kernels[0, 0].flags.c_contiguous and kernels.strides[1] > 0):
-        kernels = backend.scratch("winograd.kernels", kernels.shape, u.dtype)
+        kernels = scratch("winograd.kernels", kernels.shape, u.dtype)
         np.copyto(kernels, w.transpose(2, 3, 1, 0))
-    matrix = form.matrices[u.dtype]["gg"]
-    for source, out in thin(matrix, kernels.reshape(KERNEL**2, -1), u.reshape(form.patch**2, -1)):
+    matrix = config.matrices[u.dtype]["gg"]
+    for source, out in blas_blocks(matrix, kernels.reshape(KERNEL**2, -1), u.reshape(config.patch**2, -1)):
         np.matmul(matrix, source, out=out)
 
 
-def transform_weights_back(form, du, dw):
+def transform_weights_back(config, du, dw):
     """dw (9, C, O) = Gᵀ dU G of dU (P², C, O)."""
-    matrix = form.matrices[du.dtype]["gg"].T
-    for source, out in thin(matrix, du.reshape(form.patch**2, -1), dw.reshape(KERNEL**2, -1)):
+    matrix = config.matrices[du.dtype]["gg"].T
+    for source, out in blas_blocks(matrix, du.reshape(config.patch**2, -1), dw.reshape(KERNEL**2, -1)):
         np.matmul(matrix, source, out=out)
 
 
-def thin(matrix, source, out):
-    """out = matrix @ source, for a small matrix and long rows, as products that BLAS takes for SMALL: their parts."""
-    longest = SMALL // matrix.size // 16 * 16
-    cuts = backend.slices(source.shape[-1], _even(source.shape[-1], longest))
+def blas_blocks(matrix, source, out):
+    """out = matrix @ source, for a small matrix and long rows, as products of at most BLAS_SMALL multiplications: their parts."""
+    longest = BLAS_SMALL // matrix.size // 16 * 16
+    cuts = slices(source.shape[-1], _even(source.shape[-1], longest))
     return [(source[..., cut], out[..., cut]) for cut in cuts]
 
 
 def transform_all(grid, maps, kind):
     """Patches or Gradients of all tiles: (P², tiles · N, channels)."""
-    places = grid.form.patch**2
+    places = grid.config.patch**2
     shape = (places, grid.rows * grid.columns, grid.images, maps.shape[3])
-    everything = backend.empty(shape, maps.dtype)
+    everything = empty(shape, maps.dtype)
 
-    def piece(index):
-        top, left, t, j = grid.pieces[index]
+    def block(index):
+        top, left, t, j = grid.blocks[index]
         some = kind(grid, t, j, maps.shape[3], maps.dtype)
         some.transform(maps, top, left)
         by_row = everything.reshape(places, grid.rows, grid.columns, *shape[2:])
         by_row[:, top : top + t, left : left + j] = some.matrices.reshape(places, t, j, *shape[2:])
 
-    backend.parallel_for(piece, len(grid.pieces))
+    parallel_for(block, len(grid.blocks))
     return everything.reshape(places, -1, maps.shape[3])
 
 
 class Grid:
-    """How the output is cut into m×m tiles and these into pieces of t × j tiles: (top, left, t, j), in tiles."""
+    """How the output is cut into m×m tiles and these into blocks of t × j tiles: (top, left, t, j), in tiles."""
 
-    def __init__(self, shape, padding, out_channels, form):
-        self.form, self.made_of = form, (shape, padding, out_channels, form)
+    def __init__(self, shape, padding, out_channels, config):
+        self.config, self.made_of = config, (shape, padding, out_channels, config)
         (self.in_height, self.in_width, self.images, self.channels), self.padding = shape, padding
         self.height = self.in_height + 2 * padding - KERNEL + 1
         self.width = self.in_width + 2 * padding - KERNEL + 1
-        self.rows, self.columns = -(-self.height // form.tile), -(-self.width // form.tile)
+        self.rows, self.columns = -(-self.height // config.tile), -(-self.width // config.tile)
         # Kernels and tiles are both multiplied with all of the other; the fewer ones are transformed at once and
-        # kept, the others piece by piece, to be used while they are in the cache.
+        # kept, the others block by block, to be used while they are in the cache.
         self.few_tiles = self.rows * self.columns * self.images < max(self.channels, out_channels)
-        wanted = PIECE_BYTES // (4 * form.patch**2 * (self.channels + out_channels))
-        # … and each piece reads all of U, C·O numbers a place, beside C + O numbers for each of its rows.
+        wanted = BLOCK_BYTES // (4 * config.patch**2 * (self.channels + out_channels))
+        # … and each block reads all of U, C·O numbers a place, beside C + O numbers for each of its rows.
         fewest = max(ROWS[0], self.channels * out_channels // (self.channels + out_channels))
         most = max(min(wanted, ROWS[1]), fewest)
-        t, j = _piece(self.rows, self.columns, self.images, most, KERNEL / form.tile)
-        self.pieces = [
+        t, j = _piece(self.rows, self.columns, self.images, most, KERNEL / config.tile)
+        self.blocks = [
             (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-            for rows in backend.slices(self.rows, t)
-            for columns in backend.slices(self.columns, j)
+            for rows in slices(self.rows, t)
+            for columns in slices(self.columns, j)
         ]
 
     def __reduce__(self):
@@ -290,23 +289,23 @@ class Grid:
 
 
 @lru_cache(maxsize=1024)
-def make_grid(shape, padding, out_channels, form):
+def make_grid(shape, padding, out_channels, config):
     """A Grid; the same one for the same x.shape (H, W, N, C), also in a worker process."""
-    return Grid(shape, padding, out_channels, form)
+    return Grid(shape, padding, out_channels, config)
 
 
 @lru_cache(maxsize=1024)
 def _piece(rows, columns, images, most, edge):
-    """t, j of the pieces of rows × columns tiles that take least time, of no more than `most` tiles · images each.
+    """t, j of the blocks of rows × columns tiles that take least time, of no more than `most` tiles · images each.
 
-    edge: how far a piece reads beyond its tiles, in tiles.
+    edge: how far a block reads beyond its tiles, in tiles.
     """
 
     def time(size):
         t, j = size
-        pieces = -(-rows // t) * -(-columns // j)
-        rounds = -(-pieces // PARTIAL_SUMS)  # by as many threads as can be of use everywhere
-        border = (t + edge) * (j + edge) / (t * j)  # each piece reads its neighbours' border
+        blocks = -(-rows // t) * -(-columns // j)
+        rounds = -(-blocks // PARTIAL_SUMS)  # by as many threads as can be of use everywhere
+        border = (t + edge) * (j + edge) / (t * j)  # each block reads its neighbours' border
         return rounds * (t * j * images * (1 + BORDER * border) + START + t)
 
     sizes = {(_even(rows, t), _even(columns, j)) for t in range(1, rows + 1) for j in range(1, columns + 1)}
@@ -315,9 +314,9 @@ def _piece(rows, columns, images, most, edge):
 
 def _slices(channels, tiles, others):
     """Slices of channels whose kernels from or to all `others` are transformed and multiplied with all tiles."""
-    most = min(KERNELS // others, channels // PARTIAL_SUMS)
-    small = SMALL // (tiles * others)
-    return backend.slices(channels, max((min(small, most) if small >= SLICE else most) // SLICE, 1) * SLICE)
+    most = min(KERNELS_AT_ONCE // others, channels // PARTIAL_SUMS)
+    small = BLAS_SMALL // (tiles * others)
+    return slices(channels, max((min(small, most) if small >= SLICE else most) // SLICE, 1) * SLICE)
 
 
 def _even(length, step):
@@ -329,22 +328,22 @@ class Patches:
     """V = Bᵀ d B of t × j patches with c channels, in scratch memory."""
 
     def __init__(self, grid, t, j, c, dtype):
-        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
-        bundle = grid.images * c  # N·C numbers: one pixel of all images
-        row = (tile * j + 2) * bundle
-        self.bt = grid.form.matrices[np.dtype(dtype)]["bt"]
-        self.half = half = backend.scratch("winograd.half", (t, patch, row), dtype)
-        v = backend.scratch("winograd.v", (patch, patch, t, j, bundle), dtype)
-        overlapping_columns = view(
-            half, 0, (patch, t, j, patch, bundle), (row, patch * row, tile * bundle, bundle, 1)
+        self.grid, tile, patch = grid, grid.config.tile, grid.config.patch
+        pixel = grid.images * c  # N·C numbers: one pixel of all images
+        row = (tile * j + 2) * pixel
+        self.bt = grid.config.matrices[np.dtype(dtype)]["bt"]
+        self.half = half = scratch("winograd.half", (t, patch, row), dtype)
+        v = scratch("winograd.v", (patch, patch, t, j, pixel), dtype)
+        overlapping_columns = strided_view(
+            half, 0, (patch, t, j, patch, pixel), (row, patch * row, tile * pixel, pixel, 1)
         )
-        self.along_columns = thin(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
+        self.along_columns = blas_blocks(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
         self.matrices = v.reshape(patch**2, t * j * grid.images, c)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
     def transform(self, x, top, left):
-        """Fill `matrices` from x (H, W, N, C), for the piece at tile (top, left)."""
-        tile, padding = self.grid.form.tile, self.grid.padding
+        """Fill `matrices` from x (H, W, N, C), for the block at tile (top, left)."""
+        tile, padding = self.grid.config.tile, self.grid.padding
         _along_rows(self.bt, x, tile, tile * top - padding, tile * left - padding, self.half)
         for source, out in self.along_columns:
             np.matmul(self.bt, source, out=out)
@@ -355,21 +354,23 @@ def _along_rows(matrix, x, tile, top, left, out):
 
     Outside of x there are zeros.
     """
-    h, w, bundle = len(x), x[0].size, x[0, 0].size
-    (t, _, columns), rows, left = out.shape, matrix.shape[1], left * bundle
+    h, w, pixel = len(x), x[0].size, x[0, 0].size
+    (t, _, columns), rows, left = out.shape, matrix.shape[1], left * pixel
     first, last = max(-left, 0), min(w - left, columns)
     out[..., :first] = out[..., last:] = 0
     out = out[..., first:last]
     height = tile * (t - 1) + rows
     if top < 0 or top + height > h:
-        framed = backend.scratch("winograd.framed", (height, last - first), x.dtype)
+        padded = scratch("winograd.padded", (height, last - first), x.dtype)
         inside = slice(max(-top, 0), min(h - top, height))
-        framed[: inside.start] = framed[inside.stop :] = 0
-        framed[inside] = x.reshape(h, w)[top + inside.start : top + inside.stop, left + first : left + last]
-        x, w, start = framed, last - first, 0
+        padded[: inside.start] = padded[inside.stop :] = 0
+        padded[inside] = x.reshape(h, w)[top + inside.start : top + inside.stop, left + first : left + last]
+        x, w, start = padded, last - first, 0
     else:
         start = top * w + left + first
-    for source, to in thin(matrix, view(x, start, (t, rows, last - first), (tile * w, w, 1)), out):
+    for source, to in blas_blocks(
+        matrix, strided_view(x, start, (t, rows, last - first), (tile * w, w, 1)), out
+    ):
         np.matmul(matrix, source, out=to)
 
 
@@ -377,31 +378,29 @@ class Tiles:
     """M (P², tiles·N, O), and y = Aᵀ M A of t × j tiles."""
 
     def __init__(self, grid, t, j, o, dtype):
-        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
-        bundle = grid.images * o
-        m = backend.scratch("winograd.m", (patch, patch, t, j, bundle), dtype)
-        half = backend.scratch("winograd.half", (t, patch, j, tile, bundle), dtype)
-        self.at = grid.form.matrices[np.dtype(dtype)]["at"]
+        self.grid, tile, patch = grid, grid.config.tile, grid.config.patch
+        pixel = grid.images * o
+        m = scratch("winograd.m", (patch, patch, t, j, pixel), dtype)
+        half = scratch("winograd.half", (t, patch, j, tile, pixel), dtype)
+        self.at = grid.config.matrices[np.dtype(dtype)]["at"]
         self.matrices = m.reshape(patch**2, t * j * grid.images, o)
         self.along_columns = m.transpose(0, 2, 3, 1, 4), half.transpose(1, 0, 2, 3, 4)
         self.half = half.reshape(t, patch, tile * j, grid.images, o)
 
-    def transform_back(self, y, top, left, finish=None, channels=slice(None)):
-        """Write the piece at tile (top, left) of y (H', W', N, O), which are the result's `channels`, finished."""
-        side, (source, out) = self.grid.form.tile, self.along_columns
+    def transform_back(self, y, top, left, epilogue=None, channels=slice(None)):
+        """Write the block at tile (top, left) of y (H', W', N, O), which are the result's `channels`, finished."""
+        side, (source, out) = self.grid.config.tile, self.along_columns
         np.matmul(self.at, source, out=out)
         y = y[side * top :, side * left : side * left + self.half.shape[2]]
         columns = y.shape[1]
         for tile, half in enumerate(self.half):
             rows = y[side * tile : side * (tile + 1)]
             at, flat = self.at[: len(rows)], half[:, :columns].reshape(len(half), -1)
-            lines = (
-                rows if rows[0].flags.c_contiguous else backend.scratch("winograd.rows", rows.shape, y.dtype)
-            )
-            for source, out in thin(at, flat, lines.reshape(len(rows), -1)):
+            lines = rows if rows[0].flags.c_contiguous else scratch("winograd.rows", rows.shape, y.dtype)
+            for source, out in blas_blocks(at, flat, lines.reshape(len(rows), -1)):
                 np.matmul(at, source, out=out)
-            if finish:
-                finish(lines, channels)
+            if epilogue:
+                epilogue(lines, channels)
             if lines is not rows:
                 rows[...] = lines
 
@@ -410,18 +409,18 @@ class Gradients:
     """A g Aᵀ of t × j tiles: what the weight gradient multiplies the patches with."""
 
     def __init__(self, grid, t, j, o, dtype):
-        self.grid, tile, patch = grid, grid.form.tile, grid.form.patch
-        bundle = grid.images * o
-        self.a = grid.form.matrices[np.dtype(dtype)]["a"]
-        self.half = half = backend.scratch("winograd.half", (t, patch, tile * j * bundle), dtype)
-        m = backend.scratch("winograd.m", (patch, patch, t, j, bundle), dtype)
-        columns = half.reshape(t, patch, j, tile, bundle).transpose(1, 0, 2, 3, 4)
-        self.along_columns = thin(self.a, columns, m.transpose(0, 2, 3, 1, 4))
+        self.grid, tile, patch = grid, grid.config.tile, grid.config.patch
+        pixel = grid.images * o
+        self.a = grid.config.matrices[np.dtype(dtype)]["a"]
+        self.half = half = scratch("winograd.half", (t, patch, tile * j * pixel), dtype)
+        m = scratch("winograd.m", (patch, patch, t, j, pixel), dtype)
+        columns = half.reshape(t, patch, j, tile, pixel).transpose(1, 0, 2, 3, 4)
+        self.along_columns = blas_blocks(self.a, columns, m.transpose(0, 2, 3, 1, 4))
         self.matrices = m.reshape(patch**2, t * j * grid.images, o)
 
     def transform(self, g, top, left):
-        """Fill `matrices` from g (H', W', N, O), for the piece at tile (top, left)."""
-        tile = self.grid.form.tile
+        """Fill `matrices` from g (H', W', N, O), for the block at tile (top, left)."""
+        tile = self.grid.config.tile
         _along_rows(self.a, g, tile, tile * top, tile * left, self.half)
         for source, out in self.along_columns:
             np.matmul(self.a, source, out=out)

@@ -8,13 +8,13 @@
 //                     It takes `ck` channels of x at a time into shared memory, with a frame of one pixel, and their
 //                     kernels. A thread makes 8 channels × K strips, all in registers: a strip needs 6 numbers of a
 //                     row for the 3 · 4 products of each channel.
-//   weight_gradient   Σ_{n,i,j} g[n,o,i,j] · x[n, c, i + u − p, j + v − p] over a share of the rows of g
+//   weight_gradient   Σ_{n,i,j} g[n,o,i,j] · x[n, c, i + u − p, j + v − p] over a part of the rows of g
 //                     A block makes 9 sums for OB × CB channels. It walks down the images: three rows of x lie in a
 //                     ring in shared memory, and each step reads only the next. A thread makes OT × CT channels of a
 //                     part of the columns, and slides a 3×3 window of x along them.
-//   add_shares        what the shares hold, added in their order
-//   bias_shares       Σ of g over a share of the pixels of a channel; a block for each share and channel
-//   add_bias_shares   the same as add_shares, of float64
+//   add_parts        what the parts hold, added in their order
+//   bias_parts       Σ of g over a part of the pixels of a channel; a block for each part and channel
+//   add_bias_parts   the same as add_parts, of float64
 
 struct __align__(16) Four {
     real v[4];
@@ -28,11 +28,11 @@ constexpr int CHANNELS = 8;   // of y that a thread of direct_* makes
 
 extern __shared__ __align__(16) unsigned char memory[];
 
-// turned: w is (C, O, 3, 3) and read turned by 180°, which makes it the input gradient.
+// flipped: w is (C, O, 3, 3) and read flipped by 180°, which makes it the input gradient.
 template <int OB, int K>
 __device__ __forceinline__ void direct(const real* __restrict__ x, const real* __restrict__ w,
                                        const real* __restrict__ bias, real* __restrict__ y, int n, int c, int h,
-                                       int width, int o, int out_h, int out_w, int pad, int turned, int ni, int th,
+                                       int width, int o, int out_h, int out_w, int pad, int flipped, int ni, int th,
                                        int ts, int tiles_y, int tiles_x, int ck) {
     constexpr int GROUPS = OB / CHANNELS, STRIPS = THREADS / GROUPS, LD = OB + 4;  // LD: fewer bank conflicts
     const int row = 4 * ts + 4, rows = th + 2, plane = rows * row, planes = ni * plane;
@@ -64,7 +64,7 @@ __device__ __forceinline__ void direct(const real* __restrict__ x, const real* _
             for (int k = 0; k < some; ++k) xs[k * planes + q] = inside ? from[k * area] : real(0);
         }
         const int taps = some * 9;
-        if (turned) {
+        if (flipped) {
             for (int e = threadIdx.x; e < taps * OB; e += THREADS) {
                 const int uv = e % 9, channel = e / 9 % OB, k = e / (9 * OB);
                 ws[(k * 9 + 8 - uv) * LD + channel] =
@@ -133,10 +133,10 @@ constexpr bool SMALL = sizeof(real) == 4;
 #define DIRECT(OB, K)                                                                                          \
     extern "C" __global__ void __launch_bounds__(THREADS, SMALL && K < 4 ? 2 : 1) direct_##OB##_##K(           \
         const real* x, const real* w, const real* bias /* or null */, real* y, int n, int c, int h, int width, \
-        int o, int out_h, int out_w, int pad, int turned, int ni, int th, int ts, int tiles_y, int tiles_x,    \
+        int o, int out_h, int out_w, int pad, int flipped, int ni, int th, int ts, int tiles_y, int tiles_x,    \
         int ck) {                                                                                              \
         if constexpr (SMALL || K < 4)                                                                          \
-            direct<OB, K>(x, w, bias, y, n, c, h, width, o, out_h, out_w, pad, turned, ni, th, ts, tiles_y,    \
+            direct<OB, K>(x, w, bias, y, n, c, h, width, o, out_h, out_w, pad, flipped, ni, th, ts, tiles_y,    \
                           tiles_x, ck);                                                                        \
     }
 
@@ -154,9 +154,9 @@ DIRECT(64, 4)
 constexpr int OT = SMALL ? 4 : 2, CT = 2, MOST_THREADS = SMALL ? 512 : 256;
 
 // A line is a row of g within a column tile; lines are counted with the rows of an image innermost.
-// Block (blockIdx.x, .y, .z) = (share of the lines, chunk of O, chunk of C); its threads are og × cg × parts.
+// Block (blockIdx.x, .y, .z) = (part of the lines, chunk of O, chunk of C); its threads are og × cg × parts.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS)
-weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __restrict__ shares, int n, int c,
+weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __restrict__ parts, int n, int c,
                 int h, int width, int o, int out_h, int out_w, int pad, int og, int cg, int tw, long long lines) {
     const int xw = tw + 2, xp = 3 * xw | 1, gp = tw | 1;  // odd: threads of different channels meet different banks
     real* xs = reinterpret_cast<real*>(memory);           // (CT · cg, 3, xw), a channel xp apart
@@ -231,33 +231,33 @@ weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __
             if (out >= o || channel >= c) continue;
             double total = 0;
             for (int q = 0; q < parts; ++q) total += taps[q * block + e];
-            shares[(((long long)blockIdx.x * 9 + uv) * o + out) * c + channel] = real(total);
+            parts[(((long long)blockIdx.x * 9 + uv) * o + out) * c + channel] = real(total);
         }
     }
 }
 
-// dw (pairs, taps) = Σ over the shares (count, taps, pairs): a thread for each number.
-extern "C" __global__ void add_shares(const real* __restrict__ shares, real* __restrict__ dw, long long pairs,
+// dw (pairs, taps) = Σ over the parts (count, taps, pairs): a thread for each number.
+extern "C" __global__ void add_parts(const real* __restrict__ parts, real* __restrict__ dw, long long pairs,
                                       int taps, int count) {
     const long long q = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (q >= pairs * taps) return;
     double total = 0;
-    for (int k = 0; k < count; ++k) total += shares[k * pairs * taps + q];
+    for (int k = 0; k < count; ++k) total += parts[k * pairs * taps + q];
     dw[q % pairs * taps + q / pairs] = real(total);
 }
 
-// shares (gridDim.x, o): block (share, channel) adds up its share of the stretches of PIXELS pixels, `stretches` of
+// parts (gridDim.x, o): block (part, channel) adds up its part of the segments of PIXELS pixels, `segments` of
 // which make a channel of an image. blockDim.x is 256.
 constexpr int PIXELS = 1024;
 
-extern "C" __global__ void bias_shares(const real* __restrict__ g, double* __restrict__ shares, int n, int o,
-                                       long long area, int stretches) {
+extern "C" __global__ void bias_parts(const real* __restrict__ g, double* __restrict__ parts, int n, int o,
+                                       long long area, int segments) {
     __shared__ double sums[256];
-    const long long all = (long long)n * stretches;
+    const long long all = (long long)n * segments;
     const long long start = all * blockIdx.x / gridDim.x, stop = all * (blockIdx.x + 1) / gridDim.x;
     double total = 0;
     for (long long s = start; s < stop; ++s) {
-        const long long plane = s / stretches * o + blockIdx.y, from = s % stretches * PIXELS;
+        const long long plane = s / segments * o + blockIdx.y, from = s % segments * PIXELS;
         const long long to = min(from + PIXELS, area);
         for (long long q = from + threadIdx.x; q < to; q += blockDim.x) total += g[plane * area + q];
     }
@@ -266,14 +266,14 @@ extern "C" __global__ void bias_shares(const real* __restrict__ g, double* __res
         __syncthreads();
         if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
-    if (threadIdx.x == 0) shares[blockIdx.x * (long long)o + blockIdx.y] = sums[0];
+    if (threadIdx.x == 0) parts[blockIdx.x * (long long)o + blockIdx.y] = sums[0];
 }
 
-extern "C" __global__ void add_bias_shares(const double* __restrict__ shares, real* __restrict__ db, int o,
+extern "C" __global__ void add_bias_parts(const double* __restrict__ parts, real* __restrict__ db, int o,
                                            int count) {
     const int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= o) return;
     double total = 0;
-    for (int k = 0; k < count; ++k) total += shares[(long long)k * o + channel];
+    for (int k = 0; k < count; ++k) total += parts[(long long)k * o + channel];
     db[channel] = real(total);
 }
