@@ -39,16 +39,3 @@ __all__ = [
     "tf32",
     "to_device",
 ]
-
-# TEMPORARY, until every operation has moved
-import numpy as np
-
-from .runtime.cuda import check_pointers, launch, launch_rows, load_kernels  # noqa
-from .runtime.devices import gpu_of, to_gpu  # noqa
-from .runtime.memory import aligned, empty_in_order_of, scratch  # noqa
-from .runtime.threads import equal_slices as shares  # noqa
-
-
-def need_float(op, x):
-    if x.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{op}: x is {x.dtype}; make it float32 or float64")

@@ -39,16 +39,19 @@ def kernels():
     return dict(_kernels)
 
 
+def find(reference, device):
+    """The kernel registered for that device; None where there is none, or references are in use."""
+    return _kernels.get((reference, device)) if _implementation == "optimized" else None
+
+
 def choose(function, arrays):
     """The class that computes `function` on these arrays: a kernel, or its own, the reference.
 
     Kernels never get an empty array: there is nothing to gain.
     """
     reference = type(function)
-    if _implementation == "reference" or not _kernels:
-        return reference
     device = "cpu" if devices.get_array_module(*arrays) is devices.np else "cuda"
-    kernel = _kernels.get((reference, device))
+    kernel = find(reference, device)
     if kernel is None or not all(a.size for a in arrays) or not kernel.supports(function, *arrays):
         return reference
     return kernel

@@ -63,6 +63,15 @@ def empty_in_order_of(x):
     return y.transpose(np.argsort(axes)) if axes else y
 
 
+def zeros_in_order_of(x):
+    """Zeros of x's shape and type, on its device, in memory as x is."""
+    if not isinstance(x, np.ndarray):
+        return cupy().zeros_like(x)
+    zeros = empty_in_order_of(x)
+    zeros[...] = 0
+    return zeros
+
+
 def contiguous(x):
     """x itself where it is C-contiguous, else a copy, on the CPU from `empty`."""
     if x.flags.c_contiguous:

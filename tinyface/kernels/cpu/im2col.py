@@ -183,7 +183,7 @@ def strided_view(x, start, shape, steps):
 
 
 def blas_blocks(length, others):
-    """Slices of `length` that make products of M·N·K = slice · others BLAS_SMALL, unless they would be too narrow for that."""
+    """Slices of `length` for products of at most BLAS_SMALL multiplications, unless those would be too narrow."""
     longest = BLAS_SMALL // others // 16 * 16
     return slices(length, longest) if longest >= 64 else [slice(0, length)]
 

@@ -203,7 +203,7 @@ def _weight_gradient_by_channels(grid, x, g):
 
 
 def multiply(a, b, out):
-    """out = a @ b for stacks of matrices, by slices of b's columns or of its rows where that makes products of at most BLAS_SMALL multiplications."""
+    """out = a @ b for stacks of matrices, cut by b's columns or rows where that makes products small for BLAS."""
     (rows, depth), columns = a.shape[1:], b.shape[2]
     width, height = BLAS_SMALL // (rows * depth), BLAS_SMALL // (rows * columns) // DEEP * DEEP
     if width < columns and height:
@@ -238,7 +238,7 @@ def transform_weights_back(config, du, dw):
 
 
 def blas_blocks(matrix, source, out):
-    """out = matrix @ source, for a small matrix and long rows, as products of at most BLAS_SMALL multiplications: their parts."""
+    """[(source, out), …]: out = matrix @ source, for a small matrix and long rows, cut into products small for BLAS."""
     longest = BLAS_SMALL // matrix.size // 16 * 16
     cuts = slices(source.shape[-1], _even(source.shape[-1], longest))
     return [(source[..., cut], out[..., cut]) for cut in cuts]

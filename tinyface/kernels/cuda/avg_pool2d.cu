@@ -2,7 +2,7 @@
 // nvrtc: -Dreal=double
 //
 // Average over the real cells of windows; the formulas are in avg_pool2d.py. x (N·C, H, W), y (N·C, H', W').
-// Both kernels run on rows of threads (backend.launch_rows), neighbours in a row on neighbours in memory.
+// Both kernels run on rows of threads (launch_rows), neighbours in a row on neighbours in memory.
 
 // How many real cells window i has along an axis.
 __device__ int cells(int i, int length, int k, int s, int p) {

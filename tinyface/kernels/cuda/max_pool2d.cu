@@ -2,7 +2,7 @@
 // nvrtc: -Dreal=double
 //
 // Maximum over windows; the formulas are in max_pool2d.py. x (N·C, H, W), y (N·C, H', W').
-// Both kernels run on rows of threads (backend.launch_rows), neighbours in a row on neighbours in memory.
+// Both kernels run on rows of threads (launch_rows), neighbours in a row on neighbours in memory.
 
 // A thread for each window. winner: number u·k + v of the cell that won.
 extern "C" __global__ void max_pool2d(const real* __restrict__ x, real* __restrict__ y,

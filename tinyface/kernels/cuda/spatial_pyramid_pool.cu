@@ -34,7 +34,7 @@ extern "C" __global__ void spatial_pyramid_pool(const real* __restrict__ x, cons
     }
 }
 
-// A thread for each number of dx, in rows (backend.launch_rows). Line `line` lies in the cells ⌊line·l/H⌋ …
+// A thread for each number of dx, in rows (launch_rows). Line `line` lies in the cells ⌊line·l/H⌋ …
 // ⌈(line + 1)·l/H⌉ − 1: two at most, or more where there are more cells than lines.
 extern "C" __global__ void spatial_pyramid_pool_backward(const real* __restrict__ g, const int* __restrict__ levels,
                                                          real* __restrict__ dx, int depth, int rows, int C, int H, int W,

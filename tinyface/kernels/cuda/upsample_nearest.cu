@@ -2,7 +2,7 @@
 // nvrtc: -Dreal=double
 //
 // Nearest-neighbour up-sampling of x (N·C, H, W) to y (N·C, H', W'); the formulas are in upsample_nearest.py.
-// Both kernels have a thread for each cell of x, in rows (backend.launch_rows). Row i of y copies row ⌊i·H/H'⌋ of x:
+// Both kernels have a thread for each cell of x, in rows (launch_rows). Row i of y copies row ⌊i·H/H'⌋ of x:
 // the copies of row a are ⌈a·H'/H⌉ … ⌈(a + 1)·H'/H⌉ − 1, columns likewise. Unsigned: sides up to 65535 fit.
 
 __device__ int first_copy(unsigned a, unsigned out, unsigned length) { return (a * out + length - 1) / length; }
