@@ -5,7 +5,7 @@ CuPy's wheels bring neither NVRTC nor cuBLAS nor the CUDA headers: its extra `ct
 
 from importlib import metadata
 
-from .errors import TinyfaceError
+from ..errors import TinyfaceError
 
 INSTALL = "pip install '.[gpu]' in the folder of tinyface (for CUDA 13: '.[gpu13]')"
 OLDEST_CUPY = 14  # 13 takes no structs as arguments of kernels
