@@ -10,8 +10,8 @@ from tinyface.data.device import DeviceBatches
 from tinyface.data.layouts import open_dataset
 from tinyface.data.loader import TrainLoader
 from tinyface.data.toyfaces import draw_dataset
+from tinyface.kernels.algorithms import force
 from tinyface.models.attributes import MODES
-from tinyface.ops.conv2d import force
 
 pytestmark = pytest.mark.gpu
 SIZE = 55, 45  # of the tiny preset

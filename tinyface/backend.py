@@ -6,6 +6,7 @@ from .runtime.layout import as_hwio, as_hwnc, as_nchw, as_oihw
 from .runtime.memory import contiguous, empty, empty_like
 from .runtime.random import get_random_state, rng, seed, set_random_state
 from .runtime.threads import (
+    get_threads,
     memory_in_use,
     parallel_for,
     set_threads,
@@ -26,6 +27,7 @@ __all__ = [
     "empty_like",
     "get_array_module",
     "get_random_state",
+    "get_threads",
     "memory_in_use",
     "on_gpu",
     "parallel_for",

@@ -22,8 +22,8 @@ def test_gradients(check_gradients, normal):
     check_gradients(ops.global_avg_pool2d, normal((2, 3, 3, 2)))
 
 
-def test_manners(check_manners, normal):
-    check_manners(ops.global_avg_pool2d, normal((2, 3, 3, 5)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(ops.global_avg_pool2d, normal((2, 3, 3, 5)))
 
 
 def test_by_hand(put):

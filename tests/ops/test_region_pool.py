@@ -43,8 +43,8 @@ def test_gradients(check_gradients, normal, n, c, r, h, w):
 
 
 @every_case
-def test_manners(check_manners, normal, n, c, r, h, w):
-    check_manners(ops.region_pool, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
+def test_manners(check_op_contract, normal, n, c, r, h, w):
+    check_op_contract(ops.region_pool, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
 
 
 def test_by_hand(put):

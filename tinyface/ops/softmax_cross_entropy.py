@@ -40,7 +40,10 @@ class SoftmaxCrossEntropy(Function):
 
     def checked_labels(self, x):
         """The labels, which of them count, and how many. Raises ValueError for one that is no class of x."""
-        labels = get_array_module(x).asarray(self.labels, np.int64)
+        xp, labels = get_array_module(x), self.labels
+        if labels.dtype == np.uint64:
+            labels = xp.minimum(labels, np.iinfo(np.int64).max)  # or the largest would become −1
+        labels = xp.asarray(labels).astype(np.int64)  # as NumPy 2.2 may crash comparing bytes with −1
         counted = labels != self.ignore
         wrong = counted & ((labels < 0) | (labels >= x.shape[1]))
         if wrong.any():

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import backend
-from tinyface.ops import im2col, winograd_gpu
+from tinyface.kernels.cpu import im2col
+from tinyface.kernels.cuda import winograd
 
 pytestmark = pytest.mark.gpu
 
@@ -38,10 +39,10 @@ def check(normal, size, o, padding, dtype):
     dx = backend.as_nchw(im2col.input_gradient(lying(g), w, (h, width, n, c), 1, padding))
     dw = backend.as_oihw(im2col.weight_gradient(lying(x), lying(g), w.shape, 1, padding))
     x, w, b_there, g = (there(a, dtype) for a in (x, w, b, g))
-    assert_close(winograd_gpu.convolve(x, w, padding), y, dtype)
-    assert_close(winograd_gpu.convolve(x, w, padding, b_there), y + b[:, None, None], dtype)
-    assert_close(winograd_gpu.input_gradient(g, w, padding), dx, dtype)
-    assert_close(winograd_gpu.weight_gradient(x, g, padding), dw, dtype)
+    assert_close(winograd.convolve(x, w, padding), y, dtype)
+    assert_close(winograd.convolve(x, w, padding, b_there), y + b[:, None, None], dtype)
+    assert_close(winograd.input_gradient(g, w, padding), dx, dtype)
+    assert_close(winograd.weight_gradient(x, g, padding), dw, dtype)
 
 
 @given(
@@ -59,8 +60,8 @@ def test_equals_im2col(normal, size, o, padding, dtype):
 @pytest.mark.parametrize("partial", [1, 4])
 def test_slices_and_parts_make_no_difference(normal, monkeypatch, workspace, partial):
     """A tile at a time, slices of parts with some tiles left over, and sums of many parts."""
-    monkeypatch.setattr(winograd_gpu, "WORKSPACE", workspace)
-    monkeypatch.setattr(winograd_gpu, "PARTIAL", partial)
+    monkeypatch.setattr(winograd, "WORKSPACE", workspace)
+    monkeypatch.setattr(winograd, "PARTIAL", partial)
     check(normal, (3, 5, 13, 10), 7, 1, np.float64)
 
 
@@ -69,12 +70,12 @@ def test_slices_and_parts_make_no_difference(normal, monkeypatch, workspace, par
 @pytest.mark.parametrize("workspace", [1, 36 * 8 * 4 * 100, 1 << 30])
 def test_the_cut(monkeypatch, tiles, smallest, workspace):
     """Slices cover all tiles, none lies behind them all, and they keep to the workspace but for the alignment."""
-    monkeypatch.setattr(winograd_gpu, "WORKSPACE", workspace)
-    grid = winograd_gpu.Grid((tiles, 1, 4, 4), 1)
+    monkeypatch.setattr(winograd, "WORKSPACE", workspace)
+    grid = winograd.Grid((tiles, 1, 4, 4), 1)
     assert grid.tiles == tiles
     parts, part = grid.cut(8, 4, smallest)
     most = max(workspace // (36 * 8 * 4), 1)
-    assert part % winograd_gpu.ALIGNED == 0 and parts * part <= most + parts * winograd_gpu.ALIGNED
+    assert part % winograd.ALIGNED == 0 and parts * part <= most + parts * winograd.ALIGNED
     assert (parts == 1) or smallest
     slices = len(range(0, tiles, parts * part))
     assert slices <= 2 * -(-tiles // most) - (tiles <= most)
@@ -86,9 +87,9 @@ def test_any_strides(normal):
     x, w, g = (there(a.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0) for a in (x, w, g))
     assert not x.flags.c_contiguous
     for got, wanted in (
-        (winograd_gpu.convolve(x, w, 1), winograd_gpu.convolve(*plain[:2], 1)),
-        (winograd_gpu.input_gradient(g, w, 1), winograd_gpu.input_gradient(plain[2], plain[1], 1)),
-        (winograd_gpu.weight_gradient(x, g, 1), winograd_gpu.weight_gradient(plain[0], plain[2], 1)),
+        (winograd.convolve(x, w, 1), winograd.convolve(*plain[:2], 1)),
+        (winograd.input_gradient(g, w, 1), winograd.input_gradient(plain[2], plain[1], 1)),
+        (winograd.weight_gradient(x, g, 1), winograd.weight_gradient(plain[0], plain[2], 1)),
     ):
         np.testing.assert_array_equal(backend.to_device(got, "cpu"), backend.to_device(wanted, "cpu"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface.ops import im2col
+from tinyface.kernels.cpu import im2col
 
 
 def by_definition(x, kernel, stride, padding):
@@ -37,7 +37,7 @@ def test_columns(normal, size, kernel, stride, padding, rows):
 
 
 def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
-    monkeypatch.setattr(im2col, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(im2col, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(im2col, "ROWS", 8)
     assert im2col.cut(10, 7, 250) == [slice(0, 4), slice(4, 8), slice(8, 10)]  # four rows would fit
     assert im2col.cut(10, 3, 600) == [
@@ -76,7 +76,7 @@ def test_pieces_make_no_difference(monkeypatch, normal):
         )
 
     whole = run()
-    monkeypatch.setattr(im2col, "PIECE_BYTES", 1)
+    monkeypatch.setattr(im2col, "BLOCK_BYTES", 1)
     monkeypatch.setattr(im2col, "ROWS", 1)
     for cut, together in zip(run(), whole, strict=True):
         np.testing.assert_allclose(cut, together, rtol=1e-12, atol=1e-12)

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, models, ops, optim, workers
+from tinyface import Tensor, backend, models, ops, optim
+from tinyface.runtime import threads as threads_module
+from tinyface.runtime import workers
 
 arena = workers.Arena.create()
 pytestmark = pytest.mark.skipif(arena is None, reason="shared memory needs Linux")
@@ -66,7 +68,7 @@ def test_free_neighbours_merge():
 
 @pytest.mark.parametrize("plenty, used", [(0, 2048), (2048, 4096)])
 def test_freed_parts_are_joined_once_much_is_in_use(monkeypatch, plenty, used):
-    monkeypatch.setattr(workers, "PLENTY", plenty)
+    monkeypatch.setattr(workers, "MERGE_BYTES", plenty)
     own = workers.Arena.create()
     for _ in range(2):  # the second time finds what the first has left
         pair = [own.empty((1024,), np.uint8) for _ in range(2)]
@@ -281,8 +283,8 @@ def processes(threads):
     def start(count):
         threads(count)
         backend.start_workers()
-        if backend._processes is not None:
-            wait_for(backend._processes)
+        if threads_module._processes is not None:
+            wait_for(threads_module._processes)
 
     yield start
     backend.stop_workers()

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-from tinyface.ops import conv2d_gpu
+from tinyface.kernels.cuda import conv2d as conv2d_kernels
+from tinyface.runtime import cuda
 
 # (x shape, out channels, padding): what is cut, along each axis
 CUTS = {
@@ -49,7 +50,7 @@ def check(function, *arrays):
 @pytest.mark.parametrize("multiprocessors", [0, 1000])
 def test_blocks_of_every_size(monkeypatch, normal, cut, multiprocessors):
     """A GPU that is never full takes small blocks and many shares; one that always is takes large ones, and one."""
-    monkeypatch.setattr(conv2d_gpu, "multiprocessors", lambda: multiprocessors)
+    monkeypatch.setattr(conv2d_kernels, "multiprocessors", lambda: multiprocessors)
     (n, c, h, w), o, padding = CUTS[cut]
     arrays = normal((n, c, h, w)), normal((o, c, 3, 3), 1), normal(o, 2)
     check(lambda *xs: ops.conv2d(*xs, padding=padding), *arrays)
@@ -63,7 +64,7 @@ def test_blocks_of_every_size(monkeypatch, normal, cut, multiprocessors):
 )
 @pytest.mark.parametrize("columns", [1, 20_000, 1 << 28])
 def test_pieces_of_images(monkeypatch, normal, kernel, stride, padding, columns):
-    monkeypatch.setattr(conv2d_gpu, "COLUMNS_BYTES", columns)
+    monkeypatch.setattr(conv2d_kernels, "COLUMNS_BYTES", columns)
     arrays = normal((5, 3, 37, 31)), normal((4, 3, *kernel), 1), normal(4, 2)
     check(lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays)
     x, w, b = arrays[0][:, :, :12, :11], arrays[1].transpose(1, 0, 2, 3), arrays[2]
@@ -112,17 +113,17 @@ def test_no_images(kernel, normal):
     multiprocessors=st.sampled_from([1, 8, 108]),
 )
 def test_what_a_block_takes_fits_in(n, c, o, h, w, itemsize, multiprocessors):
-    ob, k, ni, th, ts, ck = conv2d_gpu.tiling(n, c, o, h, w, itemsize, multiprocessors)
+    ob, k, ni, th, ts, ck = conv2d_kernels.tiling(n, c, o, h, w, itemsize, multiprocessors)
     assert ni * th * ts <= k * 256 * 8 // ob and 1 <= ck <= c and (k < 4 or itemsize == 4)
-    assert ck * conv2d_gpu.channel_bytes(ob, ni, th, ts, itemsize) <= conv2d_gpu.SHARED_BYTES
-    og, cg, parts, tw, count = conv2d_gpu.walking(n, c, o, h, w, itemsize, multiprocessors)
+    assert ck * conv2d_kernels.channel_bytes(ob, ni, th, ts, itemsize) <= conv2d_kernels.SHARED_BYTES
+    og, cg, parts, tw, count = conv2d_kernels.walking(n, c, o, h, w, itemsize, multiprocessors)
     assert og * cg * parts <= (512 if itemsize == 4 else 256) and 1 <= tw <= w and count >= 1
-    assert conv2d_gpu.walking_bytes(og, cg, tw, itemsize) <= conv2d_gpu.SHARED_BYTES
+    assert conv2d_kernels.walking_bytes(og, cg, tw, itemsize) <= conv2d_kernels.SHARED_BYTES
 
 
 def test_choice():
     def choose(w_shape, stride=1, padding=1, dtype=np.float32, forced=None):
-        return conv2d_gpu.choose(w_shape, stride, padding, dtype, forced)
+        return conv2d_kernels.choose(w_shape, stride, padding, dtype, forced)
 
     assert choose((64, 64, 3, 3)) == "direct"
     assert choose((64, 64, 3, 3), forced="im2col") == "im2col"
@@ -130,9 +131,9 @@ def test_choice():
     assert choose((64, 64, 1, 1), forced="direct") == "im2col"
     assert choose((512, 256, 3, 3)) == "winograd" and choose((512, 256, 3, 3), forced="direct") == "direct"
     assert choose((128, 256, 3, 3)) == "direct" and choose((512, 256, 3, 3), padding=3) == "direct"
-    backend._tf32 = True
+    cuda._tf32 = True
     try:
         assert choose((64, 64, 3, 3)) == "tf32" and choose((64, 64, 3, 3), dtype=np.float64) == "direct"
         assert choose((64, 3, 3, 3)) == "direct" and choose((64, 64, 3, 3), stride=2) == "im2col"
     finally:
-        backend._tf32 = False
+        cuda._tf32 = False

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tinyface import backend
 from tinyface.errors import TinyfaceError
-from tinyface.ops import conv_tf32, im2col
+from tinyface.kernels.cpu import im2col
+from tinyface.kernels.cuda import tf32
 
 pytestmark = pytest.mark.gpu
 
@@ -25,7 +26,7 @@ def on():
     backend.set_tf32(False)
 
 
-def tf32(array):
+def rounded(array):
     """float32 rounded to 10 bits behind the binary point, half away from zero."""
     bits = np.asarray(array, np.float32).view(np.uint32)
     return ((bits + 0x1000) & np.uint32(0xFFFFE000)).view(np.float32)
@@ -55,12 +56,12 @@ def products(x, w, b, g, padding):
 def check(normal, size, o, kernel, padding):
     out = [length + 2 * padding - k + 1 for length, k in zip(size[2:], kernel, strict=True)]
     x, w, b, g = normal(size), normal((o, size[1], *kernel), 1), normal(o, 2), normal((size[0], o, *out), 3)
-    y, dx, dw = products(*map(tf32, (x, w)), b, tf32(g), padding)
+    y, dx, dw = products(*map(rounded, (x, w)), b, rounded(g), padding)
     x, w, b_there, g = map(there, (x, w, b, g))
-    assert_close(conv_tf32.convolve(x, w, padding, b_there), y)
-    assert_close(conv_tf32.convolve(x, w, padding), y - b[:, None, None])
-    assert_close(conv_tf32.input_gradient(g, w, padding), dx)
-    assert_close(conv_tf32.weight_gradient(x, g, kernel, padding), dw)
+    assert_close(tf32.convolve(x, w, padding, b_there), y)
+    assert_close(tf32.convolve(x, w, padding), y - b[:, None, None])
+    assert_close(tf32.input_gradient(g, w, padding), dx)
+    assert_close(tf32.weight_gradient(x, g, kernel, padding), dw)
 
 
 @given(
@@ -82,24 +83,24 @@ def test_several_tiles_of_everything(normal, size, o):
 @pytest.mark.parametrize("blocks, shortest", [(1, 1), (18, 1), (1 << 20, 1), (1 << 20, 3)])
 def test_parts_of_the_weight_gradient(normal, monkeypatch, blocks, shortest):
     """One sum, two, one of each slab, and of three: the last is shorter."""
-    monkeypatch.setattr(conv_tf32, "BLOCKS", blocks)
-    monkeypatch.setattr(conv_tf32, "SHORTEST", shortest)
-    x, g = tf32(normal((2, 5, 13, 10))), tf32(normal((2, 6, 13, 10), 1))
+    monkeypatch.setattr(tf32, "BLOCKS", blocks)
+    monkeypatch.setattr(tf32, "SHORTEST", shortest)
+    x, g = rounded(normal((2, 5, 13, 10))), rounded(normal((2, 6, 13, 10), 1))
     dw = products(x, normal((6, 5, 3, 3)), np.zeros(6), g, 1)[2]
-    assert_close(conv_tf32.weight_gradient(there(x), there(g), (3, 3), 1), dw)
+    assert_close(tf32.weight_gradient(there(x), there(g), (3, 3), 1), dw)
 
 
 def test_what_is_rounded(normal):
     """Factors that have no more bits than TF32 come through exactly; others lose what lies behind, and no more."""
     x, w = normal((1, 1, 4, 4)).astype(np.float32), np.ones((1, 1, 1, 1))
-    y = backend.to_device(conv_tf32.convolve(there(x), there(w), 0), "cpu")
-    np.testing.assert_array_equal(y, tf32(x))
+    y = backend.to_device(tf32.convolve(there(x), there(w), 0), "cpu")
+    np.testing.assert_array_equal(y, rounded(x))
     assert (y != x).any() and (np.abs(y - x) <= ROUNDED * np.abs(x)).all()
 
 
 def test_infinite_and_missing_values_come_through():
     x = np.array([1, np.inf, -np.inf, np.nan]).reshape(1, 1, 2, 2)
-    y = conv_tf32.convolve(there(x), there(np.ones((1, 1, 1, 1))), 0)
+    y = tf32.convolve(there(x), there(np.ones((1, 1, 1, 1))), 0)
     np.testing.assert_array_equal(backend.to_device(y, "cpu"), x)
 
 
@@ -109,19 +110,19 @@ def test_any_strides(normal):
     x, w, g = (there(a.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0) for a in (x, w, g))
     assert not x.flags.c_contiguous
     for got, wanted in (
-        (conv_tf32.convolve(x, w, 1), conv_tf32.convolve(*plain[:2], 1)),
-        (conv_tf32.input_gradient(g, w, 1), conv_tf32.input_gradient(plain[2], plain[1], 1)),
+        (tf32.convolve(x, w, 1), tf32.convolve(*plain[:2], 1)),
+        (tf32.input_gradient(g, w, 1), tf32.input_gradient(plain[2], plain[1], 1)),
         (
-            conv_tf32.weight_gradient(x, g, (3, 3), 1),
-            conv_tf32.weight_gradient(plain[0], plain[2], (3, 3), 1),
+            tf32.weight_gradient(x, g, (3, 3), 1),
+            tf32.weight_gradient(plain[0], plain[2], (3, 3), 1),
         ),
     ):
         np.testing.assert_array_equal(backend.to_device(got, "cpu"), backend.to_device(wanted, "cpu"))
 
 
 def test_where_it_fits():
-    assert conv_tf32.fits(np.dtype(np.float32), 1)
-    assert not conv_tf32.fits(np.dtype(np.float64), 1) and not conv_tf32.fits(np.dtype(np.float32), 2)
+    assert tf32.fits(np.dtype(np.float32), 1)
+    assert not tf32.fits(np.dtype(np.float64), 1) and not tf32.fits(np.dtype(np.float32), 2)
     backend.set_tf32(False)
-    assert not conv_tf32.fits(np.dtype(np.float32), 1)
+    assert not tf32.fits(np.dtype(np.float32), 1)
     backend.set_tf32(True)

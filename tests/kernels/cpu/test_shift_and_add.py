@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface.ops import few_outputs, im2col
+from tinyface.kernels.cpu import im2col, shift_and_add
 
 
 @st.composite
@@ -21,15 +21,15 @@ def test_equals_im2col(normal, geometry, o, rows):
     size, kernel, padding = geometry
     x, w = normal(size), normal((o, size[3], *kernel), 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(few_outputs, "ROWS", rows)
-        patch.setattr(few_outputs, "PIXELS", 1)
-        y = few_outputs.convolve(x, w, padding)
+        patch.setattr(shift_and_add, "ROWS", rows)
+        patch.setattr(shift_and_add, "PIXELS", 1)
+        y = shift_and_add.convolve(x, w, padding)
     np.testing.assert_allclose(y, im2col.convolve(x, w, 1, padding), rtol=0, atol=1e-12)
 
 
 def test_pieces_are_finished_once(normal):
     seen = []
-    y = few_outputs.convolve(normal((70, 90, 1, 4)), normal((2, 4, 3, 3), 1), 1, seen.append)
+    y = shift_and_add.convolve(normal((70, 90, 1, 4)), normal((2, 4, 3, 3), 1), 1, seen.append)
     assert sum(map(len, seen)) == len(y) and len(seen) > 1
 
 
@@ -45,4 +45,4 @@ def test_pieces_are_finished_once(normal):
     ],
 )
 def test_where_it_pays(w, stride, padding, fits):
-    assert few_outputs.fits(w, stride, padding) == fits
+    assert shift_and_add.fits(w, stride, padding) == fits

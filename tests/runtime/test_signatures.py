@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyface import backend, kernels
+import tinyface
+from tinyface import backend
+from tinyface.runtime import cuda, signatures
 
-FILES = sorted(Path(kernels.__file__).parent.rglob("*.cu"))
+FILES = sorted(Path(tinyface.__file__).parent.rglob("*.cu"))
 SOURCE = """
 // extern "C" __global__ void commented(int n) {}
 #define SIZE 4
@@ -25,7 +27,7 @@ extern "C" __global__ void all(const Table t, const real* __restrict__ x, real* 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_signatures(dtype):
-    found = kernels.signatures(SOURCE, np.dtype(dtype))
+    found = signatures.signatures(SOURCE, np.dtype(dtype))
     assert set(found) == {"all", "k_1_2", "k_3_4"}
     assert found["k_3_4"] == [("x", True, False, np.dtype(dtype)), ("n", False, False, np.int32)]
     assert found["all"] == [
@@ -51,7 +53,7 @@ def test_every_kernel_has_a_signature(path):
     macros = (
         source.count("\nDIRECT(") - 1 if "\nDIRECT(" in source else 0
     )  # one declaration makes all of these
-    found = kernels.signatures(source, np.dtype(np.float32))
+    found = signatures.signatures(source, np.dtype(np.float32))
     assert declared and len(found) == len(declared) + macros
     assert all(
         parameter.type is not np.void or not parameter.pointer for p in found.values() for parameter in p
@@ -68,7 +70,7 @@ def kernel(tmp_path_factory):
         "}\n",
         encoding="utf-8",
     )
-    return backend.load_kernels(source).get_function("add")
+    return cuda.load_kernels(source).get_function("add")
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def arguments():
 
 
 def launched(kernel, arguments):
-    backend.launch(kernel, 5, *arguments.values())
+    cuda.launch(kernel, 5, *arguments.values())
     return backend.to_device(arguments["z"], "cpu").tolist()
 
 
@@ -117,19 +119,19 @@ def test_what_does_not_fit_is_not_launched(kernel, arguments, name, change, erro
     arguments[name] = change(arguments[name])
     verb = "" if message.startswith("must") else "is "
     with pytest.raises(error, match=f"^add: {name} {verb}{message}"):
-        backend.launch(kernel, threads, *arguments.values())
+        cuda.launch(kernel, threads, *arguments.values())
 
 
 @pytest.mark.gpu
 def test_the_number_of_arguments(kernel, arguments):
     for wrong in (list(arguments.values())[:-1], [*arguments.values(), np.int32(5)]):
         with pytest.raises(TypeError, match=f"add: takes 4 arguments, got {len(wrong)}"):
-            backend.launch(kernel, 5, *wrong)
+            cuda.launch(kernel, 5, *wrong)
 
 
 @pytest.mark.gpu
 def test_addresses_that_travel_another_way(arguments):
-    backend.check_pointers("add", np.dtype(np.float32), x=arguments["x"], z=arguments["z"])
+    cuda.check_pointers("add", np.dtype(np.float32), x=arguments["x"], z=arguments["z"])
     for wrong, error in ((arguments["y"], TypeError), (arguments["x"][::2], ValueError)):
         with pytest.raises(error, match=r"^add: z "):
-            backend.check_pointers("add", np.dtype(np.float32), x=arguments["x"], z=wrong)
+            cuda.check_pointers("add", np.dtype(np.float32), x=arguments["x"], z=wrong)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinyface import gpu_probe
 from tinyface.errors import TinyfaceError
+from tinyface.runtime import gpu_probe
 
 
 class CUDARuntimeError(Exception):

@@ -9,7 +9,8 @@ import pytest
 from tinyface import Tensor, backend, ops, optim
 from tinyface.data.patches import turn_tiles
 from tinyface.gradcheck import EXAMPLES
-from tinyface.ops import conv2d_gpu
+from tinyface.kernels.cuda import conv2d as conv2d_kernels
+from tinyface.runtime import devices
 
 
 @pytest.fixture
@@ -83,10 +84,10 @@ def test_the_number_of_multiprocessors(monkeypatch):
         return SimpleNamespace(attributes={"MultiProcessorCount": (8, 132)[number]})
 
     cuda = SimpleNamespace(Device=properties, device=SimpleNamespace(get_device_id=lambda: gpu.current))
-    monkeypatch.setattr(backend, "cupy", lambda: SimpleNamespace(cuda=cuda))
-    conv2d_gpu._multiprocessors.cache_clear()
+    monkeypatch.setattr(devices, "cupy", lambda: SimpleNamespace(cuda=cuda))
+    conv2d_kernels._multiprocessors.cache_clear()
     try:
         for gpu.current, expected in ((0, 8), (1, 132), (0, 8)):
-            assert conv2d_gpu.multiprocessors() == expected
+            assert conv2d_kernels.multiprocessors() == expected
     finally:
-        conv2d_gpu._multiprocessors.cache_clear()
+        conv2d_kernels._multiprocessors.cache_clear()

@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface.ops import im2col, winograd
+from tinyface.kernels.cpu import im2col, winograd
 
-both_forms = pytest.mark.parametrize("form", winograd.FORMS.values(), ids=winograd.FORMS)
+both_forms = pytest.mark.parametrize("config", winograd.CONFIGS.values(), ids=winograd.CONFIGS)
 
 
 @both_forms
-def test_one_tile_by_the_formula(normal, form):
+def test_one_tile_by_the_formula(normal, config):
     """y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A is the convolution of a patch with a 3×3 kernel."""
-    m = form.matrices[np.dtype(np.float64)]
-    d, w = normal((form.patch, form.patch)), normal((3, 3), 1)
-    direct = [[(d[i : i + 3, j : j + 3] * w).sum() for j in range(form.tile)] for i in range(form.tile)]
+    m = config.matrices[np.dtype(np.float64)]
+    d, w = normal((config.patch, config.patch)), normal((3, 3), 1)
+    direct = [[(d[i : i + 3, j : j + 3] * w).sum() for j in range(config.tile)] for i in range(config.tile)]
     u = (m["gg"] @ w.reshape(9)).reshape(d.shape)
     np.testing.assert_allclose(m["at"] @ (u * (m["bt"] @ d @ m["bt"].T)) @ m["a"], direct, rtol=0, atol=1e-12)
 
@@ -36,7 +36,7 @@ sizes = st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 3), st.
     padding=st.integers(1, 2),
     piece=st.sampled_from([1, 2000, 1 << 20]),
 )
-def test_pieces_make_no_difference(normal, form, size, o, padding, piece):
+def test_pieces_make_no_difference(normal, config, size, o, padding, piece):
     """All cuts into tiles, and kernels transformed at once or slice by slice (where they are many), equal im2col."""
     x, w = normal(size), normal((o, size[3], 3, 3), 1)
     g = normal((size[0] + 2 * padding - 2, size[1] + 2 * padding - 2, size[2], o), 2)
@@ -44,7 +44,7 @@ def test_pieces_make_no_difference(normal, form, size, o, padding, piece):
         patch.setattr(winograd, "PIECE_BYTES", piece)
         patch.setattr(winograd, "ROWS", (1, 512))
         patch.setattr(winograd, "SLICE", 4)
-        y, dw = winograd.convolve(x, w, padding, form), winograd.weight_gradient(x, g, padding, form)
+        y, dw = winograd.convolve(x, w, padding, config), winograd.weight_gradient(x, g, padding, config)
     np.testing.assert_allclose(y, im2col.convolve(x, w, 1, padding), rtol=0, atol=1e-11)
     np.testing.assert_allclose(dw, im2col.weight_gradient(x, g, w.shape, 1, padding), rtol=0, atol=1e-11)
 
@@ -80,9 +80,9 @@ def test_a_map_of_few_pieces_is_cut_for_four():
 
 
 @both_forms
-def test_pieces_cover_every_tile_once(monkeypatch, form):
+def test_pieces_cover_every_tile_once(monkeypatch, config):
     monkeypatch.setattr(winograd, "ROWS", (64, 64))
-    grid = winograd.make_grid((55, 45, 4, 64), 1, 64, form)
+    grid = winograd.make_grid((55, 45, 4, 64), 1, 64, config)
     covered = np.zeros((grid.rows, grid.columns), int)
     for top, left, t, j in grid.pieces:
         covered[top : top + t, left : left + j] += 1
@@ -96,12 +96,12 @@ def test_pieces_cover_every_tile_once(monkeypatch, form):
     "size, o",
     [((218, 178, 1, 64), 64), ((109, 89, 1, 128), 128), ((55, 45, 1, 256), 256), ((28, 23, 1, 512), 512)],
 )
-def test_rounding_error_at_the_papers_sizes(form, size, o):
+def test_rounding_error_at_the_papers_sizes(config, size, o):
     """In float32, against float64, in shares of the largest value, for outputs of unit variance."""
     rng = np.random.default_rng(0)
     x, g = rng.standard_normal(size), rng.standard_normal((*size[:3], o))
     w = rng.standard_normal((o, size[3], 3, 3)) / np.sqrt(9 * size[3])
-    y = winograd.convolve(*(a.astype(np.float32) for a in (x, w)), 1, form)
-    dw = winograd.weight_gradient(*(a.astype(np.float32) for a in (x, g)), 1, form)
+    y = winograd.convolve(*(a.astype(np.float32) for a in (x, w)), 1, config)
+    dw = winograd.weight_gradient(*(a.astype(np.float32) for a in (x, g)), 1, config)
     for got, exact in ((y, im2col.convolve(x, w, 1, 1)), (dw, im2col.weight_gradient(x, g, w.shape, 1, 1))):
-        assert np.abs(got - exact).max() < {4: 1e-5, 6: 3e-5}[form.tile] * np.abs(exact).max()
+        assert np.abs(got - exact).max() < {4: 1e-5, 6: 3e-5}[config.tile] * np.abs(exact).max()
