@@ -180,7 +180,6 @@ def test_number_of_windows(put, length, kernel, stride, padding, ceil_mode, expe
             {"kernel": 3, "padding": -1},
             "padding must be between 0 and half the kernel 3, got -1",
         ),
-        ((1, 1, 16, 16), {"kernel": 16}, "kernel must be at most 15"),
     ],
 )
 def test_shapes_and_options_that_dont_fit(put, shape, options, message):

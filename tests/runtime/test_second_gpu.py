@@ -10,7 +10,6 @@ from tinyface import Tensor, backend, ops, optim
 from tinyface.data.patches import turn_tiles
 from tinyface.gradcheck import EXAMPLES
 from tinyface.kernels.cuda import conv2d as conv2d_kernels
-from tinyface.runtime import devices
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_the_number_of_multiprocessors(monkeypatch):
         return SimpleNamespace(attributes={"MultiProcessorCount": (8, 132)[number]})
 
     cuda = SimpleNamespace(Device=properties, device=SimpleNamespace(get_device_id=lambda: gpu.current))
-    monkeypatch.setattr(devices, "cupy", lambda: SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(conv2d_kernels, "cupy", lambda: SimpleNamespace(cuda=cuda))
     conv2d_kernels._multiprocessors.cache_clear()
     try:
         for gpu.current, expected in ((0, 8), (1, 132), (0, 8)):

@@ -29,18 +29,18 @@ def by_definition(x, kernel, stride, padding):
 def test_columns(normal, size, kernel, stride, padding, rows):
     """Also with channels few enough for the other form."""
     x = normal(size)
-    unfold = im2col.unfolding(x, (1, size[3], *kernel), stride, padding)
+    unfold = im2col.make_unfold(x, (1, size[3], *kernel), stride, padding)
     wanted = by_definition(x, kernel, stride, padding)
-    pieces = im2col.backend.slices(unfold.out[0], rows)
-    got = np.concatenate([unfold.columns(piece).copy() for piece in pieces])
+    blocks = im2col.slices(unfold.out[0], rows)
+    got = np.concatenate([unfold.columns(block).copy() for block in blocks])
     np.testing.assert_array_equal(got, wanted)
 
 
-def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
+def test_an_image_is_cut_into_equally_tall_blocks(monkeypatch):
     monkeypatch.setattr(im2col, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(im2col, "ROWS", 8)
-    assert im2col.cut(10, 7, 250) == [slice(0, 4), slice(4, 8), slice(8, 10)]  # four rows would fit
-    assert im2col.cut(10, 3, 600) == [
+    assert im2col.row_blocks(10, 7, 250) == [slice(0, 4), slice(4, 8), slice(8, 10)]  # four rows would fit
+    assert im2col.row_blocks(10, 3, 600) == [
         slice(0, 3),
         slice(3, 6),
         slice(6, 9),
@@ -49,23 +49,23 @@ def test_an_image_is_cut_into_equally_tall_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("outputs", [127, 128, 131])
-def test_many_channels_of_few_pixels_are_shared_out(monkeypatch, normal, outputs):
+def test_many_channels_of_few_pixels_are_divided(monkeypatch, normal, outputs):
     x, w = normal((5, 4, 2, 6)), normal((outputs, 6, 3, 3), 1)
-    pieces = []
+    blocks = []
     monkeypatch.setattr(
-        im2col.backend, "parallel_for", lambda body, count: pieces.append(count) or [*map(body, range(count))]
+        im2col, "parallel_for", lambda body, count: blocks.append(count) or [*map(body, range(count))]
     )
-    y, finished = (
+    y, with_epilogue = (
         im2col.convolve(x, w, 1, 0),
-        im2col.convolve(x, w, 1, 0, finish=lambda z, some: np.abs(z, out=z)),
+        im2col.convolve(x, w, 1, 0, epilogue=lambda z, some: np.abs(z, out=z)),
     )
-    assert pieces == [1 + (outputs >= 128)] * 2
+    assert blocks == [1 + (outputs >= 128)] * 2
     columns = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(0, 1))
     np.testing.assert_allclose(y, np.einsum("hwncuv,ocuv->hwno", columns, w), atol=1e-12)
-    np.testing.assert_array_equal(finished, np.abs(y))
+    np.testing.assert_array_equal(with_epilogue, np.abs(y))
 
 
-def test_pieces_make_no_difference(monkeypatch, normal):
+def test_blocks_make_no_difference(monkeypatch, normal):
     x, w, g = normal((7, 6, 2, 5)), normal((4, 5, 3, 2), 1), normal((4, 4, 2, 4), 2)
 
     def run():

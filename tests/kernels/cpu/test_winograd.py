@@ -36,7 +36,7 @@ sizes = st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 3), st.
     padding=st.integers(1, 2),
     piece=st.sampled_from([1, 2000, 1 << 20]),
 )
-def test_pieces_make_no_difference(normal, config, size, o, padding, piece):
+def test_blocks_make_no_difference(normal, config, size, o, padding, piece):
     """All cuts into tiles, and kernels transformed at once or slice by slice (where they are many), equal im2col."""
     x, w = normal(size), normal((o, size[3], 3, 3), 1)
     g = normal((size[0] + 2 * padding - 2, size[1] + 2 * padding - 2, size[2], o), 2)
@@ -57,7 +57,7 @@ def test_slices_of_a_product_make_no_difference(normal, rows, depth, columns, sm
     a, b = normal((3, depth, rows)).transpose(0, 2, 1), normal((3, depth, columns), 1)
     out = np.empty((3, rows, columns))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "SMALL", small)
+        patch.setattr(winograd, "BLAS_SMALL", small)
         patch.setattr(winograd, "NARROW", 4)
         patch.setattr(winograd, "DEEP", 8)
         winograd.multiply(a, b, out)
@@ -67,27 +67,27 @@ def test_slices_of_a_product_make_no_difference(normal, rows, depth, columns, sm
 @given(
     rows=st.integers(1, 30), columns=st.integers(1, 30), images=st.integers(1, 40), most=st.integers(1, 300)
 )
-def test_pieces_are_shared_evenly_where_they_can_be(rows, columns, images, most):
-    t, j = winograd._piece(rows, columns, images, most, 0.75)
+def test_blocks_are_shared_evenly_where_they_can_be(rows, columns, images, most):
+    t, j = winograd._block_size(rows, columns, images, most, 0.75)
     assert 1 <= t <= rows and 1 <= j <= columns
     assert t * j == 1 or t * j * images <= most
 
 
-def test_a_map_of_few_pieces_is_cut_for_four():
-    """14 × 12 tiles of 2 images: seven pieces of 48 would leave half of the threads waiting at the end."""
-    t, j = winograd._piece(14, 12, 2, 64, 0.75)
+def test_a_map_of_few_blocks_is_cut_for_four():
+    """14 × 12 tiles of 2 images: seven blocks of 48 would leave half of the threads waiting at the end."""
+    t, j = winograd._block_size(14, 12, 2, 64, 0.75)
     assert (-(-14 // t) * -(-12 // j)) % 4 == 0
 
 
 @both_forms
-def test_pieces_cover_every_tile_once(monkeypatch, config):
+def test_blocks_cover_every_tile_once(monkeypatch, config):
     monkeypatch.setattr(winograd, "ROWS", (64, 64))
     grid = winograd.make_grid((55, 45, 4, 64), 1, 64, config)
     covered = np.zeros((grid.rows, grid.columns), int)
-    for top, left, t, j in grid.pieces:
+    for top, left, t, j in grid.blocks:
         covered[top : top + t, left : left + j] += 1
         assert t * j * 4 <= 64
-    assert (covered == 1).all() and len(grid.pieces) > 1
+    assert (covered == 1).all() and len(grid.blocks) > 1
 
 
 @pytest.mark.slow

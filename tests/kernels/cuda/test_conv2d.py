@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
+from tinyface.kernels import algorithms
 from tinyface.kernels.cuda import conv2d as conv2d_kernels
 from tinyface.runtime import cuda
 
@@ -116,14 +117,15 @@ def test_what_a_block_takes_fits_in(n, c, o, h, w, itemsize, multiprocessors):
     ob, k, ni, th, ts, ck = conv2d_kernels.tiling(n, c, o, h, w, itemsize, multiprocessors)
     assert ni * th * ts <= k * 256 * 8 // ob and 1 <= ck <= c and (k < 4 or itemsize == 4)
     assert ck * conv2d_kernels.channel_bytes(ob, ni, th, ts, itemsize) <= conv2d_kernels.SHARED_BYTES
-    og, cg, parts, tw, count = conv2d_kernels.walking(n, c, o, h, w, itemsize, multiprocessors)
+    og, cg, parts, tw, count = conv2d_kernels.weight_gradient_tiling(n, c, o, h, w, itemsize, multiprocessors)
     assert og * cg * parts <= (512 if itemsize == 4 else 256) and 1 <= tw <= w and count >= 1
-    assert conv2d_kernels.walking_bytes(og, cg, tw, itemsize) <= conv2d_kernels.SHARED_BYTES
+    assert conv2d_kernels.weight_gradient_bytes(og, cg, tw, itemsize) <= conv2d_kernels.SHARED_BYTES
 
 
 def test_choice():
     def choose(w_shape, stride=1, padding=1, dtype=np.float32, forced=None):
-        return conv2d_kernels.choose(w_shape, stride, padding, dtype, forced)
+        with algorithms.force(forced):
+            return conv2d_kernels.choose(w_shape, stride, padding, dtype)
 
     assert choose((64, 64, 3, 3)) == "direct"
     assert choose((64, 64, 3, 3), forced="im2col") == "im2col"

@@ -277,7 +277,7 @@ class Grid:
         # … and each block reads all of U, C·O numbers a place, beside C + O numbers for each of its rows.
         fewest = max(ROWS[0], self.channels * out_channels // (self.channels + out_channels))
         most = max(min(wanted, ROWS[1]), fewest)
-        t, j = _piece(self.rows, self.columns, self.images, most, KERNEL / config.tile)
+        t, j = _block_size(self.rows, self.columns, self.images, most, KERNEL / config.tile)
         self.blocks = [
             (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
             for rows in slices(self.rows, t)
@@ -295,7 +295,7 @@ def make_grid(shape, padding, out_channels, config):
 
 
 @lru_cache(maxsize=1024)
-def _piece(rows, columns, images, most, edge):
+def _block_size(rows, columns, images, most, edge):
     """t, j of the blocks of rows × columns tiles that take least time, of no more than `most` tiles · images each.
 
     edge: how far a block reads beyond its tiles, in tiles.
