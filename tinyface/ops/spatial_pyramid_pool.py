@@ -5,6 +5,7 @@ y[n, (l, c, i, j)] = mean of x[n, c] over cell (i, j) of level l,     coarse lev
 ∂L/∂x              = every g / |cell| added to all positions of its cell
 """
 
+import math
 from collections.abc import Sequence
 
 from ..core import Function, Tensor
@@ -39,7 +40,8 @@ class SpatialPyramidPool(Function):
             stop = start + self.shape[1] * len(cells)
             level = g[:, start:stop].reshape(*self.shape[:2], len(cells))
             for i, cell in enumerate(cells):
-                dx[cell] += level[:, :, i, None, None] / dx[0, 0][cell[2:]].size
+                area = math.prod(dx[cell].shape[2:])
+                dx[cell] += level[:, :, i, None, None] / area
             start = stop
         return dx
 

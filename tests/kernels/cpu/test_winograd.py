@@ -34,14 +34,14 @@ sizes = st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 3), st.
     size=sizes,
     o=st.sampled_from([1, 2, 3, 50]),
     padding=st.integers(1, 2),
-    piece=st.sampled_from([1, 2000, 1 << 20]),
+    block_bytes=st.sampled_from([1, 2000, 1 << 20]),
 )
-def test_blocks_make_no_difference(normal, config, size, o, padding, piece):
+def test_blocks_make_no_difference(normal, config, size, o, padding, block_bytes):
     """All cuts into tiles, and kernels transformed at once or slice by slice (where they are many), equal im2col."""
     x, w = normal(size), normal((o, size[3], 3, 3), 1)
     g = normal((size[0] + 2 * padding - 2, size[1] + 2 * padding - 2, size[2], o), 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "PIECE_BYTES", piece)
+        patch.setattr(winograd, "BLOCK_BYTES", block_bytes)
         patch.setattr(winograd, "ROWS", (1, 512))
         patch.setattr(winograd, "SLICE", 4)
         y, dw = winograd.convolve(x, w, padding, config), winograd.weight_gradient(x, g, padding, config)

@@ -81,19 +81,6 @@ def test_the_cut(monkeypatch, tiles, smallest, workspace):
     assert slices <= 2 * -(-tiles // most) - (tiles <= most)
 
 
-def test_any_strides(normal):
-    x, w, g = normal((2, 3, 9, 7)), normal((4, 3, 3, 3), 1), normal((2, 4, 9, 7), 2)
-    plain = [there(a) for a in (x, w, g)]
-    x, w, g = (there(a.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0) for a in (x, w, g))
-    assert not x.flags.c_contiguous
-    for got, wanted in (
-        (winograd.convolve(x, w, 1), winograd.convolve(*plain[:2], 1)),
-        (winograd.input_gradient(g, w, 1), winograd.input_gradient(plain[2], plain[1], 1)),
-        (winograd.weight_gradient(x, g, 1), winograd.weight_gradient(plain[0], plain[2], 1)),
-    ):
-        np.testing.assert_array_equal(backend.to_device(got, "cpu"), backend.to_device(wanted, "cpu"))
-
-
 def test_rounding_error(normal):
     """In float32, against float64, of a layer in the middle of the network: below 1e-5 of the largest value."""
 

@@ -57,7 +57,7 @@ def choose(x_shape, w_shape, stride, padding, backward_to_weights=False):
         return "shift_and_add"
     if not winograd.fits(w_shape[2:], stride, padding):
         return "im2col"
-    if algorithms.forced:
+    if algorithms.forced in ("im2col", "shift_and_add", *winograd.CONFIGS):
         return algorithms.forced
     n, c, h, w = x_shape
     output = h + 2 * padding - 2, w + 2 * padding - 2

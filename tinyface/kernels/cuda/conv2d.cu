@@ -12,7 +12,7 @@
 //                     A block makes 9 sums for OB × CB channels. It walks down the images: three rows of x lie in a
 //                     ring in shared memory, and each step reads only the next. A thread makes OT × CT channels of a
 //                     part of the columns, and slides a 3×3 window of x along them.
-//   add_parts        what the parts hold, added in their order
+//   add_parts        what the partial_sums hold, added in their order
 //   bias_parts       Σ of g over a part of the pixels of a channel; a block for each part and channel
 //   add_bias_parts   the same as add_parts, of float64
 
@@ -28,7 +28,7 @@ constexpr int CHANNELS = 8;   // of y that a thread of direct_* makes
 
 extern __shared__ __align__(16) unsigned char memory[];
 
-// flipped: w is (C, O, 3, 3) and read flipped by 180°, which makes it the input gradient.
+// flipped: w is (C, O, 3, 3) and read flipped, which makes it the input gradient.
 template <int OB, int K>
 __device__ __forceinline__ void direct(const real* __restrict__ x, const real* __restrict__ w,
                                        const real* __restrict__ bias, real* __restrict__ y, int n, int c, int h,
@@ -156,7 +156,7 @@ constexpr int OT = SMALL ? 4 : 2, CT = 2, MOST_THREADS = SMALL ? 512 : 256;
 // A line is a row of g within a column tile; lines are counted with the rows of an image innermost.
 // Block (blockIdx.x, .y, .z) = (part of the lines, chunk of O, chunk of C); its threads are og × cg × parts.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS)
-weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __restrict__ parts, int n, int c,
+weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __restrict__ partial_sums, int n, int c,
                 int h, int width, int o, int out_h, int out_w, int pad, int og, int cg, int tw, long long lines) {
     const int xw = tw + 2, xp = 3 * xw | 1, gp = tw | 1;  // odd: threads of different channels meet different banks
     real* xs = reinterpret_cast<real*>(memory);           // (CT · cg, 3, xw), a channel xp apart
@@ -231,26 +231,26 @@ weight_gradient(const real* __restrict__ x, const real* __restrict__ g, real* __
             if (out >= o || channel >= c) continue;
             double total = 0;
             for (int q = 0; q < parts; ++q) total += taps[q * block + e];
-            parts[(((long long)blockIdx.x * 9 + uv) * o + out) * c + channel] = real(total);
+            partial_sums[(((long long)blockIdx.x * 9 + uv) * o + out) * c + channel] = real(total);
         }
     }
 }
 
-// dw (pairs, taps) = Σ over the parts (count, taps, pairs): a thread for each number.
-extern "C" __global__ void add_parts(const real* __restrict__ parts, real* __restrict__ dw, long long pairs,
+// dw (pairs, taps) = Σ over the partial_sums (count, taps, pairs): a thread for each number.
+extern "C" __global__ void add_parts(const real* __restrict__ partial_sums, real* __restrict__ dw, long long pairs,
                                       int taps, int count) {
     const long long q = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (q >= pairs * taps) return;
     double total = 0;
-    for (int k = 0; k < count; ++k) total += parts[k * pairs * taps + q];
+    for (int k = 0; k < count; ++k) total += partial_sums[k * pairs * taps + q];
     dw[q % pairs * taps + q / pairs] = real(total);
 }
 
-// parts (gridDim.x, o): block (part, channel) adds up its part of the segments of PIXELS pixels, `segments` of
+// partial_sums (gridDim.x, o): block (part, channel) adds up its part of the segments of PIXELS pixels, `segments` of
 // which make a channel of an image. blockDim.x is 256.
 constexpr int PIXELS = 1024;
 
-extern "C" __global__ void bias_parts(const real* __restrict__ g, double* __restrict__ parts, int n, int o,
+extern "C" __global__ void bias_parts(const real* __restrict__ g, double* __restrict__ partial_sums, int n, int o,
                                        long long area, int segments) {
     __shared__ double sums[256];
     const long long all = (long long)n * segments;
@@ -266,14 +266,14 @@ extern "C" __global__ void bias_parts(const real* __restrict__ g, double* __rest
         __syncthreads();
         if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
-    if (threadIdx.x == 0) parts[blockIdx.x * (long long)o + blockIdx.y] = sums[0];
+    if (threadIdx.x == 0) partial_sums[blockIdx.x * (long long)o + blockIdx.y] = sums[0];
 }
 
-extern "C" __global__ void add_bias_parts(const double* __restrict__ parts, real* __restrict__ db, int o,
+extern "C" __global__ void add_bias_parts(const double* __restrict__ partial_sums, real* __restrict__ db, int o,
                                            int count) {
     const int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= o) return;
     double total = 0;
-    for (int k = 0; k < count; ++k) total += parts[(long long)k * o + channel];
+    for (int k = 0; k < count; ++k) total += partial_sums[(long long)k * o + channel];
     db[channel] = real(total);
 }
