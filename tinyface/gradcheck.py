@@ -1,10 +1,10 @@
-"""Gradients held against differences: the check that students, tests and `cli.py gradcheck` share.
+"""Gradients compared with finite differences, for users, tests and `cli.py gradcheck`.
 
 For a function f of tensors and random weights v, L = Σ v·f(…) is a scalar. For each element x_i of an input
 
     right = (L(x_i + ε) − L(x_i)) / ε,     left = (L(x_i) − L(x_i − ε)) / ε
 
-On smooth ground both agree with ∂L/∂x_i, and their mean is exact to ε². Where they disagree there is a kink
+Where f is smooth both agree with ∂L/∂x_i, and their mean is exact to ε². Where they disagree there is a kink
 (PReLU at 0, a tie in max pooling): any slope between the two is a valid subgradient.
 """
 
@@ -82,10 +82,8 @@ def _compare(op, i, index, analytic, right, left, atol, rtol):
     low, high = (min(left, right), max(left, right)) if kink else (numeric, numeric)
     if not low - slack <= analytic <= high + slack:
         between = f", at a kink between {left:.9g} and {right:.9g}" if kink else ""
-        raise GradcheckError(
-            f"{op}: gradient of input {i} at {index} is {analytic:.9g}, "
-            f"differences say {numeric:.9g}{between}"
-        )
+        here = f"{op}: gradient of input {i} at {index}"
+        raise GradcheckError(f"{here} is {analytic:.9g}, differences say {numeric:.9g}{between}")
 
 
 # ---------------------------------------------------------------- one example of every op
@@ -123,19 +121,12 @@ def _max_pool2d(rng):
 
 def _batch_norm(rng):
     x, gamma, beta = rng.standard_normal((3, 3, 3, 5)) * 2 + 1, rng.standard_normal(3), rng.standard_normal(3)
-    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, *_statistics(x), training=True), [
-        x,
-        gamma,
-        beta,
-    ]
+    return lambda x, *tensors: ops.batch_norm(x, *tensors, *_statistics(x), training=True), [x, gamma, beta]
 
 
 def _batch_norm_prelu(rng):
-    _, (x, gamma, beta) = _batch_norm(rng)
-    return (
-        lambda x, *parameters: ops.batch_norm_prelu(x, *parameters, *_statistics(x), training=True),
-        [x, gamma, beta, rng.standard_normal(3)],
-    )
+    inputs = [*_batch_norm(rng)[1], rng.standard_normal(3)]
+    return lambda x, *tensors: ops.batch_norm_prelu(x, *tensors, *_statistics(x), training=True), inputs
 
 
 def _statistics(x):

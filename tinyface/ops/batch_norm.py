@@ -1,4 +1,4 @@
-"""Batch normalisation over (N, H, W) for each channel (Ioffe & Szegedy 2015), alone or followed by PReLU.
+"""Batch normalisation over (N, H, W) for each channel (Ioffe & Szegedy 2015).
 
 x̂ = (x − μ) / √(σ² + ε),   y = γ·x̂ + β,        m = N·H·W values per channel
 
@@ -14,7 +14,6 @@ evaluation: ∂L/∂x = γ/√(σ² + ε) · g
 import numpy as np
 
 from ..core import Function, Tensor
-from .prelu import PReLU
 
 
 class BatchNorm(Function):
@@ -26,17 +25,13 @@ class BatchNorm(Function):
         self.training, self.momentum, self.eps = training, momentum, eps
 
     def check(self, x, gamma, beta, *slope):
-        per_channel = [a.shape for a in (gamma, beta, self.running_mean, self.running_var, *slope)]
-        if x.ndim < 2 or any(shape != x.shape[1:2] for shape in per_channel):
-            raise ValueError(
-                f"{self.op}: x of shape {x.shape} needs gamma, beta, running_mean, running_var"
-                f"{' and slope' if slope else ''} of shape (channels,), got {', '.join(map(str, per_channel))}"
-            )
+        shapes = [a.shape for a in (gamma, beta, self.running_mean, self.running_var, *slope)]
+        if x.ndim < 2 or any(shape != x.shape[1:2] for shape in shapes):
+            wanted = "gamma, beta, running_mean, running_var (and slope) of shape (channels,)"
+            raise ValueError(f"{self.op}: x of shape {x.shape} needs {wanted}, got {shapes}")
         self.m = max(x.size // max(x.shape[1], 1), 1)
         if self.training and self.m < 2:
-            raise ValueError(
-                f"{self.op}: needs more than one value per channel in training, got x of {x.shape}"
-            )
+            raise ValueError(f"{self.op}: needs more than one value per channel in training, got {x.shape}")
 
     def forward(self, x, gamma, beta):
         self.axes = (0, *range(2, x.ndim))
@@ -49,28 +44,14 @@ class BatchNorm(Function):
         return over_maps(gamma, x) * self.xhat + over_maps(beta, x)
 
     def update_running(self, mean, var):
-        unbiased = var * (self.m / (self.m - 1))
-        for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
-            running[...] = (1 - self.momentum) * running + self.momentum * new
+        for running, batch in ((self.running_mean, mean), (self.running_var, var * (self.m / (self.m - 1)))):
+            running[...] = (1 - self.momentum) * running + self.momentum * batch
 
     def backward(self, g):
         dbeta, dgamma = g.sum(axis=self.axes), (g * self.xhat).sum(axis=self.axes)
-        through_statistics = 0
-        if self.training:
-            through_statistics = (over_maps(dbeta, g) + self.xhat * over_maps(dgamma, g)) / self.m
-        return over_maps(self.gamma * self.rstd, g) * (g - through_statistics), dgamma, dbeta
-
-
-class BatchNormPReLU(BatchNorm):
-    op = "batch_norm_prelu"
-
-    def forward(self, x, gamma, beta, slope):
-        self.prelu = PReLU()
-        return self.prelu.forward(super().forward(x, gamma, beta), slope)
-
-    def backward(self, g):
-        dz, dslope = self.prelu.backward(g)
-        return *super().backward(dz), dslope
+        through_statistics = (over_maps(dbeta, g) + self.xhat * over_maps(dgamma, g)) / self.m
+        dz = g - through_statistics if self.training else g
+        return over_maps(self.gamma * self.rstd, g) * dz, dgamma, dbeta
 
 
 def over_maps(per_channel, x):
@@ -79,33 +60,12 @@ def over_maps(per_channel, x):
 
 
 def batch_norm(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    running_mean: np.ndarray,
-    running_var: np.ndarray,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+    x: Tensor, gamma: Tensor, beta: Tensor,
+    running_mean: np.ndarray, running_var: np.ndarray, training: bool, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
     """Normalise each channel of x (N, C, …) → the same shape; gamma, beta: tensors (C,).
 
     running_mean, running_var: arrays (C,), read in evaluation and updated in place in training.
     Raises ValueError where shapes don't fit or, in training, where a channel has a single value.
     """
     return BatchNorm(running_mean, running_var, training, momentum, eps)(x, gamma, beta)
-
-
-def batch_norm_prelu(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    slope: Tensor,
-    running_mean: np.ndarray,
-    running_var: np.ndarray,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """prelu(batch_norm(x, …), slope); slope: tensor (C,)."""
-    return BatchNormPReLU(running_mean, running_var, training, momentum, eps)(x, gamma, beta, slope)

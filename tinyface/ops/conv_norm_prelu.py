@@ -8,7 +8,7 @@ There is no gradient: training has other statistics, and backward would need wha
 import numpy as np
 
 from ..core import Function, Tensor
-from .batch_norm import BatchNormPReLU
+from .batch_norm_prelu import BatchNormPReLU
 from .conv2d import check_shapes, convolve, convolved_size, input_gradient
 from .conv_transpose2d import transposed_shape
 
@@ -41,17 +41,9 @@ class ConvNormPReLU(Function):
 
 
 def conv_norm_prelu(
-    x: Tensor,
-    w: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    slope: Tensor,
-    running_mean: np.ndarray,
-    running_var: np.ndarray,
-    eps: float = 1e-5,
-    padding: int = 0,
-    transposed: bool = False,
-) -> Tensor:
+    x: Tensor, w: Tensor, gamma: Tensor, beta: Tensor, slope: Tensor, running_mean: np.ndarray,
+    running_var: np.ndarray, eps: float = 1e-5, padding: int = 0, transposed: bool = False,
+) -> Tensor:  # fmt: skip
     """prelu(batch_norm(conv2d(x, w)), slope) in evaluation, at stride 1: x (N, C, H, W), w (O, C, kh, kw).
 
     transposed: of conv_transpose2d instead, with w (C, O, kh, kw). The others: (O,). Raises RuntimeError where a

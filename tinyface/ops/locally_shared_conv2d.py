@@ -10,6 +10,8 @@ The output map H'×W' is cut into R×S cells, as equal as can be: cell (r, s) ha
 One cell is one matrix product, pixels of the cell × (C·kh·kw) by (C·kh·kw) × O.
 """
 
+import numpy as np
+
 from ..core import Function, Tensor
 from ..runtime.devices import get_array_module
 
@@ -25,10 +27,8 @@ class LocallySharedConv2d(Function):
 
     def check(self, x, w, b=None):
         if x.ndim != 4 or w.ndim != 6 or x.shape[1] != w.shape[3]:
-            raise ValueError(
-                f"locally_shared_conv2d: x of shape {x.shape} does not fit w of shape {w.shape} "
-                "(rows, columns, out, in, kh, kw)"
-            )
+            shapes = f"x of shape {x.shape} does not fit w of shape {w.shape}"
+            raise ValueError(f"locally_shared_conv2d: {shapes} (rows, columns, out, in, kh, kw)")
         if b is not None and b.shape != w.shape[:3]:
             raise ValueError(f"locally_shared_conv2d: bias must have shape {w.shape[:3]}, got {b.shape}")
         self.size = [x.shape[2 + axis] - (w.shape[4 + axis] - 1) * self.dilation for axis in (0, 1)]
@@ -69,14 +69,10 @@ class LocallySharedConv2d(Function):
 
     def taps(self, rows, cols):
         """For each (u, v): where in x a cell's pixels read."""
-        for u in range(self.w.shape[-2]):
-            for v in range(self.w.shape[-1]):
-                down, right = u * self.dilation, v * self.dilation
-                place = (
-                    slice(rows.start + down, rows.stop + down),
-                    slice(cols.start + right, cols.stop + right),
-                )
-                yield u, v, (slice(None), slice(None), *place)
+        for u, v in np.ndindex(*self.w.shape[-2:]):
+            down, right = u * self.dilation, v * self.dilation
+            place = slice(rows.start + down, rows.stop + down), slice(cols.start + right, cols.stop + right)
+            yield u, v, (slice(None), slice(None), *place)
 
 
 def grid_cells(grid, height, width):

@@ -22,10 +22,8 @@ class SoftmaxCrossEntropy(Function):
     def check(self, x):
         expected = x.shape[:1] + x.shape[2:]
         if self.labels.shape != expected:
-            raise ValueError(
-                f"softmax_cross_entropy: logits of shape {x.shape} need labels of shape {expected}, "
-                f"got {self.labels.shape}"
-            )
+            need = f"logits of shape {x.shape} need labels of shape {expected}"
+            raise ValueError(f"softmax_cross_entropy: {need}, got {self.labels.shape}")
         if self.labels.dtype.kind not in "iu":
             raise TypeError(f"softmax_cross_entropy: labels must be integers, got {self.labels.dtype}")
 
@@ -47,10 +45,8 @@ class SoftmaxCrossEntropy(Function):
         counted = labels != self.ignore
         wrong = counted & ((labels < 0) | (labels >= x.shape[1]))
         if wrong.any():
-            raise ValueError(
-                f"softmax_cross_entropy: label {int(labels[wrong][0])} is neither 0…{x.shape[1] - 1} "
-                f"nor ignore={self.ignore}"
-            )
+            valid = f"neither 0…{x.shape[1] - 1} nor ignore={self.ignore}"
+            raise ValueError(f"softmax_cross_entropy: label {int(labels[wrong][0])} is {valid}")
         return labels, counted, max(int(counted.sum()), 1)
 
     def backward(self, g):

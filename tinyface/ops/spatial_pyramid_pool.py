@@ -30,9 +30,9 @@ class SpatialPyramidPool(Function):
     def forward(self, x):
         self.shape = x.shape
         means = [[x[cell].mean(axis=(2, 3)) for cell in cells] for cells in self.cells()]
-        stack = get_array_module(x).stack
-        levels = [stack(level, axis=2).reshape(len(x), x.shape[1] * len(level)) for level in means]
-        return get_array_module(x).concatenate(levels, axis=1)
+        xp = get_array_module(x)
+        levels = [xp.stack(level, axis=2).reshape(len(x), x.shape[1] * len(level)) for level in means]
+        return xp.concatenate(levels, axis=1)
 
     def backward(self, g):
         dx, start = get_array_module(g).zeros(self.shape, g.dtype), 0
@@ -40,8 +40,7 @@ class SpatialPyramidPool(Function):
             stop = start + self.shape[1] * len(cells)
             level = g[:, start:stop].reshape(*self.shape[:2], len(cells))
             for i, cell in enumerate(cells):
-                area = math.prod(dx[cell].shape[2:])
-                dx[cell] += level[:, :, i, None, None] / area
+                dx[cell] += level[:, :, i, None, None] / math.prod(dx[cell].shape[2:])
             start = stop
         return dx
 

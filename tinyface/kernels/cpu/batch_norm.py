@@ -6,7 +6,8 @@ z = γ·x̂ + β are a few operations away, and storing them would take longer t
 
 import numpy as np
 
-from ...ops.batch_norm import BatchNorm, BatchNormPReLU
+from ...ops.batch_norm import BatchNorm
+from ...ops.batch_norm_prelu import BatchNormPReLU
 from ...runtime.dispatch import register
 from ...runtime.layout import as_hwnc
 from ...runtime.memory import empty_like, scratch

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...ops.batch_norm import BatchNorm, BatchNormPReLU
+from ...ops.batch_norm import BatchNorm
+from ...ops.batch_norm_prelu import BatchNormPReLU
 from ...runtime.cuda import load_kernels
 from ...runtime.devices import cupy
 from ...runtime.dispatch import register
