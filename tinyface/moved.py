@@ -8,8 +8,17 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
-FACES = "cli commands data metrics models pictures predict presets provenance reproduce tasks visualize wild"
-NEW_NAMES = {"train": "training", **{name: f"faces.{name}" for name in FACES.split()}}
+# fmt: off
+FACES = (
+    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets", "provenance", "reproduce", "tasks",
+    "wild",
+)
+# fmt: on
+NEW_NAMES = {
+    "train": "training",
+    "visualize": "faces.pictures.visualize",
+    **{name: f"faces.{name}" for name in FACES},
+}
 
 
 def names_of(module, *names):

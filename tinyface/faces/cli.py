@@ -819,7 +819,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     if sheet:
         from numpy.random import SeedSequence, default_rng
 
-        from .visualize import save_png
+        from .pictures.visualize import save_png
 
         faces = [toyfaces.draw_face(default_rng(SeedSequence([seed, k]))) for k in range(40)]
         save_png(toyfaces.contact_sheet(faces, overlay=overlay), sheet)

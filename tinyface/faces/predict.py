@@ -19,18 +19,22 @@ from tinyface.core import Tensor, no_grad
 from tinyface.errors import TinyfaceError
 from tinyface.ops.sigmoid import logistic
 
-from . import provenance, visualize
+from . import provenance
 from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .models import AttributeNet, JointNet, ResNetAttributes, SegmentationNet, SSPLNet
 from .models.attributes import HEADS_NEEDED
 from .models.readers import READERS
+from .pictures import visualize
 
 PACKAGE = Path(str(files("tinyface"))).resolve()
 INSTALLED_WEIGHTS, CHECKOUT_WEIGHTS = PACKAGE / "weights", PACKAGE.parent / "weights"
 DEFAULT_WEIGHTS = INSTALLED_WEIGHTS if INSTALLED_WEIGHTS.is_dir() else CHECKOUT_WEIGHTS
 PARSER = "parser.h5"  # what a parser beside attribute networks is called
+LOCALIZER = (
+    "localizer.json"  # the threshold of a run of train-lnet or train-anet, in its folder beside the networks
+)
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # taken from a folder
 LARGEST = 2048  # pixels along the longer side of the pictures made; the networks see far fewer
 
@@ -228,8 +232,6 @@ def find_checkpoints(path):
     names = [PARSER, "best.h5", *(f"{name}.h5" for name in READERS), *(f"{name}/best.h5" for name in READERS)]
     found = [path / name for name in names if (path / name).is_file()]
     if not found:
-        from .wild.localize import LOCALIZER  # here: wild/ rests on this module
-
         if (path / LOCALIZER).is_file():
             raise TinyfaceError(f"{path}: is a run of train-lnet or train-anet; add --system lnet-anet")
         what = "no networks in this folder" if path.is_dir() else "no such file or folder"

@@ -9,8 +9,8 @@ from tinyface import training
 from .. import tasks
 from ..data.layouts import open_dataset
 from ..data.transforms import to_network_input
+from ..pictures.visualize import parsing_sheet, save_png, training_curve
 from ..predict import load_parser
-from ..visualize import parsing_sheet, save_png, training_curve
 from .sources import validation_split
 
 

@@ -21,10 +21,10 @@ from ..data.dataset import ATTRIBUTES
 from ..data.loader import batches_in_order
 from ..data.transforms import to_network_input
 from ..models.masks import CELL
-from ..visualize import parsing_sheet, region_weight_map
 from .activations import TOP, last_maps, last_masks, spread, top_channels
 from .drawing import FAINT, INK, SECOND, SOFT, canvas, drawable, font_of, heat, heat_scale, scaled, to_pixels
 from .localization import attribute_maps, face_weights, gather_weights
+from .visualize import parsing_sheet, region_weight_map
 
 BATCH = 64
 SHOWN = 200  # pixels, about: the height of faces in Figure 3

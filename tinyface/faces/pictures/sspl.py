@@ -5,8 +5,8 @@ from PIL import Image, ImageDraw
 
 from ..data.patches import square_slices
 from ..data.transforms import resize_labels
-from ..visualize import legend, overlay
 from .drawing import ACCENT, INK, canvas, font_of, to_pixels
+from .visualize import legend, overlay
 
 ZOOM, TEXT = 2, 44  # pixels for one of the image; height of the two lines below a face
 

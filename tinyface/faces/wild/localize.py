@@ -26,6 +26,7 @@ from tinyface.errors import TinyfaceError
 from ..data.crops import crop, enlarged, square
 from ..data.transforms import image_size, read_image, to_network_input
 from ..models import LNet
+from ..predict import LOCALIZER
 from .windows import ASPECT, best_window, in_region, several_windows
 
 RISE = 0.05  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
@@ -34,8 +35,7 @@ ZOOMS = np.geomspace(0.6, 1.7, 7)  # of the last views, in head and shoulders by
 PEAK, USUAL = 6, -0.1  # a view counts score^PEAK; log2 of the zoom that this gives on average
 TINY = 1e-12
 BATCH = 32  # photos at a time
-LOCALIZER = "localizer.json"  # the threshold, in a run's folder beside the two networks
-ALIGNED = {"aligned": True}  # in its place, where no networks are needed to find a face
+ALIGNED = {"aligned": True}  # in place of LOCALIZER's content, where no networks are needed to find a face
 STAGES = ("lnet_o", "lnet_s")  # their folders
 ANET_STAGES = ("identities", "attributes")  # beside them, in a run of train-anet
 

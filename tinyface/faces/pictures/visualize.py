@@ -11,8 +11,8 @@ from PIL import Image
 
 from tinyface.errors import TinyfaceError
 
-from .data.dataset import REGIONS
-from .pictures.drawing import (
+from ..data.dataset import REGIONS
+from .drawing import (
     ACCENT,
     FAINT,
     INK,

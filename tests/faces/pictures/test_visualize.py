@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from tinyface.errors import TinyfaceError
-from tinyface.faces import visualize
 from tinyface.faces.data.dataset import REGIONS
-from tinyface.faces.pictures import drawing
+from tinyface.faces.pictures import drawing, visualize
 
 
 def face(height=218, width=178, seed=0):
