@@ -1,6 +1,6 @@
 """The command line from a checkout, without installing it: python cli.py COMMAND."""
 
-from tinyface.cli import cli
+from tinyface.faces.cli import cli
 
 if __name__ == "__main__":
     cli()

@@ -25,8 +25,8 @@ from bench_report import table
 
 from tinyface import Tensor, backend, no_grad, ops, optim
 from tinyface.errors import TinyfaceError
+from tinyface.faces.models.encoder import ConvBlock
 from tinyface.files import atomic_write
-from tinyface.models.encoder import ConvBlock
 from tinyface.nn.module import Parameter
 
 try:

@@ -1,4 +1,4 @@
-"""ANet's features of overlapping patches: all at once beside crop by crop (tinyface/wild/interweave.py).
+"""ANet's features of overlapping patches: all at once beside crop by crop (tinyface/faces/wild/interweave.py).
 
 python benchmarks/interweave.py            prints a table; --patches and --preset for others
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout measures itself
 from tinyface import backend
-from tinyface.models import ANet
-from tinyface.presets import PRESETS
-from tinyface.wild.interweave import crop_by_crop, image_side, interwoven
+from tinyface.faces.models import ANet
+from tinyface.faces.presets import PRESETS
+from tinyface.faces.wild.interweave import crop_by_crop, image_side, interwoven
 
 
 def measure(preset="small", patches=(3, 5), images=4, rounds=5):

@@ -11,8 +11,8 @@ import torch_networks as twins
 from pairs import FORMATS, check_close
 
 from tinyface import Tensor, backend, nn, ops
-from tinyface.models.attributes import REGIONS
-from tinyface.models.encoder import ConvBlock
+from tinyface.faces.models.attributes import REGIONS
+from tinyface.faces.models.encoder import ConvBlock
 
 # Table 1 and section 3.1: the name under which a layer is first met, its level (how often the image was halved
 # before it), channels in and out in units of the width (0: the image's 3, REGIONS: a head).

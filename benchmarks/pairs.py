@@ -16,9 +16,9 @@ except ImportError:  # gpu.py measures tinyface alone then
 
 from tinyface import Tensor, backend, no_grad, ops, optim
 from tinyface.errors import TinyfaceError
-from tinyface.models import AttributeNet, SegmentationNet, segmentation_loss
-from tinyface.models.attributes import ATTRIBUTES, REGIONS
-from tinyface.presets import PRESETS
+from tinyface.faces.models import AttributeNet, SegmentationNet, segmentation_loss
+from tinyface.faces.models.attributes import ATTRIBUTES, REGIONS
+from tinyface.faces.presets import PRESETS
 
 NETWORKS = ("avg", "ssp", "ssg", "segmentation")
 KINDS = ("train", "infer")

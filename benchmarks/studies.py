@@ -16,9 +16,9 @@ from peak_memory import step_memory
 from stopwatch import alternate, fastest, nothing, reach, use_threads
 
 from tinyface import backend
-from tinyface.data.layouts import open_dataset
-from tinyface.data.loader import GIB, TrainLoader
-from tinyface.data.toyfaces import draw_dataset
+from tinyface.faces.data.layouts import open_dataset
+from tinyface.faces.data.loader import GIB, TrainLoader
+from tinyface.faces.data.toyfaces import draw_dataset
 
 SCALING_BATCHES = 4, 8, 16, 32
 AREA_BATCH = 8

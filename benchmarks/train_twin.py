@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch_networks import TorchAttributeNet, TorchSegmentationNet, copy_weights, segmentation_loss
 
-from tinyface import backend, checkpoint, models, optim, tasks, train
-from tinyface.commands import finetune
-from tinyface.data.layouts import open_dataset
-from tinyface.data.loader import TrainLoader, batches_in_order
-from tinyface.metrics import ConfusionMatrix, attribute_metrics
-from tinyface.models.attributes import HEADS_NEEDED
-from tinyface.predict import PARSER
+from tinyface import backend, checkpoint, optim, training
+from tinyface.faces import models, tasks
+from tinyface.faces.commands import finetune
+from tinyface.faces.data.layouts import open_dataset
+from tinyface.faces.data.loader import TrainLoader, batches_in_order
+from tinyface.faces.metrics import ConfusionMatrix, attribute_metrics
+from tinyface.faces.models.attributes import HEADS_NEEDED
+from tinyface.faces.predict import PARSER
 
 
 def main():
@@ -40,7 +41,7 @@ def main():
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
 
-    saved = checkpoint.load(given.run / train.LAST)
+    saved = checkpoint.load(given.run / training.LAST)
     options, config = saved.training["options"], saved.network.config
     if isinstance(saved.network, models.JointNet) or (given.run / finetune.START).exists():
         raise SystemExit("only runs of train-seg and of train-attr without --balanced have a twin")

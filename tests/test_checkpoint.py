@@ -10,7 +10,7 @@ import pytest
 from tinyface import Tensor, backend, checkpoint, optim
 from tinyface.checkpoint import Checkpoint
 from tinyface.errors import NotFiniteError, TinyfaceError
-from tinyface.models import AttributeNet, SegmentationNet
+from tinyface.faces.models import AttributeNet, SegmentationNet
 
 SIZE = (11, 9)
 NETWORKS = {

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyface.cli import CONTEXT, cli
+from tinyface.faces.cli import CONTEXT, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

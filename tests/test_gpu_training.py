@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, checkpoint, models, ops, optim, tasks
-from tinyface.data.device import DeviceBatches
-from tinyface.data.layouts import open_dataset
-from tinyface.data.loader import TrainLoader
-from tinyface.data.toyfaces import draw_dataset
+from tinyface import Tensor, backend, checkpoint, ops, optim
+from tinyface.faces import models, tasks
+from tinyface.faces.data.device import DeviceBatches
+from tinyface.faces.data.layouts import open_dataset
+from tinyface.faces.data.loader import TrainLoader
+from tinyface.faces.data.toyfaces import draw_dataset
+from tinyface.faces.models.attributes import MODES
 from tinyface.kernels.algorithms import force
-from tinyface.models.attributes import MODES
 
 pytestmark = pytest.mark.gpu
 SIZE = 55, 45  # of the tiny preset
@@ -112,7 +113,7 @@ def test_device_batches_are_the_loaders(faces, targets):
 
 def test_a_slow_gpu_holds_up_the_host(faces, monkeypatch):
     """When every pinned buffer is on its way, the oldest copy is waited for; nothing is overwritten."""
-    monkeypatch.setattr("tinyface.data.device.MOST_PINNED", 1)
+    monkeypatch.setattr("tinyface.faces.data.device.MOST_PINNED", 1)
     dataset = open_dataset(faces, "train", "attributes")
     with (
         TrainLoader(dataset, "attributes", 4, SIZE, seed=3, landmarks=True) as plain,

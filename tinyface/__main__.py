@@ -1,6 +1,6 @@
 """python -m tinyface COMMAND"""
 
-from .cli import cli
+from .faces.cli import cli
 
 if __name__ == "__main__":
     cli(prog_name="python -m tinyface")

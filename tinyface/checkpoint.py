@@ -17,8 +17,12 @@ import numpy as np
 
 from .errors import NotFiniteError, TinyfaceError
 from .files import atomic_write
+from .nn import Module
 
 FORMAT, VERSION = "tinyface", 1
+# The modules, by name, with the classes that files name as their network; imported when a file is read. A program
+# whose networks are its own appends its module.
+NETWORK_MODULES = ["tinyface.faces.models"]
 
 
 @dataclass
@@ -137,14 +141,14 @@ def load_network(path):
 
 
 def _build(path, name, config):
-    # A file names the network it holds, so this one import points up; it is made when the file is read.
-    models = importlib.import_module("tinyface.models")
-    if name not in models.__all__:
+    found = (getattr(importlib.import_module(module), name, None) for module in NETWORK_MODULES)
+    kind = next((kind for kind in found if isinstance(kind, type) and issubclass(kind, Module)), None)
+    if kind is None:
         raise TinyfaceError(f"{path}: holds a network of unknown kind {name}; update tinyface")
     size = config.get("size")
     if size is not None and not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
         raise ValueError(f"a network for images of size {size}")
-    return getattr(models, name)(**config)
+    return kind(**config)
 
 
 def _write(group, name, value):

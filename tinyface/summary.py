@@ -8,24 +8,12 @@ import contextlib
 import math
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from . import nn
-from .checkpoint import load_network
 from .core import Function, Parameter, Tensor
-from .data.landmarks import standard_landmarks
-from .errors import TinyfaceError
-from .models import ANet, AttributeNet, AttributeSVM, JointNet, LNet, SegmentationNet, SSPLNet
-from .models.attributes import HEADS_NEEDED
-from .models.readers import READERS, make_reader
-from .models.resnet import RESNET
-from .models.sspl import BACKBONES
-from .predict import find_checkpoints
-from .presets import find_preset
-from .train import BEST
-from .wild import localize
+from .moved import names_of
 
 # What rows call the ops; the others go by their own names.
 TITLES = {
@@ -43,15 +31,6 @@ TITLES = {
     "region_gate": "RegionGate",
     "spatial_pyramid_pool": "PyramidPool",
 }
-MODE_TITLES = {
-    "avg": "Basic",
-    "naive": "Naive",
-    "bbox": "BBox",
-    "concat": "Concatenated SSP",
-    "joint": "Joint SSP and SSG",
-    RESNET: "ResNet-18",
-}
-OTHER_TITLES = {SegmentationNet: "Segmentation network", LNet: "LNet", ANet: "ANet"}
 JOINING = ("batch_norm", "batch_norm_prelu", "prelu", "relu", "softmax", "mul", "sum")
 ALONE = (
     "region_pool",
@@ -60,6 +39,8 @@ ALONE = (
     "spatial_pyramid_pool",
 )  # a row of their own without being layers
 SILENT = ("getitem", "reshape", "concat")  # they compute nothing
+
+__getattr__ = names_of("tinyface.faces.summary", "load_networks", "networks_of")
 
 
 @dataclass
@@ -77,8 +58,7 @@ def summarise(network, size=None):
     """Rows of a network for an image of `size` (height, width), its own unless given.
 
     Multiply-adds are those of convolutions, linear layers and region pooling; normalisation and activation
-    add few. Networks that take a parser's maps, or landmarks, are shown without the parser; bbox with the landmarks
-    of an average face.
+    add few. A network that takes more than an image says what in a method `example_inputs(size)`.
     """
     rows, last_path, last_output = [], None, None
     seen = set()
@@ -96,41 +76,6 @@ def summarise(network, size=None):
         seen.update(map(id, new))
         row.parameters += sum(parameter.size for parameter in new)
     return rows
-
-
-def networks_of(preset):
-    """(title, network) of all networks at the size of a preset."""
-    p = find_preset(preset)
-    yield "Segmentation network", SegmentationNet(p.width, p.size)
-    for name in READERS:
-        yield _attribute_title(name), make_reader(name, p.width, p.size)
-    for backbone in BACKBONES:
-        network = SSPLNet(backbone, p.width, p.size)
-        yield _title_of(network), network
-    wild = p.wild
-    yield "LNet", LNet(wild.lnet_width, wild.lnet_size, wild.lnet_stride)
-    yield "ANet", ANet(wild.anet_width, wild.anet_size, wild.features)
-
-
-def load_networks(paths):
-    """(title, network) of each checkpoint, and of those in folders of runs."""
-    for path in (file for place in paths for file in stages_of(place) or find_checkpoints(place)):
-        network = load_network(path)
-        if isinstance(network, JointNet):
-            yield f"{path}: Segmentation network, which shares its encoder", network.parser
-            yield f"{path}: Basic attribute network, which shares its encoder", network.reader
-            continue
-        if isinstance(network, AttributeSVM):
-            raise TinyfaceError(
-                f"{path}: holds support vector machines, which have no layers; name a network"
-            )
-        yield f"{path}: {_title_of(network)}", network
-
-
-def stages_of(path):
-    """The networks in the folder of a run of train-lnet or train-anet; none in other places."""
-    stages = (*localize.STAGES, *localize.ANET_STAGES)
-    return [file for stage in stages if (file := Path(path) / stage / BEST).is_file()]
 
 
 def format_summary(title, rows):
@@ -161,14 +106,10 @@ def multiply_adds_of(network, run):
 
 def _trace(network, size):
     """Send one black image through: [(path of the innermost module, op, input tensors, output tensor)]."""
-    dtype = network.parameters()[0].dtype
-    arguments = [Tensor(np.zeros((1, 3, *size), dtype))]
-    if isinstance(network, AttributeNet) and network.mode == "bbox":
-        arguments += [None, standard_landmarks(size)[None]]
-    elif isinstance(network, AttributeNet) and HEADS_NEEDED[network.mode]:
-        regions = network.config["regions"]
-        scales = ([math.ceil(length / factor) for length in size] for factor in (8, 4, 2, 1))
-        arguments.append([Tensor(np.zeros((1, regions, *scale), dtype)) for scale in scales])
+    if hasattr(network, "example_inputs"):
+        arguments = network.example_inputs(size)
+    else:
+        arguments = [Tensor(np.zeros((1, 3, *size), network.parameters()[0].dtype))]
     calls, training = [], network.training
     try:
         with _listening(network, calls):  # with history: without it, several layers would be one op
@@ -244,16 +185,6 @@ def _multiply_adds(op, inputs, output):
     if op == "region_pool":
         return math.prod(output) * math.prod(inputs[0][2:])
     return 0
-
-
-def _title_of(network):
-    if isinstance(network, SSPLNet):
-        return f"SSPL's network, backbone {network.config['backbone']}"
-    return OTHER_TITLES.get(type(network)) or _attribute_title(network.mode)
-
-
-def _attribute_title(mode):
-    return f"{MODE_TITLES.get(mode) or mode.upper()} attribute network"
 
 
 def _scaled(number):

@@ -7,12 +7,12 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tinyface import backend, checkpoint, train
-from tinyface.data.dataset import ATTRIBUTES
-from tinyface.data.toyfaces import MARK
+from tinyface import backend, checkpoint, training
 from tinyface.errors import TinyfaceError
-from tinyface.models import SegmentationNet
-from tinyface.presets import PRESETS
+from tinyface.faces.data.dataset import ATTRIBUTES
+from tinyface.faces.data.toyfaces import MARK
+from tinyface.faces.models import SegmentationNet
+from tinyface.faces.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 SHORT = {"preset": "tiny", "steps": 3, "batch_size": 2, "val_every": 2, "save_every": 2, "log_every": 1}
@@ -71,12 +71,12 @@ def arrays(path):
 
 
 def losses(folder):
-    return [(r["step"], r["loss"]) for r in train.read_log(folder / train.LOG) if "loss" in r]
+    return [(r["step"], r["loss"]) for r in training.read_log(folder / training.LOG) if "loss" in r]
 
 
 def assert_same_run(folder, other, steps):
     """Both went to the end, with the same losses and to the same bits."""
-    for name in (train.LAST, train.BEST):
+    for name in (training.LAST, training.BEST):
         got, expected = arrays(folder / name), arrays(other / name)
         assert got.keys() == expected.keys()
         assert [key for key in got if got[key] != expected[key]] == [], name

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, ops, optim
-from tinyface.data.patches import turn_tiles
+from tinyface.faces.data.patches import turn_tiles
 from tinyface.gradcheck import EXAMPLES
 from tinyface.kernels.cuda import conv2d as conv2d_kernels
 

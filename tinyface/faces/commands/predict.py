@@ -1,0 +1,93 @@
+"""predict: photos to attributes and pictures, by either system."""
+
+import json
+
+from tinyface import backend
+from tinyface.errors import TinyfaceError
+from tinyface.files import make_folder
+
+from .. import predict as portraits
+from .. import provenance
+from ..pictures.drawing import save_png
+from ..wild import predict as wild
+from ..wild.reader import SVM, WildReader, networks_in
+from .folders import RUNS
+from .trained import last_run
+
+
+def predict(images, paths, out, system, several, everything, as_json, device, say, complain):
+    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of it went well.
+
+    system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
+    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read, or a
+    picture not be written.
+    """
+    backend.check_device(device)
+    photos = portraits.find_photos(images)
+    read, show, networks = SYSTEMS[system](paths, several, everything, device)
+    out = make_folder(out)
+    if not as_json:
+        say(f"networks: {networks}\n")
+    records, failed = [], 0
+    for path, stem in zip(photos, portraits.distinct(path.stem for path in photos), strict=True):
+        try:  # one bad photo must not spoil the others
+            reading = read(path)
+        except TinyfaceError as error:
+            complain(error)
+            failed += 1
+            continue
+        record, text, pictures = show(path, reading)
+        written = {}
+        try:  # nor a picture that cannot be written what was read
+            for kind, picture in pictures.items():
+                save_png(picture, out / f"{stem}_{kind}.png")
+                written[kind] = str(out / f"{stem}_{kind}.png")
+        except TinyfaceError as error:
+            complain(error)
+            failed += 1
+        if as_json:
+            records.append({"image": str(path), **record, "pictures": written})
+        else:
+            say(f"{path}\n{text}\n  pictures: {', '.join(written.values()) or 'none'}\n")
+    if as_json:
+        say(json.dumps(records, indent=2))
+    return not failed
+
+
+# Each system is a function that opens its networks and gives two others: read(path), which raises TinyfaceError for a
+# photo that can't be read, and show(path, what was read) → JSON's record, lines for people, {kind: picture}; and a line
+# on what the networks were trained on.
+
+
+def by_parsing(paths, several, everything, device):
+    """One face that fills the photo (Kalayeh et al. 2017)."""
+    reader = portraits.FaceReader.from_paths(paths or [portraits.DEFAULT_WEIGHTS], device)
+
+    def show(path, reading):
+        text = portraits.to_text(reading, everything)
+        return portraits.to_json(reading), text, portraits.pictures(reading)
+
+    return reader.read, show, reader.trained_on
+
+
+def by_lnet_anet(paths, several, everything, device):
+    """Faces anywhere in the photo (Liu et al. 2015)."""
+    folder = paths[0] if paths else find_anet()
+    reader, networks = WildReader.from_folder(folder, device), provenance.line(networks_in(folder))
+
+    def show(path, readings):
+        record = {"networks": networks, "faces": [wild.to_json(reading) for reading in readings]}
+        return record, wild.to_text(readings, everything), {"faces": wild.picture(path, readings)}
+
+    return lambda path: reader.read(path, several), show, f"{folder}, {networks}"
+
+
+SYSTEMS = {"parsing": by_parsing, "lnet-anet": by_lnet_anet}
+
+
+def find_anet():
+    """The folder of the last run of train-anet. Raises TinyfaceError where there is none."""
+    folder = last_run("ANet", SVM)
+    if folder is None:
+        raise TinyfaceError(f"--weights: no run of train-anet found in {RUNS}; train one, or name its folder")
+    return folder

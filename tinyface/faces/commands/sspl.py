@@ -1,0 +1,157 @@
+"""SSPL's first stage as a command (Shu et al., CVPR 2021): pre-train a backbone on faces without labels.
+
+The second stage is train-attr --init sspl.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tinyface import backend, checkpoint, training
+from tinyface.errors import TinyfaceError
+from tinyface.files import atomic_write, make_folder
+
+from .. import provenance, tasks
+from ..data.dataset import REGIONS
+from ..data.layouts import find_layouts, open_dataset
+from ..data.loader import batches_in_order
+from ..metrics import format_region_table
+from ..models import SSPLNet
+from ..pictures.drawing import save_png
+from ..pictures.sspl import puzzle_sheet
+from ..predict import PARSER, load_parser, parser_file
+from ..presets import find_preset
+from ..tasks import SSPLTask
+from .feeds import VALIDATION_BATCH, Feed
+from .fit import fit, start_workers
+from .folders import defined, named, report, resumable, run_folder
+from .options import Options
+from .pictures import draw_curve
+from .sources import evaluation_split, find_data, validation_split
+from .trained import find_parser, same_parser
+
+SHOWN = 6  # faces in the picture
+
+
+def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
+    """Pre-train a backbone. Returns the run's folder, in which best.h5 holds an SSPLNet.
+
+    given: {option: value or None}, "backbone" among them. seg_weights: the file of the parser that shows the regions;
+    else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
+    """
+    folder = run_folder("sspl", given, out, resume, say)
+    saved = resumable(folder, resume)
+    options = Options.settle("sspl", given, saved and saved.training["options"])
+    preset = find_preset(options.preset)
+    need = whatever_is_there(options.data)
+    data = find_data(options.data, need, say)
+    origin = provenance.record((data, need))
+    source = same_parser(seg_weights, folder / PARSER, resume)
+    source = source or find_parser(seg_weights, preset.size, say, provenance.kind_of(origin))
+    parser = load_parser(source, options.device)
+    backend.seed(options.seed)
+    network = SSPLNet(options.backbone, preset.width, preset.size)
+    task = SSPLTask(network, parser, options.seed, need)
+    feed = Feed.of_folder(task, data, options)
+    make_folder(folder)
+    if source != folder / PARSER:
+        atomic_write(folder / PARSER, source.read_bytes())
+    origin["others"] = provenance.by_role([folder / PARSER])
+    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})", **origin}, saved, say)
+
+    best = SSPLTask(
+        checkpoint.load_network(folder / training.BEST).to(options.device), parser, options.seed, need
+    )
+    split = validation_split(data, need)
+    if split:
+        measures = judge(best, open_dataset(data, split, need), VALIDATION_BATCH, say)
+        report(folder, {"split": split, **measures})
+    draw_curve(folder, task.measure)
+    draw_puzzles(folder, best, open_dataset(data, split or "train", need), preset.size)
+    say(
+        f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to go on from, "
+        f"{training.LOG}, curve.png, puzzles.png"
+    )
+    return folder
+
+
+def judge(task, dataset, batch_size, say):
+    """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Says them."""
+    tally = tasks.validation(task, dataset, batch_size, tuple(task.network.config["size"]))
+    measures = task.summarise(tally)
+    say(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
+    say("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
+    return {**{k: defined(v) for k, v in measures.items()}, "iou": named(REGIONS, tally.confusion.iou())}
+
+
+def is_run(path):
+    """Whether a path is a run of pretrain-sspl: the only one with a network and a parser side by side."""
+    return (Path(path) / training.BEST).is_file() and (Path(path) / PARSER).is_file()
+
+
+def evaluate(
+    folder,
+    data=None,
+    split=None,
+    seg_weights=None,
+    batch_size=VALIDATION_BATCH,
+    as_json=False,
+    device="cpu",
+    say=print,
+):
+    """Measure a run of pretrain-sspl on a split: how well it tells what a parser shows, and what is turned.
+
+    seg_weights: another parser than the run's.
+    """
+    backend.check_device(device)
+    start_workers(device)
+    whisper = (lambda text: None) if as_json else say
+    folder = Path(folder)
+    network = checkpoint.load_network(folder / training.BEST).to(device)
+    if not isinstance(network, SSPLNet):
+        raise TinyfaceError(
+            f"{folder / training.BEST}: holds no network of pretrain-sspl; name the checkpoint itself"
+        )
+    need = whatever_is_there(data)
+    data = find_data(data, need, whisper)
+    dataset = open_dataset(data, split or evaluation_split(data, need), need)
+    whisper(f"split {dataset.split}: {len(dataset)} faces")
+    source = parser_file(seg_weights) if seg_weights else folder / PARSER
+    parser = load_parser(source, device)
+    networks = provenance.line([folder / training.BEST, source])
+    whisper(f"networks: {networks}")
+    last = folder / training.LAST  # knows the seed, so that the same tiles are turned as while it trained
+    seed = checkpoint.load(last).training["options"]["seed"] if last.is_file() else 0
+    measures = judge(SSPLTask(network, parser, seed, need), dataset, batch_size, whisper)
+    if as_json:
+        record = {
+            "data": str(data),
+            "split": dataset.split,
+            "faces": len(dataset),
+            "networks": networks,
+            "measures": {"sspl": measures},
+        }
+        say(json.dumps(record))
+    return measures
+
+
+def whatever_is_there(data):
+    """ "attributes" or "labels", whichever a data set has: SSPL looks at the images alone."""
+    if data is None:
+        return "attributes"
+    offered = [need for layout in find_layouts(data) for need in layout.offers]
+    return "attributes" if "attributes" in offered else "labels"
+
+
+def draw_puzzles(folder, task, dataset, size):
+    """puzzles.png: some faces with their turned tile, the parser's regions, and what the network tells."""
+    batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
+    puzzle = task.puzzle(batch, validating=True)
+    places, angles, maps, _ = task.answers(puzzle)
+    images, true_places, true_angles, labels = (
+        backend.to_device(a, "cpu") for a in (puzzle.images, puzzle.places, puzzle.angles, puzzle.maps)
+    )
+    pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).astype(np.uint8)
+    sheet = puzzle_sheet(pixels, (true_places, true_angles, labels), (places, angles, maps))
+    save_png(sheet, folder / "puzzles.png")

@@ -1,0 +1,90 @@
+"""By which function each network is trained. All of them go on from what their folder holds."""
+
+from tinyface.files import make_folder
+from tinyface.training import LAST
+
+from ..commands import anet
+from ..commands.attributes import train_attributes
+from ..commands.folders import STAGES
+from ..commands.joint import train_joint
+from ..commands.segmentation import train_segmentation
+from ..commands.sspl import pretrain_sspl
+from ..data.layouts import open_dataset
+from ..models.readers import READERS
+from ..predict import PARSER
+from . import sspl
+
+
+def train_parser(job, step, say):
+    """The parser, or Table 4's parser without attributes."""
+    given = job.given("segmentation", step.seed, job.seg_data)
+    folder = make_folder(job.out / step.folder)
+    train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
+
+
+def train_reader(job, step, say):
+    """An attribute network, beside the others of its seed."""
+    given = job.given("attributes", step.seed, step.data)
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
+
+
+def fine_tune(job, step, say):
+    """An attribute network for balanced accuracy, from the one of its seed that is trained already."""
+    given = job.given("balanced", step.seed, step.data)
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    train_attributes(
+        [step.mode],
+        given,
+        None,
+        folder,
+        begun(folder),
+        say,
+        judging=False,
+        balanced=True,
+        start_from=folder.parent,
+    )
+
+
+def train_joint_parser(job, step, say):
+    """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
+    given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
+    folder = make_folder(job.out / step.folder)
+    train_joint(given, None, folder, (folder / LAST).exists(), say)
+
+
+def pretrain(job, step, say):
+    """SSPL's first stage, with the parser of the attribute networks."""
+    given = job.given("sspl", step.seed, step.data)
+    folder = make_folder(job.out / step.folder)
+    pretrain_sspl(given, job.parser, folder, (folder / LAST).exists(), say)
+
+
+def train_with_few(job, step, say):
+    """An attribute network from a share of the labels, from what `pretrain` made or from random weights."""
+    given = {**job.given("attributes", step.seed, step.data), **dict(step.given)}
+    if "val_every" not in job.options and sspl.chooses_step(job, step.data):
+        del given["val_every"]
+    weights = job.out / sspl.PRETRAINED if given["init"] == "sspl" else None
+    folder = (job.out / step.folder).parent
+    make_folder(folder)
+    train_attributes(
+        [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
+    )
+
+
+def train_anet(job, step, say):
+    """ANet and its SVMs on aligned faces, pre-trained on identities where the data have some."""
+    longest = max(job.given(kind, step.seed, step.data)["val_every"] for kind in ("identities", "faces"))
+    given = {**job.given("faces", step.seed, step.data), "val_every": job.options.get("val_every", longest)}
+    identities = open_dataset(step.data, "train", "attributes").identities is not None
+    folder = make_folder(job.out / step.folder)
+    resume = any((folder / stage).exists() for stage in STAGES["anet"])
+    anet.train_anet(given, None, identities, True, folder, resume, say)
+
+
+def begun(folder):
+    """Whether a folder holds a run of attribute networks, of whichever mode."""
+    return any((folder / name).exists() for name in (PARSER, *READERS))

@@ -1,0 +1,41 @@
+"""Parsing and attributes at once."""
+
+from dataclasses import dataclass
+
+from tinyface import ops
+
+from ..data.loader import Batch
+from ..models import segmentation_loss
+from .attributes import AttributeTask
+from .parsing import put
+from .segmentation import SegmentationTask
+
+
+@dataclass
+class JointBatch:
+    """What one step of joint training learns from: a Batch of each data set."""
+
+    labelled: Batch
+    attributed: Batch
+
+
+class JointTask:
+    """Parse faces and read attributes with one encoder (section 4.4); judged by mean IoU, which is the question."""
+
+    measure, larger_is_better = "mean_iou", True
+
+    def __init__(self, network):
+        self.network = network
+        self.parsing, self.reading = SegmentationTask(network.parser), AttributeTask(network.reader)
+
+    def loss(self, batch):
+        """Scalar tensor: the two losses of a JointBatch, added."""
+        labelled, attributed = batch.labelled, batch.attributed
+        heads, logits = self.network(*(put(self.network, b.images) for b in (labelled, attributed)))
+        segmentation = segmentation_loss(heads, labelled.targets)
+        return segmentation + ops.sigmoid_cross_entropy(logits, attributed.targets)
+
+    def summarise(self, found):
+        """The measures to log, of a ConfusionMatrix and of AttributeMetrics (None where there are no such faces)."""
+        confusion, metrics = found
+        return self.parsing.summarise(confusion) | (self.reading.summarise(metrics) if metrics else {})

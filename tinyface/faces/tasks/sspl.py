@@ -1,0 +1,147 @@
+"""SSPL's first stage (Shu et al., CVPR 2021): learn from faces without labels, with what a frozen parser sees in them.
+
+L = L_place + L_angle      which tile is turned (9-way softmax), and by which angle (4-way)               PRT
+  + L_map                  the region of each pixel (softmax), turned along with the tile                 PST
+  + L_presence             which regions each tile has (sigmoid)                                          PCT
+
+At 0° nothing shows which tile was chosen: such an image has no place to learn, and its angle alone counts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyface import backend, ops
+from tinyface.core import Tensor, no_grad
+from tinyface.errors import NotFiniteError
+
+from ..data.patches import GRID, PRESENT, choose_tiles, random_choices, region_shares, turn_tiles
+from ..data.transforms import resize_labels
+from ..metrics import ConfusionMatrix
+from ..models.segmentation import REGIONS
+from .parsing import parser_heads
+
+HEADS = 3  # of the parser: the third has half the image's size, which is all that the decoder resolves
+NOWHERE = -1  # the place of a turn by 0°: ignored
+
+
+@dataclass
+class Puzzle:
+    """Images with one tile turned, and what is to be told of them; arrays where the network is."""
+
+    images: object  # (N, 3, H, W)
+    places: object  # (N,) the turned tile, or NOWHERE
+    angles: object  # (N,) quarter turns
+    maps: object  # (N, H, W) uint8: the parser's regions, turned along
+    presence: object  # (N, 7, 3, 3) float32, 0 or 1
+
+
+@dataclass
+class Tally:
+    """Right answers so far, and how many there were to give."""
+
+    confusion: ConfusionMatrix
+    places: int = 0
+    turned: int = 0
+    angles: int = 0
+    images: int = 0
+    presence: int = 0
+    tiles: int = 0
+
+
+class SSPLTask:
+    """The three tasks on one backbone; judged by the mean of their measures.
+
+    parser: a trained SegmentationNet, frozen. seed: of the tiles and angles, which are functions of it and of the
+    step alone. targets: "attributes" or "labels", whichever the data set has; they are not looked at.
+    """
+
+    landmarks = False
+    measure, larger_is_better = "mean", True
+
+    def __init__(self, network, parser, seed, targets="attributes"):
+        self.network, self.parser, self.seed, self.targets = network, parser, seed, targets
+
+    def loss(self, batch):
+        """Scalar tensor: the four losses, added with weight 1."""
+        return sum_of(self.losses(self.puzzle(batch)))
+
+    def losses(self, puzzle):
+        """{name: scalar tensor} of one Puzzle."""
+        place, angle, logits, presence = self.network(Tensor(puzzle.images))
+        return {
+            "place": ops.softmax_cross_entropy(place, puzzle.places, ignore=NOWHERE),
+            "angle": ops.softmax_cross_entropy(angle, puzzle.angles),
+            "map": ops.softmax_cross_entropy(logits, resize_labels(puzzle.maps, logits.shape[2:])),
+            "presence": ops.sigmoid_cross_entropy(presence, puzzle.presence),
+        }
+
+    def puzzle(self, batch, validating=False):
+        """The Puzzle of a batch."""
+        device = self.network.device
+        images = backend.to_device(batch.images, device)
+        [*_, logits] = parser_heads(self.parser, images, HEADS)
+        xp = backend.get_array_module(images)
+        labels = resize_labels(logits.data.argmax(axis=1).astype(np.uint8), images.shape[2:])
+        shares = region_shares(labels, REGIONS)
+        numbers, turns = (
+            backend.to_device(a, device)
+            for a in random_choices(len(images), self.seed, batch.step, validating)
+        )
+        tiles = choose_tiles(shares, numbers)
+        return Puzzle(
+            turn_tiles(images, tiles, turns),
+            xp.where(turns == 0, NOWHERE, tiles),
+            turns,
+            turn_tiles(labels, tiles, turns),
+            (shares >= PRESENT).astype(np.float32).reshape(*shares.shape[:2], GRID, GRID),
+        )
+
+    def answers(self, puzzle):
+        """What the network tells of a Puzzle: places, angles, maps (N, ⌈H/2⌉, ⌈W/2⌉), presence; arrays on the CPU."""
+        self.network.eval()
+        with no_grad():
+            outputs = [x.numpy() for x in self.network(Tensor(puzzle.images))]
+        if not all(np.isfinite(x).all() for x in outputs):
+            raise NotFiniteError(
+                "the network's outputs are not finite numbers; train again with a smaller --lr"
+            )
+        place, angle, maps, presence = outputs
+        return place.argmax(1), angle.argmax(1), maps.argmax(1).astype(np.uint8), presence > 0
+
+    def evaluate(self, batches):
+        """Tally over batches of images. Raises NotFiniteError where an output is NaN or infinite."""
+        tally = Tally(ConfusionMatrix(REGIONS))
+        for batch in batches:
+            puzzle = self.puzzle(batch, validating=True)
+            place, angle, maps, presence = self.answers(puzzle)
+            places, angles, labels, present = (
+                backend.to_device(a, "cpu")
+                for a in (puzzle.places, puzzle.angles, puzzle.maps, puzzle.presence)
+            )
+            turned = places != NOWHERE
+            tally.places += int((place == places)[turned].sum())
+            tally.turned += int(turned.sum())
+            tally.angles += int((angle == angles).sum())
+            tally.images += len(angles)
+            tally.presence += int((presence == present).sum())
+            tally.tiles += present.size
+            tally.confusion.update(maps, resize_labels(labels, maps.shape[1:]))
+        return tally
+
+    def summarise(self, tally):
+        """The measures to log, plain numbers: accuracy of places (of what was turned), angles and presence, mean IoU
+        against the parser, and the mean of the four."""
+        measures = {
+            "angle_accuracy": tally.angles / tally.images,
+            "place_accuracy": tally.places / max(tally.turned, 1),
+            "mean_iou": tally.confusion.mean_iou(),
+            "presence_accuracy": tally.presence / tally.tiles,
+        }
+        return measures | {"mean": sum(measures.values()) / len(measures)}
+
+
+def sum_of(losses):
+    """The losses added."""
+    first, *others = losses.values()
+    return sum(others, start=first)

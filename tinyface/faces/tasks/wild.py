@@ -1,0 +1,77 @@
+"""LNet and ANet (Liu et al., ICCV 2015): the tags of photos, and who is in them."""
+
+from tinyface import ops
+
+from ..models.lnet_anet import patch
+from .attributes import AttributeTask
+from .parsing import put
+
+PAIR_WEIGHT = 0.003  # of the distance of features of one identity
+LOUDNESS = 0.3  # what a response of C5 costs, in the loss of LNet
+
+
+class TagTask(AttributeTask):
+    """Tell the tags of a photo without a parser; judged by error."""
+
+    landmarks = False
+
+    def heads_needed(self, landmarks=None):
+        return 0
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        return self.network(put(self.network, images))
+
+
+class LocatingTask(TagTask):
+    """Tell tags in order to tell where they come from (LNet); judged by average precision.
+
+    L = sigmoid cross-entropy of the tags + LOUDNESS · mean of C5
+
+    Tags come from each channel's maximum alone, so how loud the rest of the map is would be left to chance, and with it
+    how far a face seems to reach. [read] A small price on all of it keeps silent what tells no tag.
+    Not judged by error: no tag at all is a good guess where half of the photos have no face.
+    """
+
+    measure, larger_is_better = "average_precision", True
+
+    def loss(self, batch):
+        """Scalar tensor: the mean over photos and tags, and the price."""
+        c5 = self.network.features(put(self.network, batch.images))
+        return ops.sigmoid_cross_entropy(self.network.tags(c5), batch.targets) + ops.mean(c5) * LOUDNESS
+
+
+class FaceTask(TagTask):
+    """Tell the attributes of a face (ANet's fine-tuning, Liu et al. 2015, section 3.2); judged by error.
+
+    Images are larger than ANet's patches, and the patches take turns: features of all of them will be asked for. A
+    network that only ever saw the middle one errs twice as much on its neighbours. Judged by the middle.
+    """
+
+    def loss(self, batch):
+        """Scalar tensor: the mean over faces and attributes."""
+        logits = self.network(put(self.network, patch(self.network, batch.images, batch.step)))
+        return ops.sigmoid_cross_entropy(logits, batch.targets)
+
+    def logits(self, images, heads=None, landmarks=None):
+        """(N, 3, H, W) float32 → tensor (N, 40)."""
+        return self.network(put(self.network, patch(self.network, images)))
+
+
+class IdentityTask:
+    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2), by patches that take turns as in FaceTask.
+
+    L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
+    """
+
+    targets, landmarks = "identities", False
+    measure = None  # nothing to validate: other photos are of other people
+
+    def __init__(self, network):
+        self.network = network
+
+    def loss(self, batch):
+        """Scalar tensor, of a batch whose targets are class numbers (N,)."""
+        features = self.network.features(put(self.network, patch(self.network, batch.images, batch.step)))
+        together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
+        return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together
