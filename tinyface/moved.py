@@ -8,12 +8,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
-# fmt: off
-FACES = (
-    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets", "provenance", "reproduce", "tasks",
-    "wild",
-)
-# fmt: on
+FACES = "cli commands data metrics models pictures predict presets provenance reproduce tasks wild".split()
 NEW_NAMES = {
     "gpu_probe": "runtime.gpu_probe",
     "train": "training",
