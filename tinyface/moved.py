@@ -8,7 +8,10 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
-FACES = "cli commands data metrics models pictures predict presets provenance reproduce tasks wild".split()
+FACES = [
+    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets",
+    "provenance", "reproduce", "tasks", "wild",
+]  # fmt: skip
 NEW_NAMES = {
     "gpu_probe": "runtime.gpu_probe",
     "train": "training",
