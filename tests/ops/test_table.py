@@ -8,7 +8,7 @@ import pytest
 from op_table import EXAMPLES
 
 from tinyface import Tensor, backend, kernels, no_grad, ops
-from tinyface.kernels.cpu import blocks, im2col, padding, row_matrix, winograd
+from tinyface.kernels.cpu import blocks, im2col, padding, row_matrix, shift_and_add, winograd
 from tinyface.runtime import dispatch
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}  # as a share of the largest value beside it
@@ -30,6 +30,8 @@ def small_blocks(monkeypatch):
         (padding, "BLOCK_BYTES", 500),
         (im2col, "BLOCK_BYTES", 4000),
         (im2col, "ROWS", 8),
+        (shift_and_add, "ROWS", 2),
+        (shift_and_add, "PIXELS", 8),
         (winograd, "BLOCK_BYTES", 30_000),
         (winograd, "ROWS", (4, 16)),
     ):
