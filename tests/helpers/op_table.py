@@ -199,6 +199,7 @@ CONVOLUTIONS = {
     "winograd, 4x4 tiles": ((2, 6, 9, 11), (9, 6, 3, 3), True, {"padding": 1}, "winograd4"),
     "winograd, 6x6 tiles": ((2, 6, 9, 11), (9, 6, 3, 3), True, {"padding": 2}, "winograd6"),
     "winograd on a GPU": ((2, 6, 9, 11), (9, 6, 3, 3), True, {"padding": 1}, "winograd"),
+    "winograd on a GPU, padding 2": ((1, 6, 7, 5), (9, 6, 3, 3), False, {"padding": 2}, "winograd"),
     "winograd, few tiles": ((1, 33, 4, 5), (40, 33, 3, 3), False, {"padding": 1}, "winograd4"),
     "3x3 by im2col": ((2, 5, 6, 7), (9, 5, 3, 3), True, {"padding": 1}, "im2col"),
     "few channels": ((2, 3, 8, 9), (9, 3, 5, 5), True, {"padding": 2}, None),
@@ -351,6 +352,14 @@ for what, shape, kernel, stride, padding, ceil in (
         x, *o, ceil_mode=ceil, count_include_pad=False
     )
     add("avg_pool2d", what, function("avg_pool2d", **options), x, torch=theirs if x.size else None)
+add(
+    "max_pool2d",
+    "ties",
+    function("max_pool2d", kernel=3, stride=3, padding=1),
+    normal(2, 3, 8, 7).round(),
+    torch=lambda torch, x: torch.nn.functional.max_pool2d(x, 3, 3, 1),
+    exact=EXACT,
+)
 add("max_pool2d", "17x17", function("max_pool2d", kernel=17, stride=2), normal(1, 2, 19, 21), exact=("y",))
 for what, shape, size in (
     ("twice", (2, 3, 4, 5), (8, 10)),
