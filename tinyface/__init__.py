@@ -1,10 +1,10 @@
-"""tinyface: a deep-learning framework written by hand on NumPy and CuPy, and the networks that read a face on it."""
+"""tinyface: a deep-learning framework written by hand on NumPy and CuPy, with networks that predict facial attributes."""
 
-from . import moved, ops
+from . import checkpoint, moved, ops
 from .core import Function, Parameter, Tensor, no_grad
 from .errors import TinyfaceError
 
 __version__ = "0.1.0"
-__all__ = ["Function", "Parameter", "Tensor", "TinyfaceError", "no_grad", "ops"]
+__all__ = ["Function", "Parameter", "Tensor", "TinyfaceError", "checkpoint", "no_grad", "ops"]
 
 moved.install()

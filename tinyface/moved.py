@@ -10,8 +10,8 @@ from importlib.machinery import ModuleSpec
 
 # fmt: off
 FACES = (
-    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets", "provenance", "reproduce", "tasks",
-    "wild",
+    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets", "provenance", "reproduce",
+    "tasks", "wild",
 )
 # fmt: on
 NEW_NAMES = {
