@@ -1,4 +1,4 @@
-"""tinyface: a deep-learning framework written by hand on NumPy and CuPy; on it networks that predict face attributes."""
+"""tinyface: a deep-learning framework written by hand on NumPy and CuPy; on it networks for face attributes."""
 
 from . import checkpoint, moved, ops
 from .core import Function, Parameter, Tensor, no_grad
