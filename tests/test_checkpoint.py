@@ -2,12 +2,14 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, checkpoint, optim
+from tinyface import Tensor, backend, checkpoint, nn, optim
 from tinyface.checkpoint import Checkpoint
 from tinyface.errors import NotFiniteError, TinyfaceError
 from tinyface.faces.models import AttributeNet, SegmentationNet
@@ -250,6 +252,7 @@ DAMAGE = {
     "another format": (set_attribute("format", "other"), "not a checkpoint of tinyface"),
     "newer version": (set_attribute("version", 2), "has format version 2, this tinyface reads up to 1"),
     "version as text": (set_attribute("version", "new"), "damaged"),
+    "no network": (set_attribute("network", "segmentation_loss"), "a network of unknown kind segmentation_loss"),
     "unknown network": (set_attribute("network", "FutureNet"), "a network of unknown kind FutureNet; update tinyface"),
     "no config": (lambda file: file.attrs.__delitem__("config"), "damaged"),
     "config is no JSON": (set_attribute("config", "{"), "damaged"),
@@ -279,6 +282,34 @@ def test_damage_is_told_in_one_line(saved, case):
     with h5py.File(saved, "r+") as file:
         change(file)
     assert text in error_of(saved)
+
+
+# ---------------------------------------------------------------- whose networks
+
+
+class OwnNet(nn.Module):
+    """A network that tinyface does not know."""
+
+    def __init__(self, width):
+        self.config = {"width": width}
+        self.layer = nn.Linear(2, width)
+
+
+def test_a_programs_own_network(tmp_path, monkeypatch):
+    path, network = tmp_path / "own.h5", OwnNet(3)
+    checkpoint.save(path, Checkpoint(network))
+    assert "unknown kind OwnNet" in error_of(path)
+    monkeypatch.setattr(checkpoint, "NETWORK_MODULES", [*checkpoint.NETWORK_MODULES, __name__])
+    loaded = checkpoint.load_network(path)
+    assert isinstance(loaded, OwnNet)
+    np.testing.assert_array_equal(loaded.layer.weight.data, network.layer.weight.data)
+
+
+def test_loading_needs_only_tinyface(saved):
+    """Whatever application the network is of, nothing else was imported."""
+    code = f"import tinyface; print(type(tinyface.checkpoint.load_network({str(saved)!r})).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "AttributeNet\n"
 
 
 # ---------------------------------------------------------------- writes that fail

@@ -18,10 +18,13 @@ LEVELS = [
     {"backend"},
     {"core"},
     {"ops"},
+<<<<<<< HEAD
     {"kernels", "__init__"},
+=======
+>>>>>>> faces
     {"nn"},
     {"checkpoint", "gradcheck", "optim", "summary"},
-    {"training"},
+    {"training", "__init__"},
     {"faces.__init__", "faces.data", "faces.metrics", "faces.presets"},
     {"faces.models"},
     {"faces.provenance", "faces.tasks"},

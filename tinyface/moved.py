@@ -8,10 +8,12 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
-FACES = [
-    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets",
-    "provenance", "reproduce", "tasks", "wild",
-]  # fmt: skip
+# fmt: off
+FACES = (
+    "cli", "commands", "data", "metrics", "models", "pictures", "predict", "presets", "provenance", "reproduce",
+    "tasks", "wild",
+)
+# fmt: on
 NEW_NAMES = {
     "gpu_probe": "runtime.gpu_probe",
     "train": "training",

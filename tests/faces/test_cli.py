@@ -21,6 +21,7 @@ from tinyface import checkpoint, optim
 from tinyface.backend import cupy
 from tinyface.errors import TinyfaceError
 from tinyface.faces import cli
+from tinyface.faces.cli import shared_options
 from tinyface.faces.commands.options import BINDING, FREE, OPTIMIZERS
 from tinyface.faces.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.faces.data.toyfaces import draw_dataset
@@ -377,9 +378,9 @@ def test_examples_begin_with_the_name_of_the_program(name, program):
 
 
 def test_names_in_the_help_are_those_of_the_code():
-    assert set(cli.PRESETS.choices) == set(PRESETS)
-    assert set(cli.SCHEDULES.choices) == set(optim.SCHEDULES)
-    assert set(cli.OPTIMIZERS.choices) == set(OPTIMIZERS)
+    assert set(shared_options.PRESETS.choices) == set(PRESETS)
+    assert set(shared_options.SCHEDULES.choices) == set(optim.SCHEDULES)
+    assert set(shared_options.OPTIMIZERS.choices) == set(OPTIMIZERS)
     of_some = {  # all others are options of all four
         "init": ["train-attr"],
         "attr_data": ["train-joint"],

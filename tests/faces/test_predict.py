@@ -211,7 +211,7 @@ def test_folders_of_networks(folder, parser, names):
 
 
 def test_the_networks_that_come_along():
-    assert Path(__file__).parents[1] / "weights" == DEFAULT_WEIGHTS
+    assert Path(__file__).parents[2] / "weights" == DEFAULT_WEIGHTS
     reader = FaceReader.from_paths([DEFAULT_WEIGHTS])
     assert reader.parser is not None
     assert {net.mode for net in reader.networks} == {"ssp", "ssg"}

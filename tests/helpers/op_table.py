@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyface import backend, ops
-from tinyface.kernels import algorithms
 
 
 class Example(NamedTuple):
@@ -15,7 +14,7 @@ class Example(NamedTuple):
     run: (put, *tensors) → tensor, where put moves other arrays to the device. arrays: the inputs, float64.
     torch: (torch, *torch tensors) → torch tensor, None where PyTorch has no such operation.
     exact: "y", "gradients" or both: kernels give the reference's bits, as they add up in the same order or not at all.
-    trained: whether there is a gradient. scale: the size of numbers that cancel inside, where larger than the results.
+    trained: whether there is a gradient. algorithm: of a convolution, where not chosen by shape. scale: the size of numbers that cancel inside, where larger than the results.
     """
 
     op: str
@@ -25,6 +24,7 @@ class Example(NamedTuple):
     torch: Callable | None = None
     exact: tuple = ()
     trained: bool = True
+    algorithm: str | None = None
     scale: float = 1e-3
 
 
@@ -180,14 +180,6 @@ for what, shape, weight in (
 # ---------------------------------------------------------------- convolutions
 
 
-def convolution(name, options, algorithm=None):
-    def ours(put, *tensors):
-        with algorithms.force(algorithm):
-            return getattr(ops, name)(*tensors, **options)
-
-    return ours
-
-
 def convolution_of_torch(name, options):
     return lambda torch, *t: getattr(torch.nn.functional, name)(*t, **options)
 
@@ -217,12 +209,12 @@ for what, (x, w, bias, options, algorithm) in CONVOLUTIONS.items():
     ):
         arrays = (normal(*x), normal(*filters, seed=1), *([normal(channels, seed=2)] if bias else []))
         theirs = convolution_of_torch(name, options)
-        add(name, what, convolution(name, options, algorithm), *arrays, torch=theirs, scale=30)
+        add(name, what, function(name, **options), *arrays, torch=theirs, scale=30, algorithm=algorithm)
 options = {"stride": 3, "padding": 1, "output_padding": 2}
 add(
     "conv_transpose2d",
     "output padding",
-    convolution("conv_transpose2d", options),
+    function("conv_transpose2d", **options),
     normal(2, 6, 4, 5),
     normal(6, 9, 3, 3),
     torch=convolution_of_torch("conv_transpose2d", options),
@@ -290,12 +282,11 @@ for training in (True, False):
             )
 
 
-def convolved_and_normalised(transposed, algorithm=None):
+def convolved_and_normalised(transposed):
     def ours(put, x, w, *per_channel):
         channels = per_channel[0].shape[0]
         running = [put(a.astype(x.dtype)) for a in (normal(channels, seed=8), positive(channels, seed=9))]
-        with algorithms.force(algorithm):
-            return ops.conv_norm_prelu(x, w, *per_channel, *running, padding=1, transposed=transposed)
+        return ops.conv_norm_prelu(x, w, *per_channel, *running, padding=1, transposed=transposed)
 
     def theirs(torch, x, w, gamma, beta, slope):
         convolve = torch.nn.functional.conv_transpose2d if transposed else torch.nn.functional.conv2d
@@ -317,12 +308,13 @@ for what, outputs, algorithm in (
     ("few outputs", 3, None),
 ):
     for transposed in (False, True):
-        ours, theirs = convolved_and_normalised(transposed, algorithm)
+        ours, theirs = convolved_and_normalised(transposed)
         filters = (6, outputs, 3, 3) if transposed else (outputs, 6, 3, 3)
         per_channel = normal(outputs, seed=1), normal(outputs, seed=2), normal(outputs, seed=3)
         name = f"{what}{', transposed' if transposed else ''}"
         arrays = normal(2, 6, 7, 9), normal(*filters, seed=4), *per_channel
-        add("conv_norm_prelu", name, ours, *arrays, torch=theirs, trained=False, scale=30)
+        more = dict(trained=False, scale=30, algorithm=algorithm)
+        add("conv_norm_prelu", name, ours, *arrays, torch=theirs, **more)
 
 # ---------------------------------------------------------------- pooling, up-sampling
 

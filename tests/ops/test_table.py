@@ -8,6 +8,7 @@ import pytest
 from op_table import EXAMPLES
 
 from tinyface import Tensor, backend, kernels, no_grad, ops
+from tinyface.kernels import algorithms
 from tinyface.kernels.cpu import blocks, im2col, padding, row_matrix, shift_and_add, winograd
 from tinyface.runtime import dispatch
 
@@ -45,7 +46,7 @@ def small_blocks(monkeypatch):
 
 def outcome(example, implementation, dtype, put, normal):
     """{what: NumPy array}: output, gradients, running statistics."""
-    with kernels.use(implementation):
+    with kernels.use(implementation), algorithms.force(example.algorithm):
         inputs = [Tensor(put(a.astype(dtype)), requires_grad=example.trained) for a in example.arrays]
         y = example.run(put, *inputs)
         arrays = {"y": y.numpy()}
@@ -70,7 +71,7 @@ def assert_close(got, wanted, dtype, scale, what):
 def test_gradients(example, implementation, put, check_gradients):
     if not example.trained:
         pytest.skip("has no gradient")
-    with kernels.use(implementation):
+    with kernels.use(implementation), algorithms.force(example.algorithm):
         check_gradients(lambda *tensors: example.run(put, *tensors), *example.arrays, samples=12)
 
 
@@ -110,7 +111,7 @@ def test_equals_pytorch(example, implementation, dtype, put, normal, torch):
 def test_contract(example, implementation, put, check_op_contract):
     if not example.trained or sum(a.size for a in example.arrays) > MOST_CONTRACT:
         pytest.skip("a smaller example with gradients is checked")
-    with kernels.use(implementation):
+    with kernels.use(implementation), algorithms.force(example.algorithm):
         check_op_contract(lambda *t: example.run(put, *t), *example.arrays)
 
 
@@ -130,7 +131,8 @@ def test_every_kernel_runs_in_an_example(put, device, monkeypatch):
     monkeypatch.setattr(dispatch, "choose", remember)
     with no_grad():
         for example in EXAMPLES:
-            example.run(put, *(Tensor(put(a)) for a in example.arrays))
+            with algorithms.force(example.algorithm):
+                example.run(put, *(Tensor(put(a)) for a in example.arrays))
     registered = {k for (reference, where), k in dispatch.kernels().items() if where == device}
     assert registered - chosen == {
         dispatch.kernels()["optimizer", device]

@@ -23,7 +23,7 @@ from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.models import AttributeNet, JointNet, SegmentationNet
 from tinyface.faces.presets import PRESETS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TINY = PRESETS["tiny"]
 STEPS = 6
 SHORT = {

@@ -25,7 +25,7 @@ from tinyface.faces.predict import load_parser
 from tinyface.faces.presets import PRESETS
 from tinyface.faces.tasks.sspl import SSPLTask
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TINY = PRESETS["tiny"]
 STEPS = 6
 SHORT = {

@@ -11,7 +11,7 @@ from tinyface.faces.models.lnet_anet import STEP
 from tinyface.faces.wild import interweave
 from tinyface.faces.wild.interweave import crop_by_crop, image_side, interwoven
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def network(size, seed=0):

@@ -1,0 +1,136 @@
+"""The command reproduce."""
+
+import click
+
+from .base import TRAINING, command, option
+from .shared_options import (
+    DATA,
+    EVERY,
+    FIGURES,
+    FILE,
+    FOLDER,
+    LEARNING,
+    MORE_TABLES,
+    NUMBER,
+    PRESETS,
+    RUN,
+    TABLES,
+    run_device,
+    save_every,
+    tf32,
+    workers,
+)
+
+
+@command("reproduce", TRAINING)
+@option(
+    "--table",
+    "tables",
+    type=click.Choice((*TABLES, "all", *MORE_TABLES)),
+    multiple=True,
+    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes; all: these three; sspl: error against the "
+    "share of labelled faces, with and without pre-training; systems: the three papers' ways of reading a face, and "
+    "what they cost. May come several times.",
+)
+@option(
+    "--figure",
+    "figures",
+    type=click.Choice((*FIGURES, "all")),
+    multiple=True,
+    help="3: parsed faces; 4: SSP's weights of the regions; 5: activations. May come several times.",
+)
+@option(
+    "--only",
+    metavar="ROW",
+    multiple=True,
+    help="Only this row of Tables 2 and 3: basic, ssg, ssp, "
+    "ssp+ssg, naive, spp, bbox, concat or joint. May come several times.",
+)
+@option(
+    "--data",
+    **FOLDER,
+    section=DATA,
+    help="Faces with attributes.  [default: toyfaces/, drawn when first needed]",
+)
+@option(
+    "--seg-data",
+    **FOLDER,
+    section=DATA,
+    help="Faces with label maps, for the parser and Table 4.  [default: those of --data]",
+)
+@option(
+    "--seg-weights",
+    **FILE,
+    section=DATA,
+    help="A trained parser.  [default: one is trained first]",
+)
+@option("--lfwa", **FOLDER, section=DATA, help="LFWA, for Table 3.")
+@option(
+    "--preset",
+    type=PRESETS,
+    default="small",
+    show_default=True,
+    section=DATA,
+    help="Size of networks and images.",
+)
+@workers
+@option(
+    "--seeds",
+    **NUMBER,
+    default=1,
+    show_default=True,
+    section=LEARNING,
+    help="Train every network so many times, from other first weights; the tables then show mean and deviation.",
+)
+@option(
+    "--steps",
+    **NUMBER,
+    section=LEARNING,
+    help="Batches, of every training.  [default: the preset's]",
+)
+@option(
+    "--batch-size",
+    type=click.IntRange(min=2),
+    metavar="N",
+    section=LEARNING,
+    help="Images in a batch, of every training.  [default: the preset's]",
+)
+@option(
+    "--out",
+    **FOLDER,
+    section=RUN,
+    help="Where networks, tables and pictures go.  [default: runs/reproduce-PRESET]",
+)
+@run_device
+@tf32
+@option(
+    "--val-every",
+    **EVERY,
+    section=RUN,
+    help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
+)
+@save_every
+def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
+    """Make the paper's tables and figures, and say which of its claims came out.
+
+    Trains what is missing, skips what is done, and puts each table beside the paper's own numbers. Stop it at
+    any time; the same command goes on. It leaves the tables as CSV, Markdown and PNG, and report.html, one
+    page with everything on it.
+
+    \b
+      python cli.py reproduce --table all --figure all
+      python cli.py reproduce --table 2 --seeds 3 --data celeba --seg-data helen --preset paper
+      python cli.py reproduce --table sspl --table systems --seeds 3
+    """
+    from ..reproduce import Job, reproduce
+
+    if not tables and not figures:
+        raise click.UsageError("--table, --figure: name at least one, or all")
+    chosen = [
+        [name for name in names if name in given or "all" in given]
+        for names, given in ((TABLES, tables), (FIGURES, figures))
+    ]
+    chosen[0] += [name for name in MORE_TABLES if name in tables]
+    out = out or f"runs/reproduce-{preset}"
+    job = Job(out, preset, data, seg_data, seg_weights, lfwa, seeds, options)
+    reproduce(job, *chosen, only, click.echo)

@@ -1,0 +1,301 @@
+"""The commands that train one system: train-seg, train-attr, train-joint, pretrain-sspl, train-lnet, train-anet."""
+
+import click
+
+from .base import TRAINING, command, option
+from .shared_options import BACKBONES, DATA, FILE, FOLDER, NETWORKS, RUN, SHARE, seg_weights, training_options
+
+
+@command("train-seg", TRAINING)
+@training_options
+def train_seg(out, resume, **given):
+    """Train the network that parses a face into 7 regions.
+
+    The regions are background, hair, face skin, eyes, eyebrows, mouth and nose. Without --data it learns from
+    toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+
+    \b
+      python cli.py train-seg
+      python cli.py train-seg --data helen --preset paper --out runs/helen
+      python cli.py train-seg --out runs/helen --resume
+    """
+    from ..commands import segmentation
+
+    segmentation.train_segmentation(given, out, resume, click.echo)
+
+
+@command("train-attr", TRAINING)
+@option("--ssp", is_flag=True, section=NETWORKS, help="SSP, which pools the activations region by region.")
+@option("--ssg", is_flag=True, section=NETWORKS, help="SSG, which gates the activations by the regions.")
+@option(
+    "--pool",
+    type=click.Choice(("avg", "spp")),
+    multiple=True,
+    section=NETWORKS,
+    help="A network that knows no regions: avg, the basic one, pools over the whole map; spp over a pyramid of 1x1 "
+    "and 2x2 cells.  [default: avg, if no other network is named]",
+)
+@option(
+    "--naive",
+    is_flag=True,
+    section=NETWORKS,
+    help="The basic network, with the regions as 7 more input channels.",
+)
+@option(
+    "--bbox",
+    is_flag=True,
+    section=NETWORKS,
+    help="SSP on boxes around eyes, nose and mouth corners: the data set's landmarks, else those that the parser's "
+    "regions tell.",
+)
+@option(
+    "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
+)
+@option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
+@option(
+    "--region-pooling",
+    type=click.Choice(("mean", "sum")),
+    section=NETWORKS,
+    help="What --ssp, --bbox, --concat and --joint-ssp-ssg take of the activations under a region's mask.  "
+    "[default: mean]",
+)
+@seg_weights
+@option(
+    "--backbone",
+    type=BACKBONES,
+    help="resnet18: ResNet-18 in place of the networks above; it knows no regions.  [default: encoder]",
+    section=NETWORKS,
+)
+@option(
+    "--init",
+    type=click.Choice(("random", "parser", "sspl")),
+    section=NETWORKS,
+    help="How the first eight layers begin: random, as in the paper, with the parser's, which learns faster, or with "
+    "those that pretrain-sspl made, which needs the fewest labels.  [default: random; parser in the demo preset]",
+)
+@option(
+    "--sspl-weights",
+    **FILE,
+    section=NETWORKS,
+    help="What --init sspl begins with, made by pretrain-sspl.  [default: the last one in runs/ that fits]",
+)
+@option(
+    "--labels",
+    type=SHARE,
+    metavar="SHARE",
+    section=DATA,
+    help="Learn from this share of the training faces only, at even distances: 0.01 for 1 %. Steps, batch size and "
+    "rate are then such that each is seen 100 times at most.  [default: 1]",
+)
+@option(
+    "--balanced",
+    is_flag=True,
+    section=NETWORKS,
+    help="Fine-tune trained networks for balanced accuracy: a positive counts (1-p)/p times, with p the attribute's "
+    "rate. Preset, data and parser are those they were trained with.",
+)
+@option(
+    "--from",
+    "start_from",
+    **FOLDER,
+    section=NETWORKS,
+    help="The run of train-attr that --balanced begins with.  [default: the last one in runs/ with these networks]",
+)
+@training_options
+def train_attr(
+    ssp,
+    ssg,
+    pool,
+    naive,
+    bbox,
+    concat,
+    joint_ssp_ssg,
+    seg_weights,
+    backbone,
+    sspl_weights,
+    balanced,
+    start_from,
+    out,
+    resume,
+    **given,
+):
+    """Train networks that read the 40 attributes of CelebA off a face.
+
+    With --ssp and --ssg both networks are trained one after the other, and each is judged, as is the average
+    of the two; so are others, each by itself. With none it is the basic network, which knows no regions. Without
+    --data they learn from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened, and can add
+    networks to a run.
+
+    \b
+      python cli.py train-attr --ssp --ssg
+      python cli.py train-attr --pool avg --pool spp --naive --bbox
+      python cli.py train-attr --ssp --data celeba --preset paper --seg-weights runs/helen/best.h5
+      python cli.py train-attr --ssp --ssg --balanced --from runs/attr-small --out runs/attr-balanced
+      python cli.py train-attr --ssp --init sspl --labels 0.01
+    """
+    from ..commands import attributes
+
+    flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
+    modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
+    if backbone == "resnet18":
+        if modes:
+            raise click.UsageError("--backbone resnet18: is a network by itself; leave --ssp, --pool, … out")
+        if given["init"] == "parser":
+            raise click.UsageError("--init parser: no parser has a ResNet-18; choose random or sspl")
+        modes = [backbone]
+    if seg_weights and not set(modes) - {"avg", "spp", "resnet18"} and given["init"] != "parser":
+        raise click.UsageError(
+            "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
+        )
+    if start_from and not balanced:
+        raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
+    if sspl_weights and given["init"] != "sspl":
+        raise click.UsageError("--sspl-weights: is what --init sspl begins with; add that")
+    if given["region_pooling"] and not set(modes) & {"ssp", "bbox", "concat", "joint"} and not resume:
+        raise click.UsageError(
+            "--region-pooling: no network asked for pools by regions; add --ssp, --bbox, …"
+        )
+    for name, value in (
+        ("--region-pooling", given["region_pooling"]),
+        ("--seg-weights", seg_weights),
+        ("--init", given["init"]),
+        ("--labels", given["labels"]),
+    ):
+        if balanced and value:
+            raise click.UsageError(
+                f"{name}: --balanced goes on with trained networks and their parser; leave it out"
+            )
+    attributes.train_attributes(
+        modes,
+        given,
+        seg_weights,
+        out,
+        resume,
+        click.echo,
+        balanced=balanced,
+        start_from=start_from,
+        sspl_weights=sspl_weights,
+    )
+
+
+@command("train-joint", TRAINING)
+@option(
+    "--attr-data",
+    **FOLDER,
+    section=DATA,
+    help="A data set with attributes, where --data has only label maps.  [default: as --data]",
+)
+@option(
+    "--compare",
+    **FILE,
+    section=RUN,
+    help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
+)
+@training_options
+def train_joint(compare, out, resume, **given):
+    """Train a parser and an attribute network that share their first eight layers.
+
+    It is the paper's reverse problem: whether attributes help parsing (section 4.4, Table 4). Each step takes a
+    batch of faces with label maps and one of faces with attributes, and adds the losses; --batch-size is the size
+    of each. Without --data it learns from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+
+    \b
+      python cli.py train-joint --compare runs/seg-small
+      python cli.py train-joint --data helen --attr-data celeba --preset paper --out runs/joint
+    """
+
+    from ..commands import joint
+
+    joint.train_joint(given, compare, out, resume, click.echo)
+
+
+@command("pretrain-sspl", TRAINING)
+@option(
+    "--backbone",
+    type=BACKBONES,
+    section=NETWORKS,
+    help="What to pre-train: encoder, the first eight layers of all networks of train-attr, or resnet18.  "
+    "[default: encoder]",
+)
+@seg_weights
+@training_options
+def pretrain_sspl(seg_weights, out, resume, **given):
+    """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
+
+    It is the first stage of Shu et al. 2021. One tile of each face is turned; the network tells which and how far,
+    which regions each tile has, and the region of each pixel, as a trained parser sees them. Attributes and label maps
+    of --data are not looked at. Without it the faces are toy faces. Then, with labels for one face in a hundred:
+
+    \b
+      python cli.py train-seg
+      python cli.py pretrain-sspl
+      python cli.py train-attr --ssp --init sspl --labels 0.01
+    """
+
+    from ..commands import sspl
+
+    sspl.pretrain_sspl(given, seg_weights, out, resume, click.echo)
+
+
+@command("train-lnet", TRAINING)
+@option(
+    "--backgrounds",
+    **FOLDER,
+    section=DATA,
+    help="Photos without a face: images, or folders train, val and test of them.  [default: backgrounds/ in --data or "
+    "beside it]",
+)
+@training_options
+def train_lnet(backgrounds, out, resume, **given):
+    """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
+
+    It is the first half of Liu et al. 2015. LNet_o sees the whole photo and finds head and shoulders, LNet_s sees
+    these and finds the face. No box is learned from; where --data has some, they judge. Without --data the networks
+    learn from toy photos. --steps and the like hold for each of the two.
+
+    \b
+      python cli.py train-lnet
+      python cli.py train-lnet --data celeba --backgrounds streets --preset paper --out runs/lnet
+    """
+
+    from ..commands import lnet
+
+    lnet.train_lnet(given, backgrounds, out, resume, click.echo)
+
+
+@command("train-anet", TRAINING)
+@option(
+    "--lnet",
+    **FOLDER,
+    section=NETWORKS,
+    help="The run of train-lnet that finds the faces.  [default: the last one in runs/ for such faces]",
+)
+@option(
+    "--no-identities",
+    is_flag=True,
+    section=NETWORKS,
+    help="Learn the attributes from the start, without pre-training on who it is.",
+)
+@option(
+    "--aligned",
+    is_flag=True,
+    section=DATA,
+    help="The photos are faces, cut out and aligned, as CelebA's img_align_celeba: none needs to be found.",
+)
+@training_options
+def train_anet(lnet, no_identities, aligned, out, resume, **given):
+    """Train the network that reads attributes off the faces LNet finds, ANet, and a linear SVM per attribute.
+
+    It is the second half of Liu et al. 2015. ANet first learns to tell people apart, then their attributes; the SVMs
+    learn on its features. Photos are those of train-lnet, and need identities unless told otherwise. --steps and
+    the like hold for each of the two trainings.
+
+    \b
+      python cli.py train-anet
+      python cli.py train-anet --lnet runs/lnet --data celeba --preset paper --out runs/anet
+      python cli.py train-anet --aligned --data celeba
+    """
+
+    from ..commands import anet
+
+    anet.train_anet(given, lnet, not no_identities, aligned, out, resume, click.echo)
