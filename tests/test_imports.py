@@ -18,10 +18,7 @@ LEVELS = [
     {"backend"},
     {"core"},
     {"ops"},
-<<<<<<< HEAD
     {"kernels", "__init__"},
-=======
->>>>>>> faces
     {"nn"},
     {"checkpoint", "gradcheck", "optim", "summary"},
     {"training", "__init__"},

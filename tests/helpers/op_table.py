@@ -14,7 +14,8 @@ class Example(NamedTuple):
     run: (put, *tensors) → tensor, where put moves other arrays to the device. arrays: the inputs, float64.
     torch: (torch, *torch tensors) → torch tensor, None where PyTorch has no such operation.
     exact: "y", "gradients" or both: kernels give the reference's bits, as they add up in the same order or not at all.
-    trained: whether there is a gradient. algorithm: of a convolution, where not chosen by shape. scale: the size of numbers that cancel inside, where larger than the results.
+    trained: whether there is a gradient. scale: the size of numbers that cancel inside, where larger than the results.
+    algorithm: of a convolution, where it is not chosen by shape.
     """
 
     op: str
