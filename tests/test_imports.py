@@ -18,7 +18,7 @@ LEVELS = [
     {"backend"},
     {"core"},
     {"ops"},
-    {"kernels", "__init__"},
+    {"kernels"},
     {"nn"},
     {"checkpoint", "gradcheck", "optim", "summary"},
     {"training", "__init__"},
