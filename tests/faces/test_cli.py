@@ -17,17 +17,16 @@ from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 import tinyface
-from tinyface import checkpoint, optim
+from tinyface import checkpoint
 from tinyface.backend import cupy
 from tinyface.errors import TinyfaceError
-from tinyface.faces import cli
-from tinyface.faces.cli import shared_options
-from tinyface.faces.commands.options import BINDING, FREE, OPTIMIZERS
+from tinyface.faces import choices, cli
+from tinyface.faces.commands.options import BINDING, FREE, Options
 from tinyface.faces.data.dataset import ATTRIBUTES, REGIONS
+from tinyface.faces.data.layouts import LAYOUTS
 from tinyface.faces.data.toyfaces import draw_dataset
-from tinyface.faces.models.pooling_heads import REGION_POOLINGS
-from tinyface.faces.models.sspl import BACKBONES
-from tinyface.faces.presets import PRESETS
+from tinyface.faces.models.attributes import MODES
+from tinyface.faces.reproduce.paper import ROWS
 from tinyface.faces.summary import networks_of
 from tinyface.gradcheck import EXAMPLES, GradcheckError
 from tinyface.training import Interrupted
@@ -377,10 +376,13 @@ def test_examples_begin_with_the_name_of_the_program(name, program):
         assert program == "python cli.py" or "cli.py" not in text
 
 
-def test_names_in_the_help_are_those_of_the_code():
-    assert set(shared_options.PRESETS.choices) == set(PRESETS)
-    assert set(shared_options.SCHEDULES.choices) == set(optim.SCHEDULES)
-    assert set(shared_options.OPTIMIZERS.choices) == set(OPTIMIZERS)
+def test_the_choices_are_those_of_the_code():
+    assert [layout.name for layout in LAYOUTS] == list(choices.DATASETS)
+    assert {mode for modes in choices.ROWS.values() for mode in modes} == {*choices.MODES} == {*MODES}
+    assert [row.key for row in ROWS] == list(choices.ROWS)
+
+
+def test_every_option_that_decides_a_run_can_be_given():
     of_some = {  # all others are options of all four
         "init": ["train-attr"],
         "attr_data": ["train-joint"],
@@ -392,10 +394,38 @@ def test_names_in_the_help_are_those_of_the_code():
         names = {parameter.name for parameter in cli.cli.commands[command].params}
         for name in BINDING + FREE:
             assert (name in names) == (command in of_some.get(name, [command])), (command, name)
-    [backbone] = [p for p in cli.cli.commands["pretrain-sspl"].params if p.name == "backbone"]
-    assert set(backbone.type.choices) == set(BACKBONES)
-    [pooling] = [p for p in cli.cli.commands["train-attr"].params if p.name == "region_pooling"]
-    assert set(pooling.type.choices) == set(REGION_POOLINGS)
+
+
+@pytest.mark.parametrize(
+    ("command", "kinds"),
+    [
+        ("train-seg", ["segmentation"]),
+        ("train-attr", ["attributes", "balanced"]),
+        ("train-joint", ["joint"]),
+        ("pretrain-sspl", ["sspl"]),
+        ("train-lnet", ["lnet"]),
+        ("train-anet", ["identities", "faces"]),
+    ],
+)
+def test_the_help_tells_the_defaults_of_the_small_preset(command, kinds):
+    """Those that a training would take."""
+    helps = {parameter.name: parameter.help for parameter in cli.cli.commands[command].params}
+    options = [Options.settle(kind, {}) for kind in kinds]
+    for name in (
+        "steps",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "schedule",
+        "warmup",
+        "val_every",
+        "save_every",
+    ):
+        values = dict.fromkeys(str(getattr(each, name)) for each in options)
+        note = helps[name].split("[default: the preset's, for small ")[1]
+        assert re.sub(r" (with|on) [\w-]+", "", note) == ", ".join(values) + "]", name
+    for name in ("optimizer", "preset", "seed", "workers", "device", "log_every"):
+        assert f"[default: {getattr(options[0], name)}]" in helps[name]
 
 
 def test_help_loads_nothing_heavy():

@@ -16,6 +16,7 @@ class Training:
     weight_decay: float = 5e-4
     schedule: str = "constant"
     warmup: int = 0
+    optimizer: str = "adagrad"
     init: str = "random"  # "parser": an attribute network begins with the trained parser's encoder
     val_every: int = 1000
     save_every: int = 100
@@ -38,8 +39,9 @@ class Wild:
 
 @dataclass(frozen=True)
 class Preset:
-    """width: channels of the first level. size: (height, width) of the images."""
+    """use: what it is for. width: channels of the first level. size: (height, width) of the images."""
 
+    use: str
     width: int
     size: tuple
     segmentation: Training
@@ -68,20 +70,23 @@ cosine = partial(Training, schedule="cosine", weight_decay=1e-5)
 
 # What several kinds of training have in common, by preset.
 TINY = Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5)
-TINY_WILD = cosine(steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
+TINY_WILD = cosine(optimizer="adam", steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
 DEMO_PARSER = cosine(steps=1600, batch_size=4, lr=0.05, warmup=250, val_every=800, save_every=400)
 DEMO_READER = cosine(steps=200, batch_size=16, lr=0.02, warmup=50, val_every=200, save_every=200)
-DEMO_ANET = cosine(steps=300, batch_size=32, lr=0.003, warmup=30, val_every=150, save_every=200)
+DEMO_ANET = cosine(
+    optimizer="adam", steps=300, batch_size=32, lr=0.003, warmup=30, val_every=150, save_every=200
+)
 SMALL_PARSER = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
 SMALL_READER = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
-SMALL_ANET = cosine(steps=800, batch_size=32, lr=0.003, warmup=60, val_every=200)
+SMALL_ANET = cosine(optimizer="adam", steps=800, batch_size=32, lr=0.003, warmup=60, val_every=200)
 PAPER_PARSER = Training(steps=75_000, batch_size=32, lr=0.001)
 PAPER_READER = Training(steps=40_000, batch_size=32, lr=0.001)
-PAPER_WILD = Training(steps=40_000, batch_size=128, lr=0.001)
+PAPER_WILD = Training(optimizer="adam", steps=40_000, batch_size=128, lr=0.001)
 
 PRESETS = {
     # For tests: seconds.
     "tiny": Preset(
+        use="for trying out",
         width=4,
         size=(55, 45),
         segmentation=TINY,
@@ -103,6 +108,7 @@ PRESETS = {
     ),
     # `make demo`: toy faces in a few minutes.
     "demo": Preset(
+        use="a few minutes on a CPU",
         width=12,
         size=(82, 67),
         segmentation=DEMO_PARSER,
@@ -124,6 +130,7 @@ PRESETS = {
     ),
     # Trains on a CPU in half an hour.
     "small": Preset(
+        use="half an hour on a CPU",
         width=16,
         size=(109, 89),
         segmentation=SMALL_PARSER,
@@ -145,6 +152,7 @@ PRESETS = {
     ),
     # Kalayeh et al. 2017, section 5.
     "paper": Preset(
+        use="as published",
         width=64,
         size=(218, 178),
         segmentation=PAPER_PARSER,
@@ -165,6 +173,7 @@ PRESETS = {
         ),
     ),
 }
+DEFAULT = "small"
 
 
 def find_preset(name):

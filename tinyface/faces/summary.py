@@ -6,9 +6,9 @@ from tinyface.checkpoint import load_network
 from tinyface.errors import TinyfaceError
 from tinyface.training import BEST
 
+from .choices import RESNET
 from .models import ANet, AttributeSVM, JointNet, LNet, SegmentationNet, SSPLNet
 from .models.readers import READERS, make_reader
-from .models.resnet import RESNET
 from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset

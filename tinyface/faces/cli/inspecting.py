@@ -2,13 +2,14 @@
 
 import click
 
+from ..presets import DEFAULT
 from .base import INSPECTING, command, option
-from .shared_options import PATH, PRESETS, device
+from .shared_options import PATH, PRESET, device
 
 
 @command("summary", INSPECTING)
 @click.argument("weights", nargs=-1, type=PATH)
-@option("--preset", type=PRESETS, default="small", show_default=True, help="Size of the networks.")
+@option("--preset", type=PRESET, default=DEFAULT, show_default=True, help="Size of the networks.")
 def summary(weights, preset):
     """List the layers of the networks: output sizes, parameters, multiply-adds.
 

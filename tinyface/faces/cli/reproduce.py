@@ -2,24 +2,28 @@
 
 import click
 
+from ..choices import FIGURES, MORE_TABLES, ROWS, TABLES
+from ..presets import DEFAULT
 from .base import TRAINING, command, option
 from .shared_options import (
     DATA,
     EVERY,
-    FIGURES,
     FILE,
     FOLDER,
     LEARNING,
-    MORE_TABLES,
     NUMBER,
-    PRESETS,
+    PRESET,
     RUN,
-    TABLES,
     run_device,
     save_every,
     tf32,
     workers,
 )
+
+
+def listed(meanings):
+    """E.g. "3: parsed faces; 5: activations"."""
+    return "; ".join(f"{name}: {meaning}" for name, meaning in meanings.items())
 
 
 @command("reproduce", TRAINING)
@@ -28,23 +32,20 @@ from .shared_options import (
     "tables",
     type=click.Choice((*TABLES, "all", *MORE_TABLES)),
     multiple=True,
-    help="2: attributes; 3: attributes on LFWA; 4: parsing with attributes; all: these three; sspl: error against the "
-    "share of labelled faces, with and without pre-training; systems: the three papers' ways of reading a face, and "
-    "what they cost. May come several times.",
+    help=f"{listed(TABLES)}; all: these three; {listed(MORE_TABLES)}. May come several times.",
 )
 @option(
     "--figure",
     "figures",
     type=click.Choice((*FIGURES, "all")),
     multiple=True,
-    help="3: parsed faces; 4: SSP's weights of the regions; 5: activations. May come several times.",
+    help=f"{listed(FIGURES)}. May come several times.",
 )
 @option(
     "--only",
     metavar="ROW",
     multiple=True,
-    help="Only this row of Tables 2 and 3: basic, ssg, ssp, "
-    "ssp+ssg, naive, spp, bbox, concat or joint. May come several times.",
+    help=f"Only this row of Tables 2 and 3: {', '.join(ROWS)}. May come several times.",
 )
 @option(
     "--data",
@@ -67,8 +68,8 @@ from .shared_options import (
 @option("--lfwa", **FOLDER, section=DATA, help="LFWA, for Table 3.")
 @option(
     "--preset",
-    type=PRESETS,
-    default="small",
+    type=PRESET,
+    default=DEFAULT,
     show_default=True,
     section=DATA,
     help="Size of networks and images.",
@@ -109,7 +110,7 @@ from .shared_options import (
     section=RUN,
     help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
 )
-@save_every
+@save_every("[default: the preset's]")
 def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
     """Make the paper's tables and figures, and say which of its claims came out.
 

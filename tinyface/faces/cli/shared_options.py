@@ -1,9 +1,14 @@
 """Types of options, and options that several commands have."""
 
 import math
+from functools import partial
 
 import click
 
+from tinyface.optim import SCHEDULES
+
+from .. import choices
+from ..presets import DEFAULT, PRESETS
 from .base import option
 
 NETWORKS, DATA, LEARNING, RUN = "Which networks", "What to learn from", "How to learn", "The run"
@@ -35,16 +40,11 @@ NUMBER, EVERY = ({"type": COUNT, "metavar": name} for name in ("N", "STEPS"))
 NUMBER_OR_NONE = {"type": FROM_ZERO, "metavar": "N"}
 FACES = {"type": click.IntRange(min=0, max=999_999), "metavar": "N"}  # their files have six digits
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
-# The names that presets.py, optim.py and commands/options.py know, written out so that --help needs none of them.
-PRESETS = click.Choice(("tiny", "demo", "small", "paper"))
-SCHEDULES = click.Choice(("constant", "step", "cosine"))
-DEVICES = click.Choice(("cpu", "cuda"))
-OPTIMIZERS = click.Choice(("adagrad", "sgd", "adam"))
-BACKBONES = click.Choice(("encoder", "resnet18"))
+DEVICE, PRESET, BACKBONE, OPTIMIZER, SCHEDULE = (
+    click.Choice([*names])
+    for names in (choices.DEVICES, PRESETS, choices.BACKBONES, choices.OPTIMIZERS, SCHEDULES)
+)
 SHARE = FiniteNumber(min=0, min_open=True, max=1)
-TABLES, FIGURES = ("2", "3", "4"), ("3", "4", "5")  # of the paper, made by reproduce
-MORE_TABLES = ("sspl", "systems")  # of the other two papers
-
 
 # fmt: off
 seg_weights = option(
@@ -57,55 +57,77 @@ workers = option(
 tf32 = option(
     "--tf32/--no-tf32", default=None, section=RUN,
     help="Let convolutions on a GPU of compute capability 8.0 and later round to TF32, for speed.  [default: no]")
-save_every = option("--save-every", **EVERY, section=RUN, help="How often last.h5 is saved, to go on from.")
-run_device = option("--device", type=DEVICES, section=RUN, help="Where to compute.  [default: cpu]")
-device = option("--device", type=DEVICES, default="cpu", show_default=True, help="Where to compute.")
+run_device = option("--device", type=DEVICE, section=RUN, help="Where to compute.  [default: cpu]")
+device = option("--device", type=DEVICE, default="cpu", show_default=True, help="Where to compute.")
 # fmt: on
 
 
-def training_options(function):
-    """The options that both trainings have. One that is not given arrives as None: the preset decides."""
+def save_every(default):
+    return option(
+        "--save-every", **EVERY, section=RUN, help=f"How often last.h5 is saved, to go on from.  {default}"
+    )
+
+
+def from_preset(kinds, name):
+    """What the preset decides of an option, E.g. "[default: the preset's, for small 600, 150 with --balanced]"."""
+    values = {when: getattr(getattr(PRESETS[DEFAULT], kind), name) for kind, when in kinds.items()}
+    if len(set(values.values())) == 1:
+        values = {"": next(iter(values.values()))}
+    return f"[default: the preset's, for {DEFAULT} {', '.join(f'{value}{when}' for when, value in values.items())}]"
+
+
+def training_options(**kinds):
+    """The options that all trainings have. One that is not given arrives as None: the preset decides.
+
+    kinds: the Trainings of a preset that the command runs → when it does, for the help; "" for always.
+    """
     pair = click.IntRange(min=2)  # batch normalisation has nothing to compare a single image with
+    sizes = ", ".join(f"{name} ({p.size[0]}x{p.size[1]} pixels, {p.use})" for name, p in PRESETS.items())
+    optimizer = getattr(PRESETS[DEFAULT], next(iter(kinds))).optimizer
+    drawn = "toywild/" if {"lnet", "identities"} & kinds.keys() else "toyfaces/"
+    default = partial(from_preset, kinds)
     # fmt: off
     options = (
         option("--data", **FOLDER, section=DATA,
-               help="A data set: CelebA, CelebAMask-HQ, Helen, HELEN*, LaPa or LFWA as it lies on disk, or "
-                    "a folder of such folders.  [default: toyfaces/, for LNet and ANet toywild/, drawn when first "
-                    "needed]"),
-        option("--preset", type=PRESETS, section=DATA,
-               help="Size of network and images: tiny (55x45 pixels, for trying out), demo (82x67) and small "
-                    "(109x89), for a CPU, paper (218x178, as published). It also sets how to learn, unless told "
-                    "otherwise below.  [default: small]"),
+               help=f"A data set: {', '.join(choices.DATASETS[:-1])} or {choices.DATASETS[-1]} as it lies on disk, or "
+                    f"a folder of such folders.  [default: {drawn}, drawn when first needed]"),
+        option("--preset", type=PRESET, section=DATA,
+               help=f"Size of network and images: {sizes}. It also sets how to learn, unless told otherwise below.  "
+                    f"[default: {DEFAULT}]"),
         workers,
-        option("--steps", **NUMBER, section=LEARNING, help="Batches to train on."),
-        option("--batch-size", type=pair, metavar="N", section=LEARNING, help="Images in a batch."),
+        option("--steps", **NUMBER, section=LEARNING, help=f"Batches to train on.  {default('steps')}"),
+        option("--batch-size", type=pair, metavar="N", section=LEARNING,
+               help=f"Images in a batch.  {default('batch_size')}"),
         option("--lr", type=POSITIVE, metavar="X", section=LEARNING,
-               help="Learning rate, the highest of the schedule."),
+               help=f"Learning rate, the highest of the schedule.  {default('lr')}"),
         option("--weight-decay", type=NOT_NEGATIVE, metavar="X", section=LEARNING,
-               help="This times the weight is added to each gradient."),
-        option("--schedule", type=SCHEDULES, section=LEARNING,
-               help="How the learning rate goes down over the run."),
+               help=f"This times the weight is added to each gradient.  {default('weight_decay')}"),
+        option("--schedule", type=SCHEDULE, section=LEARNING,
+               help=f"How the learning rate decreases over the run.  {default('schedule')}"),
         option("--warmup", **NUMBER_OR_NONE, section=LEARNING,
-               help="Steps over which the learning rate first rises from zero."),
-        option("--optimizer", type=OPTIMIZERS, section=LEARNING,
-               help="AdaGrad is the paper's; SGD goes with momentum 0.9.  [default: adagrad; adam for "
-                    "LNet and ANet]"),
+               help=f"Steps over which the learning rate first rises from zero.  {default('warmup')}"),
+        option("--optimizer", type=OPTIMIZER, section=LEARNING,
+               help=f"AdaGrad is that of Kalayeh et al. 2017; SGD has momentum 0.9.  [default: {optimizer}]"),
         option("--seed", **NUMBER_OR_NONE, section=LEARNING,
-               help="Settles the first weights, the order of the images and their mirroring.  [default: 0]"),
+               help="Determines the initial weights, the order of the images and which are mirrored.  [default: 0]"),
         option("--out", **FOLDER, section=RUN,
                help="Where checkpoints, log and pictures go.  [default: a new folder in runs/]"),
         option("--resume", is_flag=True, section=RUN,
-               help="Go on from the last checkpoint in --out (or of the newest run), to the very weights "
-                    "that the run would have reached without a break."),
+               help="Go on from the last checkpoint in --out (or of the newest run). The result is bit-identical to "
+                    "that of a run without interruption."),
         run_device,
         tf32,
         option("--log-every", **EVERY, section=RUN,
                help="How often a line goes to log.jsonl.  [default: 10]"),
         option("--val-every", **EVERY, section=RUN,
-               help="How often the network is validated; the best one is kept in best.h5."),
-        save_every,
+               help=f"How often the network is validated; the best one is kept in best.h5.  {default('val_every')}"),
+        save_every(default("save_every")),
     )
     # fmt: on
-    for decorate in reversed(options):
-        function = decorate(function)
-    return function
+
+    def decorate(function):
+        for add in reversed(options):
+            function = add(function)
+        return function
+
+    return decorate

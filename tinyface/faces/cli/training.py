@@ -2,12 +2,24 @@
 
 import click
 
+from .. import choices
 from .base import TRAINING, command, option
-from .shared_options import BACKBONES, DATA, FILE, FOLDER, NETWORKS, RUN, SHARE, seg_weights, training_options
+from .shared_options import (
+    BACKBONE,
+    DATA,
+    FILE,
+    FOLDER,
+    NETWORKS,
+    RUN,
+    SHARE,
+    from_preset,
+    seg_weights,
+    training_options,
+)
 
 
 @command("train-seg", TRAINING)
-@training_options
+@training_options(segmentation="")
 def train_seg(out, resume, **given):
     """Train the network that parses a face into 7 regions.
 
@@ -24,54 +36,52 @@ def train_seg(out, resume, **given):
     segmentation.train_segmentation(given, out, resume, click.echo)
 
 
+POOLS = ("avg", "spp")  # the modes of --pool, which see no regions
+FLAGS = [mode for mode in choices.MODES if mode not in POOLS]  # the modes with an option of their own
+
+
+def mode_flag(name, mode=None):
+    """An option that asks for the network of one mode, by default that of the same name."""
+    mode = mode or name.strip("-")
+    return option(name, mode, is_flag=True, section=NETWORKS, help=f"{choices.MODES[mode]}.")
+
+
 @command("train-attr", TRAINING)
-@option("--ssp", is_flag=True, section=NETWORKS, help="SSP, which pools the activations region by region.")
-@option("--ssg", is_flag=True, section=NETWORKS, help="SSG, which gates the activations by the regions.")
+@mode_flag("--ssp")
+@mode_flag("--ssg")
 @option(
     "--pool",
-    type=click.Choice(("avg", "spp")),
+    type=click.Choice(POOLS),
     multiple=True,
     section=NETWORKS,
-    help="A network that knows no regions: avg, the basic one, pools over the whole map; spp over a pyramid of 1x1 "
-    "and 2x2 cells.  [default: avg, if no other network is named]",
+    help=f"A network without regions. {'; '.join(f'{mode}: {choices.MODES[mode]}' for mode in POOLS)}.  "
+    "[default: avg, if no other network is named]",
 )
-@option(
-    "--naive",
-    is_flag=True,
-    section=NETWORKS,
-    help="The basic network, with the regions as 7 more input channels.",
-)
-@option(
-    "--bbox",
-    is_flag=True,
-    section=NETWORKS,
-    help="SSP on boxes around eyes, nose and mouth corners: the data set's landmarks, else those that the parser's "
-    "regions tell.",
-)
-@option(
-    "--concat", is_flag=True, section=NETWORKS, help="SSP's features of all regions into one linear layer."
-)
-@option("--joint-ssp-ssg", is_flag=True, section=NETWORKS, help="SSP and SSG in one network.")
+@mode_flag("--naive")
+@mode_flag("--bbox")
+@mode_flag("--concat")
+@mode_flag("--joint-ssp-ssg", "joint")
 @option(
     "--region-pooling",
-    type=click.Choice(("mean", "sum")),
+    type=click.Choice(choices.REGION_POOLINGS),
     section=NETWORKS,
     help="What --ssp, --bbox, --concat and --joint-ssp-ssg take of the activations under a region's mask.  "
-    "[default: mean]",
+    f"[default: {choices.REGION_POOLINGS[0]}]",
 )
 @seg_weights
 @option(
     "--backbone",
-    type=BACKBONES,
+    type=BACKBONE,
     help="resnet18: ResNet-18 in place of the networks above; it knows no regions.  [default: encoder]",
     section=NETWORKS,
 )
 @option(
     "--init",
-    type=click.Choice(("random", "parser", "sspl")),
+    type=click.Choice(choices.INITS),
     section=NETWORKS,
     help="How the first eight layers begin: random, as in the paper, with the parser's, which learns faster, or with "
-    "those that pretrain-sspl made, which needs the fewest labels.  [default: random; parser in the demo preset]",
+    "those that pretrain-sspl made, which needs the fewest labels.  "
+    f"{from_preset({'attributes': ''}, 'init')}",
 )
 @option(
     "--sspl-weights",
@@ -101,15 +111,9 @@ def train_seg(out, resume, **given):
     section=NETWORKS,
     help="The run of train-attr that --balanced begins with.  [default: the last one in runs/ with these networks]",
 )
-@training_options
+@training_options(attributes="", balanced=" with --balanced")
 def train_attr(
-    ssp,
-    ssg,
     pool,
-    naive,
-    bbox,
-    concat,
-    joint_ssp_ssg,
     seg_weights,
     backbone,
     sspl_weights,
@@ -135,15 +139,14 @@ def train_attr(
     """
     from ..commands import attributes
 
-    flags = {"ssp": ssp, "ssg": ssg, "naive": naive, "bbox": bbox, "concat": concat, "joint": joint_ssp_ssg}
-    modes = list(dict.fromkeys(pool)) + [mode for mode, wanted in flags.items() if wanted]
-    if backbone == "resnet18":
+    modes = list(dict.fromkeys(pool)) + [mode for mode in FLAGS if given.pop(mode)]
+    if backbone == choices.RESNET:
         if modes:
             raise click.UsageError("--backbone resnet18: is a network by itself; leave --ssp, --pool, … out")
         if given["init"] == "parser":
             raise click.UsageError("--init parser: no parser has a ResNet-18; choose random or sspl")
         modes = [backbone]
-    if seg_weights and not set(modes) - {"avg", "spp", "resnet18"} and given["init"] != "parser":
+    if seg_weights and not {*modes} - {*POOLS, choices.RESNET} and given["init"] != "parser":
         raise click.UsageError(
             "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
         )
@@ -191,7 +194,7 @@ def train_attr(
     section=RUN,
     help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
 )
-@training_options
+@training_options(joint="")
 def train_joint(compare, out, resume, **given):
     """Train a parser and an attribute network that share their first eight layers.
 
@@ -212,13 +215,13 @@ def train_joint(compare, out, resume, **given):
 @command("pretrain-sspl", TRAINING)
 @option(
     "--backbone",
-    type=BACKBONES,
+    type=BACKBONE,
     section=NETWORKS,
     help="What to pre-train: encoder, the first eight layers of all networks of train-attr, or resnet18.  "
     "[default: encoder]",
 )
 @seg_weights
-@training_options
+@training_options(sspl="")
 def pretrain_sspl(seg_weights, out, resume, **given):
     """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
 
@@ -245,7 +248,7 @@ def pretrain_sspl(seg_weights, out, resume, **given):
     help="Photos without a face: images, or folders train, val and test of them.  [default: backgrounds/ in --data or "
     "beside it]",
 )
-@training_options
+@training_options(lnet="")
 def train_lnet(backgrounds, out, resume, **given):
     """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
 
@@ -282,7 +285,7 @@ def train_lnet(backgrounds, out, resume, **given):
     section=DATA,
     help="The photos are faces, cut out and aligned, as CelebA's img_align_celeba: none needs to be found.",
 )
-@training_options
+@training_options(identities=" on identities", faces=" on attributes")
 def train_anet(lnet, no_identities, aligned, out, resume, **given):
     """Train the network that reads attributes off the faces LNet finds, ANet, and a linear SVM per attribute.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..choices import LNET_ANET, PARSING, SPLITS, SYSTEMS
 from .base import USING, command, complain, option
 from .shared_options import FACES, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, device
 
@@ -14,7 +15,7 @@ from .shared_options import FACES, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, d
 @option("--data", **FOLDER, help="The data set.  [default: toyfaces/]")
 @option(
     "--split",
-    type=click.Choice(("train", "val", "test")),
+    type=click.Choice(SPLITS),
     help="Which of its faces.  [default: test, or val where there is no test]",
 )
 @option(
@@ -79,8 +80,8 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 @device
 @option(
     "--system",
-    type=click.Choice(("parsing", "lnet-anet")),
-    default="parsing",
+    type=click.Choice(SYSTEMS),
+    default=PARSING,
     show_default=True,
     help="parsing: faces that fill the photo, by their regions. lnet-anet: faces anywhere in it, by a run of "
     "train-anet, the last one in runs/ unless --weights names one.",
@@ -102,9 +103,9 @@ def predict(images, paths, out, as_json, everything, device, system, several):
     """
     from ..commands import predict
 
-    if several and system != "lnet-anet":
+    if several and system != LNET_ANET:
         raise click.UsageError("--several: only --system lnet-anet looks for faces; add it")
-    if system == "lnet-anet" and len(paths) > 1:
+    if system == LNET_ANET and len(paths) > 1:
         raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")
     read = predict.predict(
         images, paths, out, system, several, everything, as_json, device, click.echo, complain

@@ -11,8 +11,8 @@ from tinyface.errors import TinyfaceError
 from tinyface.files import atomic_write, make_folder
 from tinyface.training import BEST
 
-from ..models.resnet import RESNET
-from ..presets import find_preset
+from ..choices import RESNET
+from ..presets import DEFAULT, find_preset
 from ..provenance import WORDS, go_together, kind_of, phrase
 from .trained import networks_in_runs
 
@@ -72,7 +72,7 @@ def adopt(given, files):
     files: each in a folder named after its network's mode. Raises TinyfaceError where one holds another network, or
     `given` has another preset than fits them.
     """
-    name = given.get("preset") or preset_of(files[0]) or "small"
+    name = given.get("preset") or preset_of(files[0]) or DEFAULT
     preset = find_preset(name)
     for file in files:
         saved = checkpoint.load(file)

@@ -14,6 +14,7 @@ from tinyface.files import atomic_write
 
 from ..models.readers import READERS
 from ..predict import PARSER
+from ..presets import DEFAULT
 from ..wild import localize
 from ..wild.localize import LOCALIZER
 from .options import Options
@@ -62,7 +63,7 @@ def find_run_folder(kind, given, out, resume):
     if out is not None:
         check_folder(kind, Path(out), resume)
         return Path(out)
-    name = f"{kind}-{given.get('preset') or 'small'}"
+    name = f"{kind}-{given.get('preset') or DEFAULT}"
     suffixes = (path.name.removeprefix(f"{name}-") for path in RUNS.glob(f"{name}-*"))
     numbers = [int(suffix) for suffix in suffixes if suffix.isdecimal()]
     if (RUNS / name).exists():

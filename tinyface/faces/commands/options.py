@@ -1,19 +1,14 @@
 """The options of the training commands: what was typed, else the preset's value; and what may change on --resume."""
 
 import dataclasses
-import functools
 import math
 
 from tinyface import backend, optim
 from tinyface.errors import TinyfaceError
 
-from ..models.pooling_heads import REGION_POOLINGS
-from ..models.sspl import BACKBONES
-from ..presets import find_preset
+from ..choices import BACKBONES, INITS, OPTIMIZERS, REGION_POOLINGS
+from ..presets import DEFAULT, find_preset
 from . import few_labels
-
-OPTIMIZERS = {"adagrad": optim.AdaGrad, "sgd": functools.partial(optim.SGD, momentum=0.9), "adam": optim.Adam}
-INITS = ("random", "parser", "sspl")
 
 # What decides the bits of a run, so must not change when it is resumed.
 BINDING = (
@@ -82,13 +77,12 @@ class Options:
             options = cls(**{**saved, **given})
             options.check()
             return options
-        name = given.get("preset", "small")
+        name = given.get("preset", DEFAULT)
         preset = find_preset(name)
         training = dataclasses.asdict(getattr(preset, kind))
         defaults = {
             **training,
             "preset": name,
-            "optimizer": "adagrad",
             "seed": 0,
             "data": None,
             "workers": 1,

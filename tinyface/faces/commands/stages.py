@@ -8,18 +8,13 @@ from tinyface.files import atomic_write
 from .options import Options
 
 GIVEN = "given.json"  # the options that were typed
-OPTIMIZER = "adam"  # unless told otherwise
 
 
 def settle(kind, given, saved, folder):
-    """The options of a stage: those of its checkpoint, else what is typed or was typed when the run began.
-
-    The optimizer is Adam where nobody told.
-    """
+    """The options of a stage: those of its checkpoint, else what is typed or was typed when the run began."""
     given = {name: value for name, value in given.items() if value is not None}
     if saved is None:
-        typed = read_given(folder / GIVEN)
-        given = {"optimizer": OPTIMIZER, **typed, **given}
+        given = {**read_given(folder / GIVEN), **given}
     return Options.settle(kind, given, saved and saved.training["options"])
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tinyface import checkpoint, training
 from tinyface.errors import TinyfaceError
 
-from ..models.resnet import RESNET
+from ..choices import RESNET
 from ..predict import DEFAULT_WEIGHTS, PARSER, load_pretrained, parser_file
 from ..provenance import WORDS, go_together, kind_of, phrase
 from .folders import RUNS

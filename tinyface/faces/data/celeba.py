@@ -25,6 +25,7 @@ import numpy as np
 
 from tinyface.errors import TinyfaceError
 
+from .. import choices
 from .dataset import ATTRIBUTES, SPLITS, FaceDataset, Layout
 
 # Where the images may lie: (folder, are they aligned). The aligned ones are preferred.
@@ -99,7 +100,7 @@ def read_partition(path: Path) -> dict[str, str]:
 
 
 class CelebA(Layout):
-    name = "CelebA"
+    name = choices.CELEBA
     sign = "list_attr_celeba.txt or .csv, in Anno/ or in the folder itself"
     offers = ("attributes",)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from tinyface.errors import TinyfaceError
 
+from .. import choices
 from .celeba import read_attributes, read_partition, require_files
 from .dataset import REGIONS, SPLITS, FaceDataset, Layout
 from .transforms import image_size, read_mask, require_same_size
@@ -77,7 +78,7 @@ def read_parts(folder: Path, index: int, image_path: Path) -> np.ndarray:
 
 
 class CelebAMaskHQ(Layout):
-    name = "CelebAMask-HQ"
+    name = choices.CELEBAMASK_HQ
     sign = "CelebA-HQ-img/ beside CelebAMask-HQ-mask-anno/"
 
     @staticmethod

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyface.errors import TinyfaceError
 
+from ..choices import SPLITS
 from .transforms import Size, read_image, resize_labels
 
 # CelebA's 40 attributes in the order of its own files (list_attr_celeba.txt).
@@ -63,8 +64,6 @@ REGIONS = ("background", "hair", "face skin", "eyes", "eyebrows", "mouth", "nose
 # Helen's and LaPa's 11 ids: background, face skin, left brow, right brow, left eye, right eye, nose,
 # upper lip, inner mouth, lower lip, hair.
 HELEN_TO_REGION = np.array([0, 2, 4, 4, 3, 3, 6, 5, 5, 5, 1], dtype=np.uint8)
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass

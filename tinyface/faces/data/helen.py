@@ -22,6 +22,7 @@ import numpy as np
 
 from tinyface.errors import TinyfaceError
 
+from .. import choices
 from .dataset import HELEN_TO_REGION, SPLITS, FaceDataset, Layout
 from .transforms import image_size, read_label_image, require_same_size
 
@@ -50,7 +51,7 @@ def read_probabilities(folder: Path, image_path: Path) -> np.ndarray:
 
 
 class Helen(Layout):
-    name = "Helen"
+    name = choices.HELEN
     sign = "exemplars.txt, tuning.txt or testing.txt beside images/ and labels/"
     variant = "Smith et al., probability maps"
     offers = ("labels",)
@@ -96,7 +97,7 @@ def _read_list(path: Path) -> list[str]:
 
 
 class HelenStar(Layout):
-    name = "HELEN*"
+    name = choices.HELEN_STAR
     sign = "train/*_label.png or test/*_label.png"
     offers = ("labels",)
 

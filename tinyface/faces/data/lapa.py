@@ -11,12 +11,13 @@ from pathlib import Path
 
 from tinyface.errors import TinyfaceError
 
+from .. import choices
 from .dataset import SPLITS, FaceDataset, Layout
 from .helen import read_regions
 
 
 class LaPa(Layout):
-    name = "LaPa"
+    name = choices.LAPA
     sign = "train/images/ and train/labels/ (or val, test)"
     offers = ("labels",)
 

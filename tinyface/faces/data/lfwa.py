@@ -21,6 +21,7 @@ import numpy as np
 
 from tinyface.errors import TinyfaceError
 
+from .. import choices
 from .dataset import ATTRIBUTES, FaceDataset, Layout
 
 ATTRIBUTE_FILE, SPLIT_FILE = "lfw_att_40.mat", "indices_train_test.mat"
@@ -35,7 +36,7 @@ IMAGE_FOLDERS = (
 
 
 class LFWA(Layout):
-    name = "LFWA"
+    name = choices.LFWA
     sign = f"{ATTRIBUTE_FILE}, in the folder itself or in Anno/"
     offers = ("attributes",)
 

@@ -16,13 +16,15 @@ import numpy as np
 from tinyface import nn, ops
 from tinyface.core import Tensor
 
+from .. import choices
+from ..choices import REGION_POOLINGS
 from .encoder import ConvBlock, Encoder, norm_act
 from .masks import LANDMARKS, box_masks, region_masks
-from .pooling_heads import REGION_POOLINGS, ConcatHead, GlobalHead, PyramidHead, RegionHead
+from .pooling_heads import ConcatHead, GlobalHead, PyramidHead, RegionHead
 from .segmentation import REGIONS
 
 ATTRIBUTES = 40
-MODES = ("avg", "ssp", "ssg", "spp", "naive", "bbox", "concat", "joint")
+MODES = tuple(choices.MODES)
 # How far the parser must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it landmarks.
 HEADS_NEEDED = {
     "avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3, "resnet18": 0

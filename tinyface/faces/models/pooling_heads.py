@@ -2,8 +2,9 @@
 
 from tinyface import nn, ops
 
+from ..choices import REGION_POOLINGS as REGION_POOLINGS
+
 PYRAMID = 1, 2  # cells along a side, of each level
-REGION_POOLINGS = ("mean", "sum")
 
 
 class GlobalHead(nn.Module):

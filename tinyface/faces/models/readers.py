@@ -1,7 +1,8 @@
 """Every network that reads attributes, by its name: the modes of AttributeNet, and ResNet-18."""
 
+from ..choices import RESNET
 from .attributes import MODES, AttributeNet
-from .resnet import RESNET, ResNetAttributes
+from .resnet import ResNetAttributes
 
 READERS = (*MODES, RESNET)
 

@@ -11,8 +11,9 @@ A block learns what to add to its input:   y = relu(x + F(x)),   F = 3Ã—3 conv â
 
 from tinyface import nn, ops
 
+from ..choices import RESNET
+
 ATTRIBUTES = 40
-RESNET = "resnet18"
 
 
 class BasicBlock(nn.Module):

@@ -11,12 +11,13 @@ from itertools import pairwise
 
 from tinyface import nn, ops
 
+from .. import choices
 from ..data.patches import ANGLES, GRID, TILES
 from .encoder import ConvBlock, Encoder
-from .resnet import RESNET, ResNet18
+from .resnet import ResNet18
 from .segmentation import REGIONS
 
-BACKBONES = {"encoder": Encoder, RESNET: ResNet18}
+BACKBONES = dict(zip(choices.BACKBONES, (Encoder, ResNet18), strict=True))
 
 
 class SSPLNet(nn.Module):

@@ -19,13 +19,14 @@ from tinyface.errors import TinyfaceError
 from tinyface.files import atomic_write
 from tinyface.training import BEST
 
+from ..choices import LFWA
 from ..commands.options import Options
 from ..commands.sources import evaluation_split, find_data
 from ..data.layouts import choose_layout, describe, find_layouts, open_dataset, split_sizes
 from ..predict import load_parser, parser_file
-from ..presets import find_preset
+from ..presets import DEFAULT, find_preset
 
-LFWA, RECORD = "LFWA", "data.json"
+RECORD = "data.json"
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Job:
     """
 
     out: Path
-    preset: str = "small"
+    preset: str = DEFAULT
     data: str | None = None
     seg_data: str | None = None
     seg_weights: str | None = None

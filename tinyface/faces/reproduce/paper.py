@@ -6,17 +6,18 @@ is used here. Of Table 3 only the ends are known: its error falls from 14.73 to 
 
 from dataclasses import dataclass
 
+from .. import choices
+
 
 @dataclass(frozen=True)
 class Row:
-    """A network, or the average of several. key: its name for --only. modes: of AttributeNet.
+    """A network, or the average of several. key: its name for --only.
 
     error, precision, balanced: Table 2; balanced there is of networks fine-tuned with the weighted loss.
     """
 
     key: str
     name: str
-    modes: tuple
     error: float | None = None
     precision: float | None = None
     balanced: float | None = None
@@ -24,17 +25,22 @@ class Row:
     fine_tuned: bool = False  # whether the paper fine-tunes it for balanced accuracy
     beyond: bool = False  # not in the paper
 
+    @property
+    def modes(self):
+        """The networks whose predictions are averaged."""
+        return choices.ROWS[self.key]
+
 
 ROWS = (
-    Row("basic", "basic", ("avg",), 9.14, 79.74, 86.73, 14.73, fine_tuned=True),
-    Row("ssg", "SSG", ("ssg",), 8.38, 80.55, 87.82, fine_tuned=True),
-    Row("ssp", "SSP", ("ssp",), 8.33, 81.02, 88.24, fine_tuned=True),
-    Row("ssp+ssg", "SSP + SSG", ("ssp", "ssg"), 8.20, 81.45, None, 12.87, fine_tuned=True),
-    Row("naive", "naive", ("naive",), 9.13, 79.74),
-    Row("spp", "SPPNet*", ("spp",), 9.49, 77.69),
-    Row("bbox", "BBox", ("bbox",), 8.76, 79.95),
-    Row("concat", "concat (beyond)", ("concat",), beyond=True),
-    Row("joint", "SSP-SSG joint (beyond)", ("joint",), beyond=True),
+    Row("basic", "basic", 9.14, 79.74, 86.73, 14.73, fine_tuned=True),
+    Row("ssg", "SSG", 8.38, 80.55, 87.82, fine_tuned=True),
+    Row("ssp", "SSP", 8.33, 81.02, 88.24, fine_tuned=True),
+    Row("ssp+ssg", "SSP + SSG", 8.20, 81.45, None, 12.87, fine_tuned=True),
+    Row("naive", "naive", 9.13, 79.74),
+    Row("spp", "SPPNet*", 9.49, 77.69),
+    Row("bbox", "BBox", 8.76, 79.95),
+    Row("concat", "concat (beyond)", beyond=True),
+    Row("joint", "SSP-SSG joint (beyond)", beyond=True),
 )
 LFWA_ROWS = ROWS[:4]
 

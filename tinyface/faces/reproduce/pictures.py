@@ -8,7 +8,7 @@ import numpy as np
 from tinyface import checkpoint
 from tinyface.training import BEST, LOG, read_log
 
-from .. import tasks
+from .. import choices, tasks
 from ..commands.feeds import VALIDATION_BATCH
 from ..data.layouts import open_dataset
 from ..data.loader import batches_in_order
@@ -100,7 +100,7 @@ def figure5(job):
     }
 
 
-FIGURES = {"3": figure3, "4": figure4, "5": figure5}
+FIGURES = dict(zip(choices.FIGURES, (figure3, figure4, figure5), strict=True))
 
 
 def charts(job, table):
