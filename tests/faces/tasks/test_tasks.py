@@ -313,7 +313,7 @@ def test_bbox_without_landmarks_takes_those_of_the_parsers_regions(batches, monk
     task, batch = make_task("bbox"), batches["attributes"][0]
     finest = np.random.default_rng(0).standard_normal((3, REGIONS, *SIZE))
     monkeypatch.setattr(
-        "tinyface.faces.tasks.attributes.parser_heads",
+        "tinyface.faces.tasks.attributes.segmentation_heads",
         lambda segmentation_net, images, needed: [None, None, None, Tensor(finest)][:needed] or None,
     )
     points = landmarks_from_regions(finest.argmax(axis=1))
