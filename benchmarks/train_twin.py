@@ -22,7 +22,7 @@ from tinyface.faces.data.layouts import open_dataset
 from tinyface.faces.data.loader import TrainLoader, batches_in_order
 from tinyface.faces.metrics import ConfusionMatrix, attribute_metrics
 from tinyface.faces.models.attributes import HEADS_NEEDED
-from tinyface.faces.predict import PARSER
+from tinyface.faces.predict import SEGMENTATION_FILE
 
 
 def main():
@@ -48,14 +48,14 @@ def main():
     backend.seed(options["seed"])
     network = type(saved.network)(**config)  # the same seed, so the same first weights as the run's
     if isinstance(network, models.SegmentationNet):
-        twin, parser, need = TorchSegmentationNet(config["width"]), None, "labels"
+        twin, segmentation_net, need = TorchSegmentationNet(config["width"]), None, "labels"
     else:
         twin, need = TorchAttributeNet(config["width"], config["mode"]), "attributes"
-        parser = None
+        segmentation_net = None
         if HEADS_NEEDED[config["mode"]]:
-            frozen = checkpoint.load_network(given.run.parent / PARSER)
-            parser = TorchSegmentationNet(frozen.config["width"]).eval()
-            copy_weights(parser, frozen)
+            frozen = checkpoint.load_network(given.run.parent / SEGMENTATION_FILE)
+            segmentation_net = TorchSegmentationNet(frozen.config["width"]).eval()
+            copy_weights(segmentation_net, frozen)
     copy_weights(twin, network)
     if options["optimizer"] != "adagrad" or config.get("mode") == "bbox":
         raise SystemExit("only runs with AdaGrad, of networks other than bbox, have a twin")
@@ -63,10 +63,10 @@ def main():
     schedule = optim.schedule(options["schedule"], options["steps"], options["warmup"])
 
     def heads_of(images):
-        if parser is None:
+        if segmentation_net is None:
             return None
         with torch.no_grad():
-            return parser(images, heads=HEADS_NEEDED[config["mode"]])
+            return segmentation_net(images, heads=HEADS_NEEDED[config["mode"]])
 
     def loss_of(batch):
         images = torch.from_numpy(batch.images).contiguous(memory_format=torch.channels_last)
@@ -105,7 +105,7 @@ def main():
         ours = tasks.SegmentationTask(saved.network)
         theirs = ours.summarise(confusion)
     else:
-        frozen = checkpoint.load_network(given.run.parent / PARSER) if parser else None
+        frozen = checkpoint.load_network(given.run.parent / SEGMENTATION_FILE) if segmentation_net else None
         ours = tasks.AttributeTask(saved.network, frozen)
         probabilities, targets = np.concatenate(probabilities), np.concatenate(targets)
         theirs = ours.summarise(attribute_metrics(probabilities, targets))

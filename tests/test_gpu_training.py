@@ -131,7 +131,7 @@ def test_landmarks_from_the_regions_of_a_batch_on_the_gpu():
     task = tasks.AttributeTask(models.AttributeNet(2, "bbox", SIZE), models.SegmentationNet(2, SIZE))
     images = np.random.default_rng(0).uniform(-1, 1, (3, 3, *SIZE)).astype(np.float32)
     expected = task.probabilities(images)
-    for network in (task.network, task.parser):
+    for network in (task.network, task.segmentation_net):
         network.to("cuda")
     np.testing.assert_allclose(task.probabilities(images), expected, atol=1e-4)
 
@@ -151,7 +151,7 @@ def test_the_training_commands(faces, tmp_path):
     common = "--data", faces, "--preset", "tiny", "--batch-size", 4
     run("train-seg", *common, "--steps", 5, "--device", "cuda", "--out", tmp_path / "seg")
     run("train-seg", "--resume", "--device", "cpu", "--out", tmp_path / "seg")
-    parser = "--seg-weights", tmp_path / "seg"
+    segmentation_net = "--seg-weights", tmp_path / "seg"
     run(
         "train-attr",
         "--ssp",
@@ -159,7 +159,7 @@ def test_the_training_commands(faces, tmp_path):
         "--naive",
         "--bbox",
         *common,
-        *parser,
+        *segmentation_net,
         "--steps",
         5,
         "--device",

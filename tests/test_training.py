@@ -23,7 +23,7 @@ from tinyface.faces.commands.folders import REPORT
 from tinyface.faces.commands.segmentation import train_segmentation
 from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.models import SegmentationNet
-from tinyface.faces.predict import PARSER
+from tinyface.faces.predict import SEGMENTATION_FILE
 from tinyface.faces.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,7 @@ def finished(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parser_file(tmp_path_factory):
+def segmentation_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("parser") / "parser.h5"
     backend.seed(0)
     preset = PRESETS["tiny"]
@@ -462,7 +462,7 @@ def test_an_attribute_network_whose_outputs_overflow_stops_at_the_validation(fac
     monkeypatch.setattr(tasks.AttributeTask, "loss", overflowing)
     options = {**OPTIONS, "data": faces, "val_every": 2}
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(TinyfaceError) as caught:
-        train_attributes(["avg"], options, None, tmp_path / "run", say=lambda line: None)
+        train_attributes(["avg"], options, None, tmp_path / "run", log=lambda line: None)
     assert str(caught.value).startswith(
         "an output became NaN or infinite by step 2; the last good checkpoint is"
     )
@@ -759,8 +759,8 @@ def test_twenty_kills_change_nothing(faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_networks_killed_while_the_second_trains(faces, parser_file, tmp_path):
-    both = "--ssp", "--ssg", "--seg-weights", str(parser_file)
+def test_two_networks_killed_while_the_second_trains(faces, segmentation_file, tmp_path):
+    both = "--ssp", "--ssg", "--seg-weights", str(segmentation_file)
     whole, folder = tmp_path / "whole", tmp_path / "run"
     process = start("train-attr", faces, whole, *both)
     assert process.communicate(timeout=300)[1] and process.returncode == 0
@@ -775,19 +775,21 @@ def test_two_networks_killed_while_the_second_trains(faces, parser_file, tmp_pat
     assert_same_attribute_run(folder, whole)
 
 
-def train_attr(faces, parser_file, folder, resume=False):
+def train_attr(faces, segmentation_file, folder, resume=False):
     options = {**OPTIONS, "data": faces, "steps": 4}
-    return train_attributes(["ssp", "ssg"], options, parser_file, folder, resume, lambda line: None)
+    return train_attributes(["ssp", "ssg"], options, segmentation_file, folder, resume, lambda line: None)
 
 
 @pytest.fixture(scope="module")
-def finished_pair(faces, parser_file, tmp_path_factory):
+def finished_pair(faces, segmentation_file, tmp_path_factory):
     """The folder of a run of train-attr --ssp --ssg that nothing interrupted."""
-    return train_attr(faces, parser_file, tmp_path_factory.mktemp("runs") / "pair")
+    return train_attr(faces, segmentation_file, tmp_path_factory.mktemp("runs") / "pair")
 
 
 @pytest.mark.parametrize("network, step", [("ssp", 3), ("ssg", 0), ("ssg", 3)])
-def test_two_networks_interrupted_and_resumed(faces, parser_file, finished_pair, tmp_path, network, step):
+def test_two_networks_interrupted_and_resumed(
+    faces, segmentation_file, finished_pair, tmp_path, network, step
+):
     loss = tasks.AttributeTask.loss
 
     def stopping(self, batch):
@@ -797,8 +799,8 @@ def test_two_networks_interrupted_and_resumed(faces, parser_file, finished_pair,
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         patch.setattr(tasks.AttributeTask, "loss", stopping)
-        train_attr(faces, parser_file, tmp_path / "run")
-    train_attr(faces, parser_file, tmp_path / "run", resume=True)
+        train_attr(faces, segmentation_file, tmp_path / "run")
+    train_attr(faces, segmentation_file, tmp_path / "run", resume=True)
     assert_same_attribute_run(tmp_path / "run", finished_pair)
 
 
@@ -808,7 +810,7 @@ def assert_same_attribute_run(folder, whole):
             assert contents(folder / mode / name) == contents(whole / mode / name)
         got, expected = (without_clock(training.read_log(f / mode / training.LOG)) for f in (folder, whole))
         assert got == expected
-    for name in (PARSER, REPORT):
+    for name in (SEGMENTATION_FILE, REPORT):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 

@@ -21,7 +21,7 @@ from tinyface import checkpoint
 from tinyface.backend import cupy
 from tinyface.errors import TinyfaceError
 from tinyface.faces import choices, cli
-from tinyface.faces.commands.options import BINDING, FREE, Options
+from tinyface.faces.commands.options import CHANGEABLE_ON_RESUME, FIXED_ON_RESUME, Options
 from tinyface.faces.data.dataset import ATTRIBUTES, REGIONS
 from tinyface.faces.data.layouts import LAYOUTS
 from tinyface.faces.data.toyfaces import draw_dataset
@@ -392,7 +392,7 @@ def test_every_option_that_decides_a_run_can_be_given():
     }
     for command in ("train-seg", "train-attr", "train-joint", "pretrain-sspl"):
         names = {parameter.name for parameter in cli.cli.commands[command].params}
-        for name in BINDING + FREE:
+        for name in FIXED_ON_RESUME + CHANGEABLE_ON_RESUME:
             assert (name in names) == (command in of_some.get(name, [command])), (command, name)
 
 
@@ -410,7 +410,7 @@ def test_every_option_that_decides_a_run_can_be_given():
 def test_the_help_tells_the_defaults_of_the_small_preset(command, kinds):
     """Those that a training would take."""
     helps = {parameter.name: parameter.help for parameter in cli.cli.commands[command].params}
-    options = [Options.settle(kind, {}) for kind in kinds]
+    options = [Options.resolve(kind, {}) for kind in kinds]
     for name in (
         "steps",
         "batch_size",
@@ -599,8 +599,8 @@ def test_fine_tuning_needs_a_trained_run(faces, trained):
 def test_few_labels_and_pretrained_networks(faces, trained):
     """From pre-training to networks that begin with it; slips beside it."""
     quick = (*QUICK, "--data", faces)
-    parser = next(trained.rglob("parser.h5"))
-    assert run("pretrain-sspl", *quick, "--seg-weights", parser, "--out", "pre").exit_code == 0
+    segmentation_net = next(trained.rglob("parser.h5"))
+    assert run("pretrain-sspl", *quick, "--seg-weights", segmentation_net, "--out", "pre").exit_code == 0
     measured = run("evaluate", "pre", "--data", faces)
     assert measured.exit_code == 0 and "angle accuracy" in measured.stdout
     fails("evaluate", "pre", "pre", naming="measured by itself", code=2)

@@ -29,12 +29,12 @@ def reader():
     return AttributeNet(1, "ssp", SIZE)
 
 
-def parser():
+def segmentation_net():
     return SegmentationNet(1, SIZE)
 
 
 def test_a_record_names_the_data_set_but_not_its_path(faces, file):
-    used = file("parser.h5", parser(), PHOTOS)
+    used = file("parser.h5", segmentation_net(), PHOTOS)
     record = provenance.record((faces / "celeba", "attributes"), (faces, "labels"), others=[used])
     splits = {"train": 3, "val": 2, "test": 1}
     assert record == {
@@ -70,7 +70,7 @@ def test_photos_are_told_from_drawn_faces(faces, tmp_path):
     ],
 )
 def test_networks_of_one_origin(file, kind, words):
-    files = [file("ssp.h5", reader(), kind), file("parser.h5", parser(), kind)]
+    files = [file("ssp.h5", reader(), kind), file("parser.h5", segmentation_net(), kind)]
     assert provenance.line(files) == f"trained on {words}"
     header = checkpoint.read_header(files[0])
     assert provenance.phrase(header.notes) == f"trained on {words.split(';')[0]}"
@@ -78,14 +78,14 @@ def test_networks_of_one_origin(file, kind, words):
 
 
 def test_networks_of_several_origins_are_told_apart_by_role(file):
-    files = [file("ssp.h5", reader(), PHOTOS), file("parser.h5", parser(), DRAWN)]
+    files = [file("ssp.h5", reader(), PHOTOS), file("parser.h5", segmentation_net(), DRAWN)]
     assert provenance.line(files) == (
         "attributes trained on photos of people (CelebA in my photos), parser trained on drawn faces only"
     )
 
 
 def test_what_a_network_began_with_is_told_though_it_is_not_there(file):
-    shown = provenance.record(others=[file("parser.h5", parser())])["others"]
+    shown = provenance.record(others=[file("parser.h5", segmentation_net())])["others"]
     begun = file("sspl.h5", SSPLNet("encoder", 1, SIZE), DRAWN, others=shown)
     start = file("start.h5", reader(), DRAWN)
     others = provenance.record(others=[begun, start])["others"]

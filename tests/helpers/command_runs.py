@@ -30,7 +30,7 @@ def refused(call, *args, **kwargs):
     return str(caught.value)
 
 
-def save_parser(path, size=TINY.size, seed=0, faces=None):
+def save_segmentation_net(path, size=TINY.size, seed=0, faces=None):
     backend.seed(seed)
     return save(path, SegmentationNet(TINY.width, size), faces)
 

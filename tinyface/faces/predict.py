@@ -24,14 +24,14 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .models import AttributeNet, JointNet, ResNetAttributes, SegmentationNet, SSPLNet
+from .models.attribute_nets import ATTRIBUTE_NETWORKS
 from .models.attributes import HEADS_NEEDED
-from .models.readers import READERS
 from .pictures import visualize
 
 PACKAGE = Path(str(files("tinyface"))).resolve()
 INSTALLED_WEIGHTS, CHECKOUT_WEIGHTS = PACKAGE / "weights", PACKAGE.parent / "weights"
 DEFAULT_WEIGHTS = INSTALLED_WEIGHTS if INSTALLED_WEIGHTS.is_dir() else CHECKOUT_WEIGHTS
-PARSER = "parser.h5"  # what a parser beside attribute networks is called
+SEGMENTATION_FILE = "parser.h5"  # what a parser beside attribute networks is called
 LOCALIZER = (
     "localizer.json"  # the threshold of a run of train-lnet or train-anet, in its folder beside the networks
 )
@@ -40,7 +40,7 @@ LARGEST = 2048  # pixels along the longer side of the pictures made; the network
 
 
 @dataclass
-class Reading:
+class Prediction:
     """What was found in one photo, shown with H×W pixels; None where no network was there to find it."""
 
     image: np.ndarray  # (H, W, 3) uint8
@@ -50,7 +50,7 @@ class Reading:
     networks: str | None = None  # what they were trained on, in a line
 
 
-class FaceReader:
+class FacePredictor:
     """A parser and attribute networks, ready to read photos.
 
     Each attribute network sees the photo at the size it was trained on, and the parser's heads for that very
@@ -60,11 +60,11 @@ class FaceReader:
 
     trained_on = None  # a line, where the networks come from files
 
-    def __init__(self, parser=None, networks=()):
-        self.parser = parser and parser.eval()
+    def __init__(self, segmentation_net=None, networks=()):
+        self.segmentation_net = segmentation_net and segmentation_net.eval()
         self.networks = [network.eval() for network in networks]
         for network in self.networks:
-            if HEADS_NEEDED[network.mode] and parser is None:
+            if HEADS_NEEDED[network.mode] and segmentation_net is None:
                 raise TinyfaceError(
                     f"--weights: the {network.mode} network needs a parser; add one made by train-seg"
                 )
@@ -75,27 +75,27 @@ class FaceReader:
 
         Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
         """
-        parsers, readers = find_networks(paths, device)
-        file, parser = choose_parser(parsers, readers)
-        reader = cls(parser, [network for _, network in readers])
-        reader.trained_on = provenance.line([*(path for path, _ in readers), *filter(None, [file])])
-        return reader
+        segmentation_nets, attribute_nets = find_networks(paths, device)
+        file, segmentation_net = choose_segmentation_net(segmentation_nets, attribute_nets)
+        predictor = cls(segmentation_net, [network for _, network in attribute_nets])
+        predictor.trained_on = provenance.line([*(path for path, _ in attribute_nets), *filter(None, [file])])
+        return predictor
 
-    def read(self, path):
+    def predict(self, path):
         """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read.
 
         It shows the photo in its own size, or with LARGEST pixels along the longer side if it has more.
         """
         image = read_image(path, _shown_size(*image_size(path)))
         inputs, heads = {}, {}  # by size, since networks of one size share them
-        device = (self.parser or self.networks[0]).device
+        device = (self.segmentation_net or self.networks[0]).device
 
         def at(size):
             size = tuple(size)
             if size not in inputs:
                 pixels = to_network_input(read_image(path, size)[None])
                 inputs[size] = Tensor(backend.to_device(pixels, device))
-                heads[size] = self.parser(inputs[size]) if self.parser else None
+                heads[size] = self.segmentation_net(inputs[size]) if self.segmentation_net else None
             return inputs[size], heads[size]
 
         labels, probabilities, region_weights = None, [], None
@@ -109,11 +109,11 @@ class FaceReader:
                 probabilities.append(logistic(network(x, maps, landmarks).numpy()[0]))
                 if network.mode in ("ssp", "joint"):
                     region_weights = network.region_weights[0]
-            if self.parser:
-                _, logits = at(self.parser.config["size"])
+            if self.segmentation_net:
+                _, logits = at(self.segmentation_net.config["size"])
                 labels = resize_labels(_regions_of(logits)[0], image.shape[:2])
         mean = np.mean(probabilities, axis=0) if probabilities else None
-        return Reading(image, labels, mean, region_weights, self.trained_on)
+        return Prediction(image, labels, mean, region_weights, self.trained_on)
 
 
 def _regions_of(heads):
@@ -152,7 +152,7 @@ def find_networks(paths, device="cpu"):
 
     A JointNet is one of each, unless its file stands for the parser alone, beside attribute networks.
     """
-    parsers, readers = [], []
+    segmentation_nets, attribute_nets = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
         network = load_network(file).to(device)
         if isinstance(network, SSPLNet):
@@ -166,42 +166,48 @@ def find_networks(paths, device="cpu"):
                 "--system lnet-anet"
             )
         if isinstance(network, JointNet):
-            parsers.append((file, network.parser))
-            if file.name != PARSER:
-                readers.append((file, network.reader))
+            segmentation_nets.append((file, network.parser))
+            if file.name != SEGMENTATION_FILE:
+                attribute_nets.append((file, network.reader))
         else:
-            (parsers if isinstance(network, SegmentationNet) else readers).append((file, network))
-    return parsers, readers
+            (segmentation_nets if isinstance(network, SegmentationNet) else attribute_nets).append(
+                (file, network)
+            )
+    return segmentation_nets, attribute_nets
 
 
-def parser_for(parsers, readers):
+def segmentation_net_for(segmentation_nets, attribute_nets):
     """The parser for what `find_networks` found, as `choose_parser` has it, or None."""
-    return choose_parser(parsers, readers)[1]
+    return choose_segmentation_net(segmentation_nets, attribute_nets)[1]
 
 
-def choose_parser(parsers, readers):
+def choose_segmentation_net(segmentation_nets, attribute_nets):
     """(file, parser) for what `find_networks` found: the one among it, else the one that train-attr left beside it.
 
     (None, None) where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose
     from.
     """
-    if len(parsers) > 1:
-        raise TinyfaceError(f"{parsers[0][0]} and {parsers[1][0]} are both parsers; give one")
-    if parsers:
-        return parsers[0]
-    needy = (file for file, network in readers if HEADS_NEEDED[network.mode])
-    neighbours = (folder / PARSER for file in needy for folder in list(file.absolute().parents)[:2])
+    if len(segmentation_nets) > 1:
+        raise TinyfaceError(
+            f"{segmentation_nets[0][0]} and {segmentation_nets[1][0]} are both parsers; give one"
+        )
+    if segmentation_nets:
+        return segmentation_nets[0]
+    need_regions = (file for file, network in attribute_nets if HEADS_NEEDED[network.mode])
+    neighbours = (
+        folder / SEGMENTATION_FILE for file in need_regions for folder in list(file.absolute().parents)[:2]
+    )
     file = next((file for file in neighbours if file.is_file()), None)
-    return file, file and load_parser(file, readers[0][1].device)
+    return file, file and load_segmentation_net(file, attribute_nets[0][1].device)
 
 
-def parser_file(path):
+def segmentation_file(path):
     """The file of a parser: the path itself, or what lies in a folder that train-seg or train-attr made."""
-    inside = [Path(path) / name for name in ("best.h5", PARSER) if (Path(path) / name).is_file()]
+    inside = [Path(path) / name for name in ("best.h5", SEGMENTATION_FILE) if (Path(path) / name).is_file()]
     return inside[0] if inside else Path(path)
 
 
-def load_parser(path, device="cpu"):
+def load_segmentation_net(path, device="cpu"):
     """The segmentation network in a file, on "cpu" or "cuda". Raises TinyfaceError where it holds another kind."""
     network = load_network(path)
     network = network.parser if isinstance(network, JointNet) else network
@@ -229,7 +235,12 @@ def find_checkpoints(path):
     path = Path(path)
     if path.is_file():
         return [path]
-    names = [PARSER, "best.h5", *(f"{name}.h5" for name in READERS), *(f"{name}/best.h5" for name in READERS)]
+    names = [
+        SEGMENTATION_FILE,
+        "best.h5",
+        *(f"{name}.h5" for name in ATTRIBUTE_NETWORKS),
+        *(f"{name}/best.h5" for name in ATTRIBUTE_NETWORKS),
+    ]
     found = [path / name for name in names if (path / name).is_file()]
     if not found:
         if (path / LOCALIZER).is_file():
@@ -242,51 +253,51 @@ def find_checkpoints(path):
 # ---------------------------------------------------------------- showing it
 
 
-def to_text(reading, everything=False):
+def to_text(prediction, everything=False):
     """Lines for people: the attributes of at least 50 %, or all, likeliest first; what each region covers."""
     lines = []
-    if reading.probabilities is not None:
+    if prediction.probabilities is not None:
         width = max(map(len, ATTRIBUTES))
-        for index in np.argsort(-reading.probabilities, kind="stable"):
-            p = float(reading.probabilities[index])
+        for index in np.argsort(-prediction.probabilities, kind="stable"):
+            p = float(prediction.probabilities[index])
             if everything or p >= 0.5:
                 lines.append(f"  {ATTRIBUTES[index].replace('_', ' '):<{width}}{100 * p:6.1f} %")
         if not lines:
             lines = ["  no attribute reaches 50 %; --all lists them"]
-    if reading.labels is not None:
-        shares = [f"{name} {100 * share:.0f} %" for name, share in _region_shares(reading).items()]
+    if prediction.labels is not None:
+        shares = [f"{name} {100 * share:.0f} %" for name, share in _region_shares(prediction).items()]
         lines.append(f"  regions: {', '.join(shares)}")
     return "\n".join(lines)
 
 
-def to_json(reading):
+def to_json(prediction):
     """Plain values, as far as known: {"networks": what they were trained on, "attributes": {name: probability},
     "regions": {name: share}}.
     """
-    result = {"networks": reading.networks} if reading.networks else {}
-    if reading.probabilities is not None:
-        pairs = zip(ATTRIBUTES, reading.probabilities.tolist(), strict=True)
+    result = {"networks": prediction.networks} if prediction.networks else {}
+    if prediction.probabilities is not None:
+        pairs = zip(ATTRIBUTES, prediction.probabilities.tolist(), strict=True)
         result["attributes"] = {name: round(p, 4) for name, p in pairs}
-    if reading.labels is not None:
-        result["regions"] = {name: round(share, 4) for name, share in _region_shares(reading).items()}
+    if prediction.labels is not None:
+        result["regions"] = {name: round(share, 4) for name, share in _region_shares(prediction).items()}
     return result
 
 
-def pictures(reading):
+def pictures(prediction):
     """PIL images, as far as known: {"parsing": regions laid over the photo, "attributes": a card of all}."""
     made = {}
     overlay = None
-    if reading.labels is not None:
-        overlay = visualize.overlay(reading.image, reading.labels)
+    if prediction.labels is not None:
+        overlay = visualize.overlay(prediction.image, prediction.labels)
         made["parsing"] = Image.fromarray(overlay)
-    if reading.probabilities is not None:
-        photo, parsed = (None if p is None else _not_too_wide(p) for p in (reading.image, overlay))
+    if prediction.probabilities is not None:
+        photo, parsed = (None if p is None else _not_too_wide(p) for p in (prediction.image, overlay))
         made["attributes"] = visualize.attribute_card(
             photo,
             parsed,
             ATTRIBUTES,
-            reading.probabilities,
-            note=reading.networks and f"networks: {reading.networks}",
+            prediction.probabilities,
+            note=prediction.networks and f"networks: {prediction.networks}",
         )
     return made
 
@@ -304,8 +315,8 @@ def distinct(names):
     return found
 
 
-def _region_shares(reading):
-    counts = np.bincount(reading.labels.ravel(), minlength=len(REGIONS)) / reading.labels.size
+def _region_shares(prediction):
+    counts = np.bincount(prediction.labels.ravel(), minlength=len(REGIONS)) / prediction.labels.size
     return dict(zip(REGIONS, counts.tolist(), strict=True))
 
 

@@ -71,16 +71,16 @@ cosine = partial(Training, schedule="cosine", weight_decay=1e-5)
 # What several kinds of training have in common, by preset.
 TINY = Training(steps=20, batch_size=8, lr=0.02, schedule="cosine", val_every=10, save_every=5)
 TINY_WILD = cosine(optimizer="adam", steps=12, batch_size=8, lr=0.003, val_every=6, save_every=4)
-DEMO_PARSER = cosine(steps=1600, batch_size=4, lr=0.05, warmup=250, val_every=800, save_every=400)
-DEMO_READER = cosine(steps=200, batch_size=16, lr=0.02, warmup=50, val_every=200, save_every=200)
+DEMO_SEGMENTATION = cosine(steps=1600, batch_size=4, lr=0.05, warmup=250, val_every=800, save_every=400)
+DEMO_ATTRIBUTES = cosine(steps=200, batch_size=16, lr=0.02, warmup=50, val_every=200, save_every=200)
 DEMO_ANET = cosine(
     optimizer="adam", steps=300, batch_size=32, lr=0.003, warmup=30, val_every=150, save_every=200
 )
-SMALL_PARSER = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
-SMALL_READER = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
+SMALL_SEGMENTATION = Training(steps=1200, batch_size=32, lr=0.01, schedule="cosine", warmup=20, val_every=300)
+SMALL_ATTRIBUTES = cosine(steps=600, batch_size=32, lr=0.02, warmup=60, val_every=200)
 SMALL_ANET = cosine(optimizer="adam", steps=800, batch_size=32, lr=0.003, warmup=60, val_every=200)
-PAPER_PARSER = Training(steps=75_000, batch_size=32, lr=0.001)
-PAPER_READER = Training(steps=40_000, batch_size=32, lr=0.001)
+PAPER_SEGMENTATION = Training(steps=75_000, batch_size=32, lr=0.001)
+PAPER_ATTRIBUTES = Training(steps=40_000, batch_size=32, lr=0.001)
 PAPER_WILD = Training(optimizer="adam", steps=40_000, batch_size=128, lr=0.001)
 
 PRESETS = {
@@ -111,11 +111,11 @@ PRESETS = {
         use="a few minutes on a CPU",
         width=12,
         size=(82, 67),
-        segmentation=DEMO_PARSER,
-        attributes=replace(DEMO_READER, init="parser"),
-        balanced=replace(DEMO_READER, steps=90, lr=0.005, warmup=15, val_every=45),
-        joint=DEMO_PARSER,
-        sspl=replace(DEMO_READER, steps=600, val_every=300),
+        segmentation=DEMO_SEGMENTATION,
+        attributes=replace(DEMO_ATTRIBUTES, init="parser"),
+        balanced=replace(DEMO_ATTRIBUTES, steps=90, lr=0.005, warmup=15, val_every=45),
+        joint=DEMO_SEGMENTATION,
+        sspl=replace(DEMO_ATTRIBUTES, steps=600, val_every=300),
         wild=Wild(
             lnet_width=4,
             lnet_size=(80, 80),
@@ -133,11 +133,11 @@ PRESETS = {
         use="half an hour on a CPU",
         width=16,
         size=(109, 89),
-        segmentation=SMALL_PARSER,
-        attributes=SMALL_READER,
-        balanced=replace(SMALL_READER, steps=150, lr=0.005, warmup=15, val_every=50),
-        joint=SMALL_PARSER,
-        sspl=replace(SMALL_READER, steps=1200, val_every=300),
+        segmentation=SMALL_SEGMENTATION,
+        attributes=SMALL_ATTRIBUTES,
+        balanced=replace(SMALL_ATTRIBUTES, steps=150, lr=0.005, warmup=15, val_every=50),
+        joint=SMALL_SEGMENTATION,
+        sspl=replace(SMALL_ATTRIBUTES, steps=1200, val_every=300),
         wild=Wild(
             lnet_width=4,
             lnet_size=(80, 80),
@@ -155,11 +155,13 @@ PRESETS = {
         use="as published",
         width=64,
         size=(218, 178),
-        segmentation=PAPER_PARSER,
-        attributes=PAPER_READER,
-        balanced=replace(PAPER_READER, steps=10_000, lr=0.0001),  # the paper gives no figures for this one
-        joint=PAPER_PARSER,
-        sspl=PAPER_READER,  # our choice: as long as the attributes
+        segmentation=PAPER_SEGMENTATION,
+        attributes=PAPER_ATTRIBUTES,
+        balanced=replace(
+            PAPER_ATTRIBUTES, steps=10_000, lr=0.0001
+        ),  # the paper gives no figures for this one
+        joint=PAPER_SEGMENTATION,
+        sspl=PAPER_ATTRIBUTES,  # our choice: as long as the attributes
         wild=Wild(
             lnet_width=32,
             lnet_size=(227, 227),

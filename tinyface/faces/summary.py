@@ -8,7 +8,7 @@ from tinyface.training import BEST
 
 from .choices import RESNET
 from .models import ANet, AttributeSVM, JointNet, LNet, SegmentationNet, SSPLNet
-from .models.readers import READERS, make_reader
+from .models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
 from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset
@@ -29,8 +29,8 @@ def networks_of(preset):
     """(title, network) of all networks at the size of a preset."""
     p = find_preset(preset)
     yield "Segmentation network", SegmentationNet(p.width, p.size)
-    for name in READERS:
-        yield _attribute_title(name), make_reader(name, p.width, p.size)
+    for name in ATTRIBUTE_NETWORKS:
+        yield _attribute_title(name), make_attribute_network(name, p.width, p.size)
     for backbone in BACKBONES:
         network = SSPLNet(backbone, p.width, p.size)
         yield _title_of(network), network

@@ -1,7 +1,7 @@
 """Runs of train-attr, made once, that several files look at; and every test in a folder of its own."""
 
 import pytest
-from command_runs import SHORT, save_parser, silent
+from command_runs import SHORT, save_segmentation_net, silent
 
 from tinyface.faces.commands.attributes import train_attributes
 from tinyface.faces.data.toyfaces import draw_dataset
@@ -26,8 +26,8 @@ def faces(tmp_path_factory):
 def both(faces, tmp_path_factory):
     """A run of train-attr --ssp --ssg: its folder and what it said."""
     folder, said = tmp_path_factory.mktemp("run") / "both", []
-    parser = save_parser(folder.parent / "parser.h5")
-    train_attributes(["ssp", "ssg"], {**SHORT, "data": faces}, parser, folder, say=said.append)
+    segmentation_net = save_segmentation_net(folder.parent / "parser.h5")
+    train_attributes(["ssp", "ssg"], {**SHORT, "data": faces}, segmentation_net, folder, log=said.append)
     return folder, "\n".join(said)
 
 
@@ -35,6 +35,6 @@ def both(faces, tmp_path_factory):
 def baselines(faces, tmp_path_factory):
     """A run of all networks."""
     folder = tmp_path_factory.mktemp("run") / "all"
-    parser = save_parser(folder.parent / "parser.h5")
-    train_attributes(MODES, {**SHORT, "data": faces}, parser, folder, say=silent)
+    segmentation_net = save_segmentation_net(folder.parent / "parser.h5")
+    train_attributes(MODES, {**SHORT, "data": faces}, segmentation_net, folder, log=silent)
     return folder

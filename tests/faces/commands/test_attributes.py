@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import SHORT, TINY, as_photos, refused, save_parser, silent
+from command_runs import SHORT, TINY, as_photos, refused, save_segmentation_net, silent
 
 from tinyface import checkpoint, training
 from tinyface.faces import provenance, tasks
 from tinyface.faces.commands.attributes import finished_tasks, train_attributes
-from tinyface.faces.commands.evaluate import evaluate, judge
+from tinyface.faces.commands.evaluate import evaluate, evaluate_tasks
 from tinyface.faces.commands.folders import REPORT
 from tinyface.faces.commands.segmentation import train_segmentation
 from tinyface.faces.data.dataset import ATTRIBUTES
@@ -20,19 +20,19 @@ from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.data.transforms import to_network_input
 from tinyface.faces.metrics import attribute_metrics
 from tinyface.faces.models.attributes import MODES
-from tinyface.faces.predict import PARSER
+from tinyface.faces.predict import SEGMENTATION_FILE
 
 
 def test_a_run_is_not_overwritten(faces, both, tmp_path):
     folder, _ = both
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for modes in (["ssp", "ssg"], ["ssp"], ["ssg"], ["avg"]):
-        text = refused(train_attributes, modes, {**SHORT, "data": faces}, None, folder, say=silent)
+        text = refused(train_attributes, modes, {**SHORT, "data": faces}, None, folder, log=silent)
         assert text.startswith(f"--out {folder}") and "--resume" in text
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
-    save_parser(tmp_path / "run" / training.LAST)
-    text = refused(train_segmentation, {**SHORT, "data": faces}, "run", say=silent)
+    save_segmentation_net(tmp_path / "run" / training.LAST)
+    text = refused(train_segmentation, {**SHORT, "data": faces}, "run", log=silent)
     assert text == "--out run: holds a run already; go on with it by --resume, or choose another folder"
 
 
@@ -41,10 +41,10 @@ def test_a_run_is_resumed_with_the_networks_and_the_parser_it_was_started_with(f
     given = {"data": faces}
     text = refused(train_attributes, [], given, None, folder, True, silent)  # no network named
     assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
-    other = save_parser(tmp_path / "other.h5", seed=5)
+    other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
     assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
-    save_parser(Path("runs/seg-tiny/best.h5"), seed=5)  # trained since; not what the run began with
+    save_segmentation_net(Path("runs/seg-tiny/best.h5"), seed=5)  # trained since; not what the run began with
     before = (folder / REPORT).read_bytes()
     train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
     assert (folder / REPORT).read_bytes() == before
@@ -60,14 +60,14 @@ def assert_same_weights(one, other):
 
 def test_networks_join_a_run_by_resume(faces, both, tmp_path):
     """One after the other or all at once: the same weights, and a report of all."""
-    folder, parser = shutil.copytree(both[0], tmp_path / "mine"), both[0] / PARSER
+    folder, segmentation_net = shutil.copytree(both[0], tmp_path / "mine"), both[0] / SEGMENTATION_FILE
     before = {path: path.read_bytes() for mode in ("ssp", "ssg") for path in (folder / mode).rglob("*.*")}
     said = []
     for mode in ("naive", "avg"):
-        train_attributes([mode], {**SHORT, "data": faces}, parser, folder, True, said.append)
+        train_attributes([mode], {**SHORT, "data": faces}, segmentation_net, folder, True, said.append)
     assert {path: path.read_bytes() for path in before} == before
     at_once = train_attributes(
-        ["avg", "naive"], {**SHORT, "data": faces}, parser, tmp_path / "at once", say=silent
+        ["avg", "naive"], {**SHORT, "data": faces}, segmentation_net, tmp_path / "at once", log=silent
     )
     for mode in ("avg", "naive"):
         assert_same_weights(weights_of(folder / mode), weights_of(at_once / mode))
@@ -85,7 +85,7 @@ def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path)
     join = functools.partial(train_attributes, ["concat"])
     text = refused(join, {**SHORT, "data": faces, "lr": 0.7}, None, folder, True, silent)
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
-    other = save_parser(tmp_path / "other.h5", seed=5)
+    other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(join, {}, other, folder, True, silent)
     assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
     text = refused(join, {}, None, folder, False, silent)
@@ -123,7 +123,7 @@ def test_judging_can_be_left_to_the_caller(faces, both, tmp_path):
     said = []
     train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, judging=False)
     assert not (folder / REPORT).exists() and "error %" not in "\n".join(said)
-    summary, table = judge(finished_tasks(folder), open_dataset(faces, "val", "attributes"))
+    summary, table = evaluate_tasks(finished_tasks(folder), open_dataset(faces, "val", "attributes"))
     report = json.loads((both[0] / REPORT).read_text())
     assert json.loads(json.dumps(summary)) == report["networks"] and table in both[1]
 
@@ -134,19 +134,19 @@ def test_all_networks_in_one_run(faces, baselines):
     for mode in MODES:
         assert checkpoint.load_network(baselines / mode / training.BEST).mode == mode
         assert len(training.read_log(baselines / mode / training.LOG)) > 3
-    assert evaluate([baselines], faces, say=silent) == report
+    assert evaluate([baselines], faces, log=silent) == report
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_evaluate_one_file_of_a_run(faces, baselines, mode):
     """By the parser and the landmarks that it was trained with."""
     report = json.loads((baselines / REPORT).read_text())["networks"]
-    assert evaluate([baselines / mode / training.BEST], faces, say=silent) == {mode: report[mode]}
+    assert evaluate([baselines / mode / training.BEST], faces, log=silent) == {mode: report[mode]}
 
 
 @pytest.mark.parametrize("mode", ["naive", "bbox", "joint"])
 def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_path, monkeypatch, mode):
-    run, parser = training.Trainer.run, baselines / PARSER
+    run, segmentation_net = training.Trainer.run, baselines / SEGMENTATION_FILE
 
     def stops(self):
         self.steps = 2
@@ -157,7 +157,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(training.Trainer, "run", stops)
         with pytest.raises(training.Interrupted):
-            train_attributes([mode], given, parser, folder, say=silent)
+            train_attributes([mode], given, segmentation_net, folder, log=silent)
     train_attributes([mode], {"data": faces}, None, folder, True, silent)
     assert_same_weights(weights_of(folder / mode), weights_of(baselines / mode))
 
@@ -165,7 +165,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_pa
 @pytest.mark.parametrize("mode", MODES)
 def test_every_network_can_begin_with_the_parser(faces, baselines, mode):
     given = {**SHORT, "data": faces, "steps": 1, "init": "parser"}
-    folder = train_attributes([mode], given, baselines / PARSER, say=silent, judging=False)
+    folder = train_attributes([mode], given, baselines / SEGMENTATION_FILE, log=silent, judging=False)
     assert checkpoint.load_network(folder / mode / training.BEST).mode == mode
 
 
@@ -175,12 +175,12 @@ def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_pa
     for file in blind.rglob("list_landmarks*"):
         file.unlink()
     given = {**SHORT, "data": str(blind)}
-    folder = train_attributes(["bbox"], given, baselines / PARSER, say=silent)
+    folder = train_attributes(["bbox"], given, baselines / SEGMENTATION_FILE, log=silent)
     ours, theirs = weights_of(folder / "bbox"), weights_of(baselines / "bbox")
     assert not np.array_equal(ours["head.recognition.weight"], theirs["head.recognition.weight"])
     dataset = open_dataset(faces, "val", "attributes")
-    parser = checkpoint.load_network(baselines / PARSER)
-    task = tasks.AttributeTask(checkpoint.load_network(baselines / "bbox" / training.BEST), parser)
+    segmentation_net = checkpoint.load_network(baselines / SEGMENTATION_FILE)
+    task = tasks.AttributeTask(checkpoint.load_network(baselines / "bbox" / training.BEST), segmentation_net)
     points = scale_landmarks(dataset.landmarks, (218, 178), TINY.size)
     images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
     measured = attribute_metrics(task.probabilities(images, landmarks=points), dataset.attributes)
@@ -202,10 +202,10 @@ def test_each_network_and_their_average_are_reported(faces, both):
     report = json.loads((folder / REPORT).read_text())
     dataset = open_dataset(faces, "val", "attributes")
     images = to_network_input(np.stack([dataset.image(i, TINY.size) for i in range(len(dataset))]))
-    parser = checkpoint.load_network(folder / PARSER)
+    segmentation_net = checkpoint.load_network(folder / SEGMENTATION_FILE)
     found = {
         mode: tasks.AttributeTask(
-            checkpoint.load_network(folder / mode / training.BEST), parser
+            checkpoint.load_network(folder / mode / training.BEST), segmentation_net
         ).probabilities(images)
         for mode in ("ssp", "ssg")
     }
@@ -247,7 +247,7 @@ def test_each_network_and_their_average_are_reported(faces, both):
 
 def test_the_run_keeps_the_parser_it_was_trained_with(both):
     folder, _ = both
-    assert (folder / PARSER).read_bytes() == (folder.parent / "parser.h5").read_bytes()
+    assert (folder / SEGMENTATION_FILE).read_bytes() == (folder.parent / "parser.h5").read_bytes()
     expected = {training.BEST, training.LAST, training.LOG, "curve.png"}
     for mode in ("ssp", "ssg"):
         assert {path.name for path in (folder / mode).iterdir()} == expected
@@ -260,9 +260,12 @@ def test_networks_record_their_data_and_the_parser(faces, both, tmp_path):
         [data_set] = notes["trained_on"]
         assert data_set["faces"] == "drawn" and data_set["splits"] == {"train": 6, "val": 5, "test": 0}
         assert notes["others"] == {"parser": [{"faces": "not recorded"}]}
-    photos, parser = as_photos(faces, tmp_path / "photos"), save_parser(tmp_path / "parser.h5", faces="drawn")
+    photos, segmentation_net = (
+        as_photos(faces, tmp_path / "photos"),
+        save_segmentation_net(tmp_path / "parser.h5", faces="drawn"),
+    )
     given = {**SHORT, "data": photos, "init": "parser"}
-    folder = train_attributes(["avg"], given, parser, tmp_path / "run", say=silent)
+    folder = train_attributes(["avg"], given, segmentation_net, tmp_path / "run", log=silent)
     assert provenance.line([folder / "avg" / training.BEST]) == (
         "attributes trained on photos of people (CelebA in photos), parser trained on drawn faces only"
     )
@@ -270,7 +273,7 @@ def test_networks_record_their_data_and_the_parser(faces, both, tmp_path):
 
 def test_a_network_does_not_depend_on_those_trained_before_it(faces, both):
     folder, _ = both
-    alone = train_attributes(["ssg"], {**SHORT, "data": faces}, folder / PARSER, say=silent)
+    alone = train_attributes(["ssg"], {**SHORT, "data": faces}, folder / SEGMENTATION_FILE, log=silent)
     one, other = (checkpoint.load_network(f / "ssg" / training.LAST).state_dict() for f in (alone, folder))
     assert [name for name in one if not np.array_equal(one[name], other[name])] == []
 
@@ -280,15 +283,15 @@ def test_without_a_validation_split_there_is_nothing_to_report(command):
     draw_dataset("faces", 4, 0, 0)
     given, said = {**SHORT, "data": "faces"}, []
     if command == "train-seg":
-        folder = train_segmentation(given, say=said.append)
+        folder = train_segmentation(given, log=said.append)
     else:
-        folder = train_attributes(["avg"], given, say=said.append)
+        folder = train_attributes(["avg"], given, log=said.append)
     assert "faces: no validation split, so the best network is the last one" in said
     assert not (folder / REPORT).exists()
     assert len(list(folder.rglob(training.BEST))) == 1
 
 
 def test_the_basic_network_needs_no_parser(faces):
-    folder = train_attributes(["avg"], {**SHORT, "data": faces, "steps": 1}, say=silent)
-    assert folder == Path("runs/attr-tiny") and not (folder / PARSER).exists()
+    folder = train_attributes(["avg"], {**SHORT, "data": faces, "steps": 1}, log=silent)
+    assert folder == Path("runs/attr-tiny") and not (folder / SEGMENTATION_FILE).exists()
     assert list(json.loads((folder / REPORT).read_text())["networks"]) == ["avg"]

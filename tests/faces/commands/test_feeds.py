@@ -59,7 +59,7 @@ def test_commands_refuse_it_before_anything_is_written(faces, train, tmp_path):
     wild = train in (lnet.train_lnet, anet.train_anet)
     given = {"preset": "tiny", "batch_size": 10**8, "data": str(data) if wild else faces}
     with pytest.raises(TinyfaceError, match=r"^--batch-size 100000000: is more than"):
-        train(given, out="mine", say=lambda line: None)
+        train(given, out="mine", log=lambda line: None)
     assert not (tmp_path / "mine").exists()
 
 

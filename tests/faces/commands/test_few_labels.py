@@ -43,9 +43,9 @@ def pretrained(tmp_path_factory):
     return files
 
 
-def learn(faces, modes=("avg",), out=None, resume=False, sspl_weights=None, say=silent, **given):
+def learn(faces, modes=("avg",), out=None, resume=False, sspl_weights=None, log=silent, **given):
     given = {**SHORT, "data": str(faces), **given}
-    return train_attributes(list(modes), given, None, out, resume, say, sspl_weights=sspl_weights)
+    return train_attributes(list(modes), given, None, out, resume, log, sspl_weights=sspl_weights)
 
 
 # ---------------------------------------------------------------- which images
@@ -77,7 +77,7 @@ def test_images_at_even_distances_with_all_that_is_known_of_it(faces, share, ind
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.01, float("nan"), float("inf")])
 def test_an_impossible_share(share):
-    assert refused(Options.settle, "attributes", {"labels": share}).startswith("--labels must be")
+    assert refused(Options.resolve, "attributes", {"labels": share}).startswith("--labels must be")
 
 
 def test_less_than_one_image_and_less_than_two(faces):
@@ -97,7 +97,7 @@ def test_less_than_one_image_and_less_than_two(faces):
     ],
 )  # fmt: skip
 def test_no_more_than_a_hundred_passes(count, batch, steps, warmup, lr):
-    found = few_labels.suited({}, TRAINING, 0.5, count)
+    found = few_labels.scale_schedule({}, TRAINING, 0.5, count)
     wanted = {
         "batch_size": batch,
         "steps": steps,
@@ -111,8 +111,8 @@ def test_no_more_than_a_hundred_passes(count, batch, steps, warmup, lr):
 
 def test_what_is_given_stays():
     given = {"batch_size": 5, "steps": 1000, "warmup": 0, "val_every": 7, "lr": 1.0}
-    assert few_labels.suited(given, TRAINING, 0.1, 14) == given
-    short = few_labels.suited({"steps": 7, "lr": None}, TRAINING, 0.1, 14)
+    assert few_labels.scale_schedule(given, TRAINING, 0.1, 14) == given
+    short = few_labels.scale_schedule({"steps": 7, "lr": None}, TRAINING, 0.1, 14)
     assert short["val_every"] == 1 and short["lr"] == TRAINING.lr
 
 
@@ -136,7 +136,7 @@ def test_a_run_sees_the_labelled_images_alone(faces, monkeypatch):
 
     monkeypatch.setattr(TrainLoader, "batch", watching)
     said = []
-    folder = learn(faces, labels=0.3, steps=9, say=said.append)
+    folder = learn(faces, labels=0.3, steps=9, log=said.append)
     whole = open_dataset(faces, "train", "attributes")
     assert set(seen) == {whole.images[index] for index in (0, 3, 6, 10)}
     assert "labels: 4 of the 13 training faces" in said
@@ -146,7 +146,7 @@ def test_a_run_sees_the_labelled_images_alone(faces, monkeypatch):
 
 
 def test_the_preset_gives_way_to_few_images(faces):
-    folder = train_attributes(["avg"], {"preset": "tiny", "data": str(faces), "labels": 0.1}, say=silent)
+    folder = train_attributes(["avg"], {"preset": "tiny", "data": str(faces), "labels": 0.1}, log=silent)
     options = checkpoint.load(folder / "avg" / training.LAST).training["options"]
     assert (options["batch_size"], options["steps"], options["labels"]) == (2, 20, 0.1)
 
@@ -198,8 +198,8 @@ def test_a_checkpoint_of_before_there_were_shares_goes_on(faces, tmp_path):
 
 @pytest.mark.parametrize("mode", ["avg", "ssp", "resnet18"])
 def test_fine_tuning_begins_with_what_was_pretrained(faces, pretrained, tmp_path, mode):
-    parser = tmp_path / "parser.h5"
-    checkpoint.save(parser, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
+    segmentation_net = tmp_path / "parser.h5"
+    checkpoint.save(segmentation_net, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
     file = pretrained["resnet18" if mode == "resnet18" else "encoder"]
     begun = []
 
@@ -212,7 +212,7 @@ def test_fine_tuning_begins_with_what_was_pretrained(faces, pretrained, tmp_path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "Saver", Watching)
         folder = train_attributes(
-            [mode], {**SHORT, "data": str(faces), "init": "sspl"}, parser, tmp_path / "run", say=silent,
+            [mode], {**SHORT, "data": str(faces), "init": "sspl"}, segmentation_net, tmp_path / "run", log=silent,
             sspl_weights=file,
         )  # fmt: skip
     theirs = checkpoint.load_network(file).state_dict()
@@ -229,10 +229,10 @@ def test_a_run_of_resnet_is_evaluated_predicted_and_summarised(faces, tmp_path):
     from tinyface.faces import predict
 
     folder = learn(faces, ["resnet18"], tmp_path / "run")
-    result = evaluate([folder], str(faces), say=silent)
+    result = evaluate([folder], str(faces), log=silent)
     assert list(result) == ["resnet18"] and 0 < result["resnet18"]["error"] < 1
-    reading = predict.FaceReader.from_paths([folder]).read(next((faces / "celeba").rglob("*.jpg")))
-    assert reading.probabilities.shape == (40,)
+    prediction = predict.FacePredictor.from_paths([folder]).predict(next((faces / "celeba").rglob("*.jpg")))
+    assert prediction.probabilities.shape == (40,)
     [(title, network)] = summary.load_networks([folder])
     assert title.endswith("ResNet-18 attribute network") and isinstance(network, ResNetAttributes)
     names = [row.name for row in summary.summarise(network)]
@@ -273,11 +273,11 @@ def test_the_last_one_that_fits_is_taken(faces, tmp_path):
 
 
 def test_pretrained_weights_that_do_not_serve(faces, pretrained, tmp_path):
-    parser = tmp_path / "parser.h5"
-    checkpoint.save(parser, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
-    text = refused(learn, faces, init="sspl", sspl_weights=parser)
+    segmentation_net = tmp_path / "parser.h5"
+    checkpoint.save(segmentation_net, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
+    text = refused(learn, faces, init="sspl", sspl_weights=segmentation_net)
     assert text.startswith(
-        f"{parser}: holds an SegmentationNet, but a pre-trained network (SSPLNet) is needed"
+        f"{segmentation_net}: holds an SegmentationNet, but a pre-trained network (SSPLNet) is needed"
     )
     assert refused(learn, faces, init="sspl", sspl_weights="none.h5").startswith("none.h5: no such file")
     wide = tmp_path / "wide.h5"

@@ -18,7 +18,7 @@ from tinyface.faces.commands.folders import REPORT
 from tinyface.faces.data.layouts import open_dataset
 from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.models import SegmentationNet
-from tinyface.faces.predict import PARSER
+from tinyface.faces.predict import SEGMENTATION_FILE
 from tinyface.faces.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -37,23 +37,23 @@ def faces(tmp_path_factory):
 def trained(faces, tmp_path_factory):
     """The folder of a run of train-attr --ssp --ssg."""
     folder = tmp_path_factory.mktemp("trained")
-    parser = folder / "plain.h5"
-    checkpoint.save(parser, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
+    segmentation_net = folder / "plain.h5"
+    checkpoint.save(segmentation_net, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
     given = {**SHORT, "preset": "tiny", "data": faces}
-    return train_attributes(MODES, given, parser, folder / "attr", say=silent)
+    return train_attributes(MODES, given, segmentation_net, folder / "attr", log=silent)
 
 
 @pytest.fixture(scope="module")
 def tuned(trained, tmp_path_factory):
     """A run that begins with these and that nothing interrupted: its folder and what it said."""
     said = []
-    folder = tune(trained, tmp_path_factory.mktemp("tuned") / "run", say=said.append)
+    folder = tune(trained, tmp_path_factory.mktemp("tuned") / "run", log=said.append)
     return folder, "\n".join(said)
 
 
-def tune(start_from=None, out=None, resume=False, modes=MODES, say=silent, **given):
+def tune(start_from=None, out=None, resume=False, modes=MODES, log=silent, **given):
     given = {} if resume else {**SHORT, **given}
-    return train_attributes(modes, given, None, out, resume, say, balanced=True, start_from=start_from)
+    return train_attributes(modes, given, None, out, resume, log, balanced=True, start_from=start_from)
 
 
 def weights(path):
@@ -86,7 +86,7 @@ def test_it_begins_with_the_trained_networks_and_a_fresh_optimizer(trained, face
         np.testing.assert_allclose(np.asarray(task.pos_weight)[two_sided], expected, rtol=1e-5)
         assert not same(weights(folder / mode / training.LAST), state[mode])
         assert checkpoint.load(folder / mode / training.LAST).notes["data"] == faces  # that of the run before
-    assert (folder / PARSER).read_bytes() == (trained / PARSER).read_bytes()
+    assert (folder / SEGMENTATION_FILE).read_bytes() == (trained / SEGMENTATION_FILE).read_bytes()
 
 
 def test_the_best_network_is_that_of_the_best_balanced_accuracy(tuned):
@@ -102,7 +102,7 @@ def test_before_and_after_are_reported(trained, tuned, faces):
     folder, said = tuned
     report = json.loads((folder / REPORT).read_text())
     for key, source in (("before", trained), ("networks", folder)):
-        measured = evaluate([source], faces, say=silent)
+        measured = evaluate([source], faces, log=silent)
         assert report[key] == json.loads(json.dumps(measured))
     for name, after in report["networks"].items():
         for measure in ("error", "average_precision", "balanced_accuracy"):
@@ -138,7 +138,10 @@ def test_the_newest_run_with_these_networks_is_taken(trained, tuned, tmp_path):
 
 
 def test_what_looks_like_such_a_run_but_is_none(trained, tmp_path):
-    for name, source in (("parser", trained / PARSER), ("other mode", trained / "ssp" / training.BEST)):
+    for name, source in (
+        ("parser", trained / SEGMENTATION_FILE),
+        ("other mode", trained / "ssp" / training.BEST),
+    ):
         for mode in MODES:
             file = tmp_path / "runs" / name / mode / training.BEST
             file.parent.mkdir(parents=True)
@@ -176,7 +179,7 @@ def test_a_preset_that_does_not_fit_is_named_before_anything_is_written(trained)
 
 def test_a_network_of_another_kind_is_named(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
-    for other in (trained / PARSER, trained / "ssp" / training.BEST):
+    for other in (trained / SEGMENTATION_FILE, trained / "ssp" / training.BEST):
         shutil.copy(other, copy / "ssg" / training.BEST)
         assert refused(tune, copy).startswith(
             f"{copy / 'ssg' / training.BEST}: holds no attribute network of mode ssg"

@@ -50,12 +50,12 @@ def plain(tmp_path_factory):
 def whole(faces, plain, tmp_path_factory):
     """A run that nothing interrupted: its folder and what it said."""
     said = []
-    folder = joint(faces, tmp_path_factory.mktemp("runs") / "whole", compare=plain, say=said.append)
+    folder = joint(faces, tmp_path_factory.mktemp("runs") / "whole", compare=plain, log=said.append)
     return folder, "\n".join(said)
 
 
-def joint(data, out=None, resume=False, compare=None, say=lambda line: None, **given):
-    return train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, say)
+def joint(data, out=None, resume=False, compare=None, log=lambda line: None, **given):
+    return train_joint({**SHORT, "data": str(data), **given}, compare, out, resume, log)
 
 
 # ---------------------------------------------------------------- a run
@@ -83,9 +83,9 @@ def test_the_default_folder_is_named_after_it(faces):
     assert joint(faces, steps=1) == Path("runs/joint-tiny")
 
 
-def confusion_of(parser, faces, split="val"):
+def confusion_of(segmentation_net, faces, split="val"):
     dataset = open_dataset(faces, split, "labels")
-    return tasks.validation(tasks.SegmentationTask(parser), dataset, 64, TINY.size)
+    return tasks.validation(tasks.SegmentationTask(segmentation_net), dataset, 64, TINY.size)
 
 
 def test_iou_without_and_with_attributes(whole, faces, plain):
@@ -141,7 +141,7 @@ def test_two_folders(faces, whole, tmp_path):
 def test_without_validation_splits(tmp_path):
     draw_dataset("few", train=4, val=0, test=0)
     said = []
-    folder = joint("few", tmp_path / "run", say=said.append)
+    folder = joint("few", tmp_path / "run", log=said.append)
     assert "few: no validation split, so the best network is the last one" in said
     assert not (folder / REPORT).exists() and (folder / training.BEST).is_file()
 
@@ -197,23 +197,23 @@ def test_what_contradicts_the_run_is_named(faces, whole):
 def test_evaluate_measures_both_or_what_the_data_has(whole, faces):
     folder, _ = whole
     said = []
-    result = evaluate([folder], str(faces), as_json=True, say=said.append)
+    result = evaluate([folder], str(faces), as_json=True, log=said.append)
     record = json.loads(said[0])
     assert record.keys() == {"labels", "attributes"}
     assert {r["split"] for r in record.values()} == {"test"} and {r["faces"] for r in record.values()} == {3}
-    parser = str(folder / training.BEST)
+    segmentation_net = str(folder / training.BEST)
     both = checkpoint.load_network(folder / training.BEST)
-    assert result[parser]["mean_iou"] == confusion_of(both.parser, faces, "test").mean_iou()
-    for part, name in (("helen", parser), ("celeba", "avg")):
-        alone = evaluate([folder], str(faces / part), say=said.append)
+    assert result[segmentation_net]["mean_iou"] == confusion_of(both.parser, faces, "test").mean_iou()
+    for part, name in (("helen", segmentation_net), ("celeba", "avg")):
+        alone = evaluate([folder], str(faces / part), log=said.append)
         assert alone == {name: result[name]}
 
 
 def test_predict_and_summary_take_a_joint_run(whole, faces):
     folder, _ = whole
-    reader = predict.FaceReader.from_paths([folder])
-    reading = reader.read(next((faces / "celeba").rglob("*.jpg")))
-    assert reading.labels is not None and reading.probabilities.shape == (40,)
+    predictor = predict.FacePredictor.from_paths([folder])
+    prediction = predictor.predict(next((faces / "celeba").rglob("*.jpg")))
+    assert prediction.labels is not None and prediction.probabilities.shape == (40,)
     networks = [network for _, network in summary.load_networks([folder])]
     assert [type(network) for network in networks] == [SegmentationNet, AttributeNet]
     assert all(summary.summarise(network) for network in networks)
@@ -222,11 +222,11 @@ def test_predict_and_summary_take_a_joint_run(whole, faces):
 def test_a_joint_run_serves_as_parser(whole, faces, tmp_path):
     """Beside attribute networks it is the parser alone: its own attribute network joins no average."""
     given = {**SHORT, "data": str(faces), "steps": 1}
-    folder = train_attributes(["ssp"], given, whole[0], tmp_path / "attr", say=lambda line: None)
-    parsers, readers = predict.find_networks([folder])
-    assert [type(network) for _, network in parsers] == [SegmentationNet]
-    assert [network.mode for _, network in readers] == ["ssp"]
-    assert list(evaluate([folder], str(faces), say=lambda line: None)) == ["ssp"]
+    folder = train_attributes(["ssp"], given, whole[0], tmp_path / "attr", log=lambda line: None)
+    segmentation_nets, attribute_nets = predict.find_networks([folder])
+    assert [type(network) for _, network in segmentation_nets] == [SegmentationNet]
+    assert [network.mode for _, network in attribute_nets] == ["ssp"]
+    assert list(evaluate([folder], str(faces), log=lambda line: None)) == ["ssp"]
 
 
 # ---------------------------------------------------------------- bad input
@@ -261,7 +261,7 @@ def test_folders_of_other_commands_are_left_alone(faces, whole, tmp_path):
     given = {"data": str(faces)}
     text = refused(train_segmentation, given, folder, True, lambda line: None)
     assert text.startswith("--") or "another network" in text
-    text = refused(train_attributes, ["avg"], given, None, folder, say=lambda line: None)
+    text = refused(train_attributes, ["avg"], given, None, folder, log=lambda line: None)
     assert text.startswith(f"--out {folder}: holds a run of train-seg or train-joint")
     (tmp_path / "attr" / "avg").mkdir(parents=True)
     (tmp_path / "attr" / "avg" / training.LAST).touch()

@@ -21,7 +21,7 @@ from tinyface.faces.data.toyfaces import draw_dataset as draw_faces
 from tinyface.faces.data.toywild import draw_dataset
 from tinyface.faces.models import ANet, LNet
 from tinyface.faces.wild import predict as wild_predict
-from tinyface.faces.wild import reader as wild
+from tinyface.faces.wild import predictor as wild
 from tinyface.faces.wild.localize import Aligned, load_localizer
 
 SHORT = {"preset": "tiny", "steps": 3, "batch_size": 4, "val_every": 2, "save_every": 2, "log_every": 1}
@@ -38,7 +38,7 @@ def photos(tmp_path_factory):
 def found(photos, tmp_path_factory):
     """A run of train-lnet, and what it said."""
     folder, said = tmp_path_factory.mktemp("run") / "lnet", []
-    lnet.train_lnet({**SHORT, "data": photos}, out=folder, say=said.append)
+    lnet.train_lnet({**SHORT, "data": photos}, out=folder, log=said.append)
     return folder, "\n".join(said)
 
 
@@ -46,7 +46,7 @@ def found(photos, tmp_path_factory):
 def read(photos, found, tmp_path_factory):
     """A run of train-anet, and what it said."""
     folder, said = tmp_path_factory.mktemp("run") / "anet", []
-    anet.train_anet({**SHORT, "data": photos}, found[0], out=folder, say=said.append)
+    anet.train_anet({**SHORT, "data": photos}, found[0], out=folder, log=said.append)
     return folder, "\n".join(said)
 
 
@@ -97,7 +97,7 @@ def test_a_run_of_lnet(found, photos):
 def test_boxes_are_not_learned_from(found, photos, tmp_path):
     shutil.copytree(photos, "blind")
     Path("blind/celeba/Anno/list_bbox_celeba.txt").unlink()
-    lnet.train_lnet({**SHORT, "data": "blind"}, out="run", say=silent)
+    lnet.train_lnet({**SHORT, "data": "blind"}, out="run", log=silent)
     for stage in ("lnet_o", "lnet_s"):
         assert_same(weights(f"run/{stage}/last.h5"), weights(found[0] / stage / "last.h5"))
     assert "iou_50" not in json.loads(Path("run/report.json").read_text())
@@ -108,10 +108,10 @@ def test_a_stopped_run_of_lnet_goes_on_to_the_same_bits(found, photos, monkeypat
     with monkeypatch.context() as context:
         stop_at(context, 1, stage)
         with pytest.raises(training.Interrupted):
-            lnet.train_lnet({**SHORT, "data": photos}, out="run", say=silent)
+            lnet.train_lnet({**SHORT, "data": photos}, out="run", log=silent)
     with pytest.raises(TinyfaceError, match="resume"):
-        lnet.train_lnet({**SHORT, "data": photos}, out="run", say=silent)
-    lnet.train_lnet({}, out="run", resume=True, say=silent)
+        lnet.train_lnet({**SHORT, "data": photos}, out="run", log=silent)
+    lnet.train_lnet({}, out="run", resume=True, log=silent)
     for name in ("lnet_o", "lnet_s"):
         assert_same(weights(f"run/{name}/last.h5"), weights(found[0] / name / "last.h5"))
     assert Path("run/localizer.json").read_text() == (found[0] / "localizer.json").read_text()
@@ -160,7 +160,7 @@ def test_what_is_no_run_of_lnet_is_refused(found):
     with pytest.raises(TinyfaceError, match="holds no LNet"):
         load_localizer("other")
     with pytest.raises(TinyfaceError, match="--resume: there is no run"):
-        lnet.train_lnet({"preset": "tiny"}, out="nowhere", resume=True, say=silent)
+        lnet.train_lnet({"preset": "tiny"}, out="nowhere", resume=True, log=silent)
 
 
 # ---------------------------------------------------------------- ANet
@@ -192,7 +192,7 @@ def test_attributes_begin_where_identities_ended(photos, found, monkeypatch):
         real(self, task, *rest, **named)
 
     monkeypatch.setattr(Feed, "__init__", init)
-    anet.train_anet({**SHORT, "data": photos}, found[0], out="run", say=silent)
+    anet.train_anet({**SHORT, "data": photos}, found[0], out="run", log=silent)
     trained = weights("run/identities/best.h5")
     for name, array in started[1].items():
         same = np.array_equal(array, trained[name])
@@ -208,9 +208,9 @@ def test_a_stopped_run_of_anet_goes_on_to_the_same_bits(read, found, photos, mon
     with monkeypatch.context() as context:
         stop_at(context, 1, stage)
         with pytest.raises(training.Interrupted):
-            anet.train_anet({**SHORT, "data": photos}, found[0], out="run", say=silent)
+            anet.train_anet({**SHORT, "data": photos}, found[0], out="run", log=silent)
     assert not anet.is_run("nowhere") and not Path("run/svm.h5").exists()
-    anet.train_anet({}, out="run", resume=True, say=silent)
+    anet.train_anet({}, out="run", resume=True, log=silent)
     for name in ("identities/last.h5", "attributes/last.h5", "svm.h5"):
         assert_same(weights(f"run/{name}"), weights(read[0] / name))
 
@@ -220,28 +220,28 @@ def test_without_identities(found, photos):
     Path("anonymous/celeba/Anno/identity_CelebA.txt").unlink()
     given = {**SHORT, "data": "anonymous"}
     with pytest.raises(TinyfaceError, match="--no-identities"):
-        anet.train_anet(given, found[0], out="run", say=silent)
-    anet.train_anet(given, found[0], identities=False, out="run", say=silent)
+        anet.train_anet(given, found[0], out="run", log=silent)
+    anet.train_anet(given, found[0], identities=False, out="run", log=silent)
     assert not Path("run/identities").exists() and Path("run/svm.h5").exists()
     with pytest.raises(TinyfaceError, match="--no-identities"):
-        anet.train_anet({}, out="run", resume=True, say=silent)
+        anet.train_anet({}, out="run", resume=True, log=silent)
 
 
 def test_anet_needs_faces(photos):
     with pytest.raises(TinyfaceError, match="--lnet"):
-        anet.train_anet({**SHORT, "data": photos}, out="run", say=silent)
+        anet.train_anet({**SHORT, "data": photos}, out="run", log=silent)
     with pytest.raises(TinyfaceError, match=r"localizer\.json"):
-        anet.train_anet({**SHORT, "data": photos}, "nowhere", out="run", say=silent)
+        anet.train_anet({**SHORT, "data": photos}, "nowhere", out="run", log=silent)
     assert not Path("run").exists()
 
 
 def test_runs_of_another_kind_are_left_alone(read, found, photos):
     with pytest.raises(TinyfaceError, match="holds a run"):
-        lnet.train_lnet({**SHORT, "data": photos}, out=found[0], say=silent)
+        lnet.train_lnet({**SHORT, "data": photos}, out=found[0], log=silent)
     shutil.copytree(found[0] / "lnet_o", "seg")  # a run of one network, as of train-seg
     for start in (lnet.train_lnet, anet.train_anet):
         with pytest.raises(TinyfaceError, match="train-seg"):
-            start({**SHORT, "data": photos}, out="seg", say=silent)
+            start({**SHORT, "data": photos}, out="seg", log=silent)
 
 
 # ---------------------------------------------------------------- using them
@@ -250,31 +250,31 @@ def test_runs_of_another_kind_are_left_alone(read, found, photos):
 def test_evaluate_tells_what_the_run_told(read, found, photos):
     reported = json.loads((read[0] / "report.json").read_text())["networks"]["lnet-anet"]
     said = []
-    measures = anet.evaluate(read[0], photos, as_json=True, say=said.append)
+    measures = anet.evaluate(read[0], photos, as_json=True, log=said.append)
     record = json.loads(said[0])
     assert record["faces"] == 4 and record["split"] == "test" and len(said) == 1
     assert record["networks"] == "trained on drawn faces only; results on photos of real people mean little"
     assert record["measures"]["lnet-anet"] == reported == measures["lnet-anet"]
     located = json.loads((found[0] / "report.json").read_text())
     assert measures["localization"] == {k: v for k, v in located.items() if k != "split"}
-    assert set(anet.evaluate(found[0], photos, "val", say=silent)) == {"localization"}
+    assert set(anet.evaluate(found[0], photos, "val", log=silent)) == {"localization"}
 
 
 def test_predict(read, photos):
     path = open_dataset(photos, "test", "attributes").images[0]
-    reader = wild.WildReader.from_folder(read[0])
-    reader.localizer.threshold = 0
-    [reading] = reader.read(path)
-    assert reading.probabilities.shape == (40,) and (reading.probabilities > 0).all()
-    side = reader.anet.config["size"][0] + 16
-    assert reading.image.shape == (side, side, 3)
-    record = wild_predict.to_json(reading)
+    predictor = wild.WildPredictor.from_folder(read[0])
+    predictor.localizer.threshold = 0
+    [prediction] = predictor.predict(path)
+    assert prediction.probabilities.shape == (40,) and (prediction.probabilities > 0).all()
+    side = predictor.anet.config["size"][0] + 16
+    assert prediction.image.shape == (side, side, 3)
+    record = wild_predict.to_json(prediction)
     assert len(record["box"]) == 4 and len(record["attributes"]) == 40
-    assert "face at" in wild_predict.to_text([reading])
-    assert wild_predict.picture(path, [reading]).size == (160, 160)
-    assert reader.read(path, several=True)
-    reader.localizer.threshold = np.inf
-    assert reader.read(path) == [] == reader.read(path, several=True)
+    assert "face at" in wild_predict.to_text([prediction])
+    assert wild_predict.picture(path, [prediction]).size == (160, 160)
+    assert predictor.predict(path, several=True)
+    predictor.localizer.threshold = np.inf
+    assert predictor.predict(path) == [] == predictor.predict(path, several=True)
     assert wild_predict.to_text([]) == "  no face"
 
 
@@ -296,7 +296,7 @@ def test_a_part_of_the_system_is_no_network_for_the_other_one(found):
 
 def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):
     with pytest.raises(TinyfaceError, match=r"svm\.h5"):
-        wild.WildReader.from_folder(found[0])
+        wild.WildPredictor.from_folder(found[0])
     with pytest.raises(TinyfaceError, match="--weights"):
         find_anet()
     monkeypatch.setattr("tinyface.faces.commands.trained.RUNS", read[0].parent)
@@ -318,7 +318,7 @@ def aligned(faces, tmp_path_factory):
     """A run of train-anet on aligned faces, and what it said."""
     folder, said = tmp_path_factory.mktemp("run") / "anet", []
     given = {**SHORT, "data": faces}
-    anet.train_anet(given, identities=False, aligned=True, out=folder, say=said.append)
+    anet.train_anet(given, identities=False, aligned=True, out=folder, log=said.append)
     return folder, "\n".join(said)
 
 
@@ -328,9 +328,9 @@ def test_faces_in_photos_are_not_found_by_an_lnet_of_toy_photos_unless_it_is_nam
     with pytest.raises(
         TinyfaceError, match="--lnet: no run of train-lnet that was trained on photos of people"
     ):
-        anet.train_anet(given, out="run", say=silent)
+        anet.train_anet(given, out="run", log=silent)
     assert not Path("run").exists()
-    anet.train_anet(given, "runs/mine", identities=False, out="run", say=silent)
+    anet.train_anet(given, "runs/mine", identities=False, out="run", log=silent)
     files = wild.networks_in("run")
     assert [file.parent.name for file in files] == ["lnet_o", "lnet_s", "attributes", "run"]
     assert provenance.line(files) == (
@@ -343,15 +343,15 @@ def test_aligned_faces_need_no_lnet(aligned, faces, photos, read):
     assert not (folder / "lnet_o").exists() and not (folder / "localization.png").exists()
     assert "finding" not in said
     files = open_dataset(faces, "test", "attributes").images
-    [reading] = wild.WildReader.from_folder(folder).read(files[0], several=True)
+    [prediction] = wild.WildPredictor.from_folder(folder).predict(files[0], several=True)
     width, height = Image.open(files[0]).size
-    np.testing.assert_allclose(reading.found.face / [width, height, width, height], Aligned.FACE)
-    told = anet.evaluate(folder, faces, say=silent)
+    np.testing.assert_allclose(prediction.found.face / [width, height, width, height], Aligned.FACE)
+    told = anet.evaluate(folder, faces, log=silent)
     assert told == {"lnet-anet": json.loads((folder / "report.json").read_text())["networks"]["lnet-anet"]}
     with pytest.raises(TinyfaceError, match="--aligned"):
-        anet.train_anet({**SHORT, "data": photos}, read[0], aligned=True, out="run", say=silent)
+        anet.train_anet({**SHORT, "data": photos}, read[0], aligned=True, out="run", log=silent)
     with pytest.raises(TinyfaceError, match="--aligned"):
-        anet.train_anet({}, aligned=True, out=read[0], resume=True, say=silent)
+        anet.train_anet({}, aligned=True, out=read[0], resume=True, log=silent)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_svms_learn_from_so_many_photos_but_never_from_what_judges(test, most, l
 
     monkeypatch.setattr(anet, "fit_svms", fit_svms)
     folder = anet.train_anet(
-        {**SHORT, "data": "faces"}, identities=False, aligned=True, out="run", say=silent
+        {**SHORT, "data": "faces"}, identities=False, aligned=True, out="run", log=silent
     )
     judged = json.loads((folder / "report.json").read_text())["split"]
     assert splits == learned and judged == ("test" if test else "val")

@@ -13,7 +13,7 @@ from tinyface.faces.data.layouts import open_dataset
 
 def test_a_run_of_train_seg_leaves_all_it_promises(faces):
     said = []
-    folder = train_segmentation({**SHORT, "data": faces}, say=said.append)
+    folder = train_segmentation({**SHORT, "data": faces}, log=said.append)
     assert folder == Path("runs/seg-tiny")
     expected = {training.BEST, training.LAST, training.LOG, REPORT, "curve.png", "parsing.png"}
     assert {path.name for path in folder.iterdir()} == expected
@@ -40,7 +40,7 @@ def test_a_run_of_train_seg_leaves_all_it_promises(faces):
 
 
 def test_a_run_that_goes_on_with_other_data_learned_from_both(faces, tmp_path):
-    folder = train_segmentation({**SHORT, "data": faces}, say=silent)
+    folder = train_segmentation({**SHORT, "data": faces}, log=silent)
     last = checkpoint.load(folder / training.LAST)
     last.training["step"] = 2
     checkpoint.save(folder / training.LAST, last)

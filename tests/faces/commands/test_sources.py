@@ -25,7 +25,7 @@ def test_toy_faces_are_drawn_where_no_data_is_given(monkeypatch):
 
 
 def test_bad_data_is_named_before_anything_is_written(tmp_path):
-    text = refused(train_segmentation, {**SHORT, "data": "nowhere"}, "run", say=silent)
+    text = refused(train_segmentation, {**SHORT, "data": "nowhere"}, "run", log=silent)
     assert text.startswith("nowhere: no such folder")
     assert os.listdir(tmp_path) == []
 

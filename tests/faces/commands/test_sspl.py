@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import arrays, assert_same_run, refused, save_parser
+from command_runs import arrays, assert_same_run, refused, save_segmentation_net
 from PIL import Image
 
 from tinyface import checkpoint, summary, training
@@ -21,7 +21,7 @@ from tinyface.faces.commands.segmentation import train_segmentation
 from tinyface.faces.data.layouts import open_dataset
 from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.models import AttributeNet, SSPLNet
-from tinyface.faces.predict import load_parser
+from tinyface.faces.predict import load_segmentation_net
 from tinyface.faces.presets import PRESETS
 from tinyface.faces.tasks.sspl import SSPLTask
 
@@ -41,32 +41,32 @@ def faces(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parser(tmp_path_factory):
-    return save_parser(tmp_path_factory.mktemp("parser") / "best.h5")
+def segmentation_net(tmp_path_factory):
+    return save_segmentation_net(tmp_path_factory.mktemp("parser") / "best.h5")
 
 
 @pytest.fixture(scope="module")
-def whole(faces, parser, tmp_path_factory):
+def whole(faces, segmentation_net, tmp_path_factory):
     """A run that nothing interrupted: its folder and what it said."""
     said = []
-    folder = pretrain(faces, parser, tmp_path_factory.mktemp("runs") / "whole", say=said.append)
+    folder = pretrain(faces, segmentation_net, tmp_path_factory.mktemp("runs") / "whole", log=said.append)
     return folder, "\n".join(said)
 
 
-def pretrain(data, parser=None, out=None, resume=False, say=lambda line: None, **given):
-    return sspl.pretrain_sspl({**SHORT, "data": str(data), **given}, parser, out, resume, say)
+def pretrain(data, segmentation_net=None, out=None, resume=False, log=lambda line: None, **given):
+    return sspl.pretrain_sspl({**SHORT, "data": str(data), **given}, segmentation_net, out, resume, log)
 
 
 # ---------------------------------------------------------------- a run
 
 
-def test_a_run_leaves_all_it_promises(whole, faces, parser):
+def test_a_run_leaves_all_it_promises(whole, faces, segmentation_net):
     folder, said = whole
     expected = {
-        training.BEST, training.LAST, training.LOG, REPORT, predict.PARSER, "curve.png", "puzzles.png"
+        training.BEST, training.LAST, training.LOG, REPORT, predict.SEGMENTATION_FILE, "curve.png", "puzzles.png"
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == expected
-    assert (folder / predict.PARSER).read_bytes() == parser.read_bytes()
+    assert (folder / predict.SEGMENTATION_FILE).read_bytes() == segmentation_net.read_bytes()
     assert np.asarray(Image.open(folder / "puzzles.png")).std() > 20
     best = checkpoint.load(folder / training.BEST)
     assert isinstance(best.network, SSPLNet) and best.network.config["backbone"] == "encoder"
@@ -80,32 +80,32 @@ def test_a_run_leaves_all_it_promises(whole, faces, parser):
     assert f"{folder}: {training.BEST} for train-attr --init sspl" in said
 
 
-def test_the_report_is_of_the_best_network_on_the_validation_split(whole, faces, parser):
+def test_the_report_is_of_the_best_network_on_the_validation_split(whole, faces, segmentation_net):
     folder, said = whole
     report = json.loads((folder / REPORT).read_text())
     network = checkpoint.load_network(folder / training.BEST)
-    task = SSPLTask(network, checkpoint.load_network(parser), SHORT["seed"])
+    task = SSPLTask(network, checkpoint.load_network(segmentation_net), SHORT["seed"])
     measures = task.summarise(tasks.validation(task, open_dataset(faces, "val", "attributes"), 64, TINY.size))
     assert report["split"] == "val"
     for name, value in measures.items():
         assert report[name] == value and f"{100 * value:.2f} %" in said
 
 
-def test_resnet18_in_the_default_folder(faces, parser):
-    folder = pretrain(faces, parser, steps=1, backbone="resnet18")
+def test_resnet18_in_the_default_folder(faces, segmentation_net):
+    folder = pretrain(faces, segmentation_net, steps=1, backbone="resnet18")
     assert folder == Path("runs/sspl-tiny")
     assert checkpoint.load_network(folder / training.BEST).config["backbone"] == "resnet18"
 
 
 @pytest.mark.parametrize("part", ["helen", "celeba"])
-def test_faces_with_labels_of_either_kind_serve(faces, parser, part):
-    folder = pretrain(faces / part, parser, steps=1)
+def test_faces_with_labels_of_either_kind_serve(faces, segmentation_net, part):
+    folder = pretrain(faces / part, segmentation_net, steps=1)
     assert checkpoint.load(folder / training.LAST).notes["data"] == str(faces / part)
 
 
-def test_without_a_validation_split(parser, tmp_path):
+def test_without_a_validation_split(segmentation_net, tmp_path):
     draw_dataset("few", train=4, val=0, test=0)
-    folder = pretrain("few", parser, tmp_path / "run")
+    folder = pretrain("few", segmentation_net, tmp_path / "run")
     assert not (folder / REPORT).exists() and (folder / "puzzles.png").exists()
 
 
@@ -117,7 +117,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("step", [0, 3, 5])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, parser, whole, tmp_path, step):
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, segmentation_net, whole, tmp_path, step):
     loss = SSPLTask.loss
 
     def stopping(self, batch):
@@ -127,18 +127,18 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(faces, parser, whole, t
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         patch.setattr(SSPLTask, "loss", stopping)
-        pretrain(faces, parser, tmp_path / "run")
-    save_parser(Path("parser.h5"), seed=9)  # another one; the run keeps its own
+        pretrain(faces, segmentation_net, tmp_path / "run")
+    save_segmentation_net(Path("parser.h5"), seed=9)  # another one; the run keeps its own
     sspl.pretrain_sspl({"data": str(faces)}, None, tmp_path / "run", True, lambda line: None)
     assert_same_run(tmp_path / "run", whole[0], STEPS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_was_killed_goes_on_to_the_same_bits(faces, parser, whole, tmp_path, number):
+def test_a_process_that_was_killed_goes_on_to_the_same_bits(faces, segmentation_net, whole, tmp_path, number):
     options = [str(x) for name, value in SHORT.items() for x in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, str(ROOT / "cli.py"), "pretrain-sspl", "--data", str(faces), *options]
-    command += ["--seg-weights", str(parser), "--out", str(tmp_path / "run")]
+    command += ["--seg-weights", str(segmentation_net), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     for line in process.stderr:
         if f" 3/{STEPS} " in line:
@@ -155,7 +155,7 @@ def test_what_contradicts_the_run_is_named(faces, whole, tmp_path):
     folder = whole[0]
     text = refused(pretrain, faces, None, folder, True, backbone="resnet18")
     assert text.startswith("--backbone resnet18: the run to be resumed was started with encoder;")
-    other = save_parser(tmp_path / "other.h5", seed=7)
+    other = save_segmentation_net(tmp_path / "other.h5", seed=7)
     text = refused(pretrain, faces, other, folder, True)
     assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
 
@@ -173,16 +173,16 @@ def test_bad_input_is_named_before_anything_is_written(faces, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["avg.h5"]
 
 
-def test_folders_of_other_commands_are_left_alone(faces, parser, whole, tmp_path):
+def test_folders_of_other_commands_are_left_alone(faces, segmentation_net, whole, tmp_path):
     folder, before = whole[0], arrays(whole[0] / training.LAST)
-    assert "holds a run already" in refused(pretrain, faces, parser, folder)
+    assert "holds a run already" in refused(pretrain, faces, segmentation_net, folder)
     text = refused(train_segmentation, {"data": str(faces)}, folder, True, lambda line: None)
     assert "another network" in text or text.startswith("--")
-    text = refused(train_attributes, ["avg"], {"data": str(faces)}, None, folder, say=lambda line: None)
+    text = refused(train_attributes, ["avg"], {"data": str(faces)}, None, folder, log=lambda line: None)
     assert text.startswith(f"--out {folder}: holds a run of train-seg or train-joint")
     (tmp_path / "attr" / "resnet18").mkdir(parents=True)
     (tmp_path / "attr" / "resnet18" / training.LAST).touch()
-    text = refused(pretrain, faces, parser, tmp_path / "attr")
+    text = refused(pretrain, faces, segmentation_net, tmp_path / "attr")
     assert text.startswith(f"--out {tmp_path / 'attr'}: holds a run of train-attr")
     assert arrays(folder / training.LAST) == before
 
@@ -190,13 +190,15 @@ def test_folders_of_other_commands_are_left_alone(faces, parser, whole, tmp_path
 def test_evaluate_tells_what_the_run_told(whole, faces, tmp_path):
     folder, _ = whole
     said = []
-    measures = sspl.evaluate(folder, faces, "val", as_json=True, say=said.append)
+    measures = sspl.evaluate(folder, faces, "val", as_json=True, log=said.append)
     [line] = said
-    assert json.loads(line)["networks"] == provenance.line([folder / training.BEST, folder / predict.PARSER])
+    assert json.loads(line)["networks"] == provenance.line(
+        [folder / training.BEST, folder / predict.SEGMENTATION_FILE]
+    )
     told = json.loads((folder / REPORT).read_text())
     assert told == {"split": "val", **measures} and json.loads(line)["measures"]["sspl"] == measures
-    other = save_parser(tmp_path / "best.h5", seed=1, faces="photos")
-    others = sspl.evaluate(folder, faces, seg_weights=other, say=said.append)
+    other = save_segmentation_net(tmp_path / "best.h5", seed=1, faces="photos")
+    others = sspl.evaluate(folder, faces, seg_weights=other, log=said.append)
     assert f"networks: {provenance.line([folder / training.BEST, other])}" in said
     assert others["mean_iou"] != measures["mean_iou"] and "split test: 3 faces" in said
     assert sspl.is_run(folder) and not sspl.is_run(folder / "best.h5") and not sspl.is_run(tmp_path)
@@ -205,15 +207,15 @@ def test_evaluate_tells_what_the_run_told(whole, faces, tmp_path):
 def test_what_is_pretrained_reads_nothing_yet(whole, faces):
     folder = whole[0]
     for call in (
-        lambda: predict.FaceReader.from_paths([folder / training.BEST]),
-        lambda: evaluate([folder], str(faces), say=lambda line: None),
+        lambda: predict.FacePredictor.from_paths([folder / training.BEST]),
+        lambda: evaluate([folder], str(faces), log=lambda line: None),
     ):
         text = refused(call)
         assert (
             text.startswith(f"{folder / training.BEST}: holds a pre-trained network")
             and "--init sspl" in text
         )
-    assert "a parser (SegmentationNet) is needed" in refused(load_parser, folder / training.BEST)
+    assert "a parser (SegmentationNet) is needed" in refused(load_segmentation_net, folder / training.BEST)
 
 
 def test_summary_of_what_was_pretrained(whole):
@@ -229,9 +231,9 @@ def test_summary_of_what_was_pretrained(whole):
 
 @pytest.mark.gpu
 @pytest.mark.slow
-def test_a_run_on_the_gpu(faces, parser, whole, tmp_path):
+def test_a_run_on_the_gpu(faces, segmentation_net, whole, tmp_path):
     """The CPU's losses, up to rounding; and what it leaves serves on the CPU."""
-    folder = pretrain(faces, parser, tmp_path / "cuda", device="cuda")
+    folder = pretrain(faces, segmentation_net, tmp_path / "cuda", device="cuda")
     ours, theirs = (
         [r["loss"] for r in training.read_log(f / training.LOG) if "loss" in r] for f in (folder, whole[0])
     )

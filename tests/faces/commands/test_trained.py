@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_runs import SHORT, TINY, as_photos, refused, save, save_parser, silent
+from command_runs import SHORT, TINY, as_photos, refused, save, save_segmentation_net, silent
 
 from tinyface import checkpoint, training
 from tinyface.faces.commands import trained
@@ -12,12 +12,17 @@ from tinyface.faces.commands.attributes import train_attributes
 from tinyface.faces.commands.predict import find_anet
 from tinyface.faces.commands.segmentation import train_segmentation
 from tinyface.faces.commands.sspl import pretrain_sspl
-from tinyface.faces.commands.trained import find_parser, find_pretrained, is_finished, networks_in_runs
+from tinyface.faces.commands.trained import (
+    find_pretrained,
+    find_segmentation_net,
+    is_finished,
+    networks_in_runs,
+)
 from tinyface.faces.models import ANet, AttributeNet, JointNet, LNet, SegmentationNet, SSPLNet
-from tinyface.faces.predict import PARSER, load_parser
+from tinyface.faces.predict import SEGMENTATION_FILE, load_segmentation_net
 from tinyface.faces.provenance import DRAWN, PHOTOS, UNKNOWN
 from tinyface.faces.wild.localize import LOCALIZER
-from tinyface.faces.wild.reader import SVM
+from tinyface.faces.wild.predictor import SVM
 
 
 def aged(path, age):
@@ -36,9 +41,9 @@ def begun(folder, step, steps=3):
 
 
 def test_the_parser_named_comes_first(tmp_path):
-    save_parser(Path("runs/seg-tiny/best.h5"), faces=PHOTOS)
-    mine, said = save_parser(tmp_path / "mine.h5", faces=DRAWN), []
-    assert find_parser("mine.h5", TINY.size, said.append, PHOTOS) == Path(mine.name)
+    save_segmentation_net(Path("runs/seg-tiny/best.h5"), faces=PHOTOS)
+    mine, said = save_segmentation_net(tmp_path / "mine.h5", faces=DRAWN), []
+    assert find_segmentation_net("mine.h5", TINY.size, said.append, PHOTOS) == Path(mine.name)
     assert said == ["parser: mine.h5, trained on drawn faces only"]
 
 
@@ -46,17 +51,19 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     said = []
 
     def find():
-        return find_parser(None, TINY.size, said.append)
+        return find_segmentation_net(None, TINY.size, said.append)
 
     text = refused(find)
     assert text.startswith("--seg-weights: no parser for images of 55×45 found in runs or")
     assert "train-seg" in text
 
-    shipped = save_parser(trained.DEFAULT_WEIGHTS / PARSER, faces=DRAWN)
+    shipped = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
     assert find() == shipped
     assert said[-1] == f"parser: {shipped}, the shipped one, trained on drawn faces only"
 
-    kept = [save_parser(Path(f"runs/{name}/best.h5")) for name in ("seg-tiny-2", "seg-tiny", "seg-mine")]
+    kept = [
+        save_segmentation_net(Path(f"runs/{name}/best.h5")) for name in ("seg-tiny-2", "seg-tiny", "seg-mine")
+    ]
     for age, path in enumerate(kept):
         aged(path, 1000 - age)
     assert find() == kept[0]
@@ -64,7 +71,7 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     aged(kept[1], 2000)
     assert find() == kept[1]
 
-    aged(save_parser(Path("runs/seg-small/best.h5"), size=(109, 89)), 3000)
+    aged(save_segmentation_net(Path("runs/seg-small/best.h5"), size=(109, 89)), 3000)
     assert find() == kept[1]
     for path in kept:
         path.unlink()
@@ -72,33 +79,39 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
 
 
 def test_the_file_tells_what_is_a_parser_not_its_folder():
-    parser = aged(save_parser(Path("runs/helen/best.h5")), 1000)
+    segmentation_net = aged(save_segmentation_net(Path("runs/helen/best.h5")), 1000)
     aged(save(Path("runs/seg-tiny/best.h5"), AttributeNet(1, "avg", TINY.size)), 2000)
     aged(save(Path("runs/seg-tiny/ssp/best.h5"), AttributeNet(1, "ssp", TINY.size)), 2000)
-    assert find_parser(None, TINY.size, silent) == parser
-    nested = aged(save_parser(Path("runs/reproduce-tiny/parser/best.h5")), 3000)
-    assert find_parser(None, TINY.size, silent) == nested
+    assert find_segmentation_net(None, TINY.size, silent) == segmentation_net
+    nested = aged(save_segmentation_net(Path("runs/reproduce-tiny/parser/best.h5")), 3000)
+    assert find_segmentation_net(None, TINY.size, silent) == nested
     joint = aged(save(Path("runs/both/best.h5"), JointNet(1, TINY.size)), 4000)
-    assert find_parser(None, TINY.size, silent) == joint
+    assert find_segmentation_net(None, TINY.size, silent) == joint
 
 
 def test_files_that_cannot_be_read_are_passed_over():
-    parser, damaged = aged(save_parser(Path("runs/mine/best.h5")), 1000), Path("runs/seg/best.h5")
+    segmentation_net, damaged = (
+        aged(save_segmentation_net(Path("runs/mine/best.h5")), 1000),
+        Path("runs/seg/best.h5"),
+    )
     damaged.parent.mkdir()
-    for content in (b"", b"no HDF5", parser.read_bytes()[:3000]):
+    for content in (b"", b"no HDF5", segmentation_net.read_bytes()[:3000]):
         damaged.write_bytes(content)
-        assert find_parser(None, TINY.size, silent) == parser
+        assert find_segmentation_net(None, TINY.size, silent) == segmentation_net
 
 
 def test_a_finished_run_comes_before_one_that_is_not():
-    finished, other, said = *(save_parser(Path(f"runs/{name}/best.h5")) for name in ("old", "new")), []
+    finished, other, said = (
+        *(save_segmentation_net(Path(f"runs/{name}/best.h5")) for name in ("old", "new")),
+        [],
+    )
     aged(finished, 1000)
     aged(other, 2000)
     begun(other.parent, step=2)
     begun(finished.parent, step=3)
-    assert find_parser(None, TINY.size, said.append) == finished
+    assert find_segmentation_net(None, TINY.size, said.append) == finished
     shutil.rmtree(finished.parent)
-    assert find_parser(None, TINY.size, said.append) == other
+    assert find_segmentation_net(None, TINY.size, said.append) == other
     assert said[-1].startswith(f"parser: {other}, of a run that is not finished, trained on ")
     (other.parent / training.LAST).write_bytes(b"damaged")
     assert not is_finished(other.parent)
@@ -109,36 +122,36 @@ def test_a_finished_run_comes_before_one_that_is_not():
 @pytest.mark.parametrize(("faces", "others"), [(PHOTOS, DRAWN), (DRAWN, PHOTOS)])
 def test_a_parser_of_other_faces_is_not_taken_unless_it_is_named(faces, others):
     said = []
-    fits = aged(save_parser(Path("runs/fits/best.h5"), faces=faces), 1000)
-    other = aged(save_parser(Path("runs/other/best.h5"), faces=others), 2000)
-    assert find_parser(None, TINY.size, said.append, faces) == fits
-    assert find_parser(None, TINY.size, said.append) == other
+    fits = aged(save_segmentation_net(Path("runs/fits/best.h5"), faces=faces), 1000)
+    other = aged(save_segmentation_net(Path("runs/other/best.h5"), faces=others), 2000)
+    assert find_segmentation_net(None, TINY.size, said.append, faces) == fits
+    assert find_segmentation_net(None, TINY.size, said.append) == other
     fits.unlink()
-    text = refused(find_parser, None, TINY.size, silent, faces)
+    text = refused(find_segmentation_net, None, TINY.size, silent, faces)
     words = {PHOTOS: "photos of people", DRAWN: "drawn faces"}[faces]
     assert text.startswith(
         f"--seg-weights: no parser for images of 55×45 that was trained on {words}, as in this data,"
     )
     assert text.endswith(f"or name its file to take it all the same, such as {other}")
-    assert find_parser(other, TINY.size, silent, faces) == other
+    assert find_segmentation_net(other, TINY.size, silent, faces) == other
     for kind in (UNKNOWN, None):
-        save_parser(other, faces=kind)
-        assert find_parser(None, TINY.size, said.append, faces) == other
+        save_segmentation_net(other, faces=kind)
+        assert find_segmentation_net(None, TINY.size, said.append, faces) == other
     assert said[-1].endswith("the last one trained on data that are not recorded")
 
 
 def test_nor_is_the_shipped_one():
-    shipped = save_parser(trained.DEFAULT_WEIGHTS / PARSER, faces=DRAWN)
-    assert find_parser(None, TINY.size, silent, DRAWN) == shipped
-    text = refused(find_parser, None, TINY.size, silent, PHOTOS)
+    shipped = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
+    assert find_segmentation_net(None, TINY.size, silent, DRAWN) == shipped
+    text = refused(find_segmentation_net, None, TINY.size, silent, PHOTOS)
     assert "that was trained on photos of people, as in this data," in text and text.endswith(
         f"such as {shipped}"
     )
 
 
 def test_a_shipped_parser_of_another_size_serves_where_there_is_no_other():
-    shipped, said = save_parser(trained.DEFAULT_WEIGHTS / PARSER, size=(109, 89)), []
-    assert find_parser(None, TINY.size, said.append) == shipped
+    shipped, said = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, size=(109, 89)), []
+    assert find_segmentation_net(None, TINY.size, said.append) == shipped
     assert said == [
         f"parser: {shipped}, the shipped one (made for 109×89; one from train-seg would serve better), trained on data "
         "that are not recorded"
@@ -148,26 +161,28 @@ def test_a_shipped_parser_of_another_size_serves_where_there_is_no_other():
 def test_a_parser_must_be_one(tmp_path):
     path = tmp_path / "avg.h5"
     checkpoint.save(path, checkpoint.Checkpoint(AttributeNet(1, "avg")))
-    text = refused(load_parser, path)
+    text = refused(load_segmentation_net, path)
     assert text.startswith(f"{path}: holds an AttributeNet, but a parser (SegmentationNet) is needed;")
-    assert refused(load_parser, tmp_path / "none.h5").startswith(f"{tmp_path / 'none.h5'}: no such file")
+    assert refused(load_segmentation_net, tmp_path / "none.h5").startswith(
+        f"{tmp_path / 'none.h5'}: no such file"
+    )
 
 
 def test_photos_of_people_are_not_learned_from_with_a_parser_of_drawn_faces(faces, tmp_path):
     """The way of a user: train-seg on toy faces under any name, then train-attr on photos."""
     photos, said = as_photos(faces, tmp_path / "photos"), []
-    train_segmentation({**SHORT, "data": faces}, "runs/helen", say=silent)
+    train_segmentation({**SHORT, "data": faces}, "runs/helen", log=silent)
     for command, modes in ((train_attributes, [["ssp"]]), (pretrain_sspl, [])):
-        text = refused(command, *modes, {**SHORT, "data": photos}, say=silent)
+        text = refused(command, *modes, {**SHORT, "data": photos}, log=silent)
         assert text.startswith("--seg-weights: no parser") and text.endswith(
             f"such as {Path('runs/helen/best.h5')}"
         )
     assert os.listdir("runs") == ["helen"]
 
-    train_segmentation({**SHORT, "data": photos}, "runs/mine", say=silent)
+    train_segmentation({**SHORT, "data": photos}, "runs/mine", log=silent)
     aged(Path("runs/mine/best.h5"), 1000)
-    folder = train_attributes(["ssp"], {**SHORT, "data": photos}, say=said.append)
-    assert (folder / PARSER).read_bytes() == Path("runs/mine/best.h5").read_bytes()
+    folder = train_attributes(["ssp"], {**SHORT, "data": photos}, log=said.append)
+    assert (folder / SEGMENTATION_FILE).read_bytes() == Path("runs/mine/best.h5").read_bytes()
     assert (
         f"parser: {Path('runs/mine/best.h5')}, the last one trained on photos of people (Helen in photos)"
         in said
@@ -187,7 +202,9 @@ def test_a_pretrained_network_of_other_faces_is_not_taken_unless_it_is_named(tmp
         aged(save(Path(f"runs/{kind}/best.h5"), SSPLNet("encoder", TINY.width, TINY.size), kind), age)
         for kind, age in ((PHOTOS, 1000), (DRAWN, 2000))
     )
-    aged(save_parser(Path("runs/sspl-tiny/best.h5")), 3000)  # a parser, whatever its folder is called
+    aged(
+        save_segmentation_net(Path("runs/sspl-tiny/best.h5")), 3000
+    )  # a parser, whatever its folder is called
     assert find(PHOTOS) == fits and find(DRAWN) == find(None) == other
     fits.unlink()
     text = refused(find, PHOTOS)
@@ -233,5 +250,5 @@ def test_the_run_of_anet_is_found_under_any_name():
 
 def test_what_lies_deeper_or_elsewhere_is_not_found():
     for place in ("runs/best.h5", "runs/a/b/c/best.h5", "other/a/best.h5", "runs/a/last.h5"):
-        save_parser(Path(place))
+        save_segmentation_net(Path(place))
     assert networks_in_runs("SegmentationNet") == []

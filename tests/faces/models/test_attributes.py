@@ -187,10 +187,10 @@ def test_config_builds_the_same_network_again(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
-    parser, net = SegmentationNet(2, SIZE), build(mode)
-    parser.encoder.conv11.norm.running_mean += 3  # its statistics come along
-    before, theirs = net.state_dict(), parser.encoder.state_dict()
-    net.begin_with(parser)
+    segmentation_net, net = SegmentationNet(2, SIZE), build(mode)
+    segmentation_net.encoder.conv11.norm.running_mean += 3  # its statistics come along
+    before, theirs = net.state_dict(), segmentation_net.encoder.state_dict()
+    net.load_encoder_from(segmentation_net)
     fresh = []
     if mode in ("ssg", "joint"):  # the gate has its own
         fresh += [f"encoder.conv32.{name}" for name in ("norm", "act", "merge")]
@@ -204,4 +204,4 @@ def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
 
 def test_a_parser_of_another_width_is_refused():
     with pytest.raises(ValueError, match="width 2 can't begin with a parser of 3"):
-        build("avg").begin_with(SegmentationNet(3, SIZE))
+        build("avg").load_encoder_from(SegmentationNet(3, SIZE))

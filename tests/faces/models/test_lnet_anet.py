@@ -77,7 +77,7 @@ def test_anet_refuses_sizes(size):
 def test_attributes_begin_with_identities(normal):
     people, faces = ANet(2, (56, 56), 5, outputs=9), ANet(2, (56, 56), 5)
     head = faces.head.weight.data.copy()
-    faces.begin_with(people)
+    faces.load_encoder_from(people)
     x = Tensor(normal((2, 3, 56, 56)).astype(np.float32))
     np.testing.assert_array_equal(faces.features(x).numpy(), people.features(x).numpy())
     np.testing.assert_array_equal(faces.head.weight.data, head)

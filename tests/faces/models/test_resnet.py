@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tinyface.faces.models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
 
 from tinyface import Tensor, backend, ops
 from tinyface.faces.models import AttributeNet, ResNetAttributes, SegmentationNet, SSPLNet
 from tinyface.faces.models.attributes import HEADS_NEEDED
-from tinyface.faces.models.readers import READERS, make_reader
 from tinyface.faces.models.resnet import BasicBlock, ResNet18
 
 SIZE = (55, 45)
@@ -54,9 +54,9 @@ def test_config_builds_the_same_network_again():
 
 
 def test_readers_are_called_by_their_mode():
-    assert set(READERS) == set(HEADS_NEEDED)
-    for name in READERS:
-        net = make_reader(name, 1, SIZE)
+    assert set(ATTRIBUTE_NETWORKS) == set(HEADS_NEEDED)
+    for name in ATTRIBUTE_NETWORKS:
+        net = make_attribute_network(name, 1, SIZE)
         assert net.mode == name and net.config["width"] == 1 and net.config["size"] == SIZE
 
 
@@ -64,7 +64,7 @@ def test_it_begins_with_what_was_pretrained_and_nothing_else():
     net, trained = ResNetAttributes(2, SIZE), SSPLNet("resnet18", 2, SIZE)
     trained.encoder.norm1.running_mean += 3  # its statistics come along
     before = net.state_dict()
-    net.begin_with(trained)
+    net.load_encoder_from(trained)
     theirs = trained.state_dict()
     for name, array in net.state_dict().items():
         expected = theirs[name] if name.startswith("encoder.") else before[name]
@@ -85,6 +85,6 @@ def test_what_does_not_fit_is_refused(net, trained, why):
     net = net()
     before = net.state_dict()
     with pytest.raises(ValueError, match=why):
-        net.begin_with(trained())
+        net.load_encoder_from(trained())
     for name, array in net.state_dict().items():
         np.testing.assert_array_equal(array, before[name])

@@ -67,7 +67,7 @@ def test_any_attribute_network_begins_with_the_encoder(mode):
     trained, net = SSPLNet("encoder", 2, SIZE), AttributeNet(2, mode, SIZE)
     trained.encoder.conv11.norm.running_mean += 3
     theirs, before = trained.state_dict(), net.state_dict()
-    net.begin_with(trained)
+    net.load_encoder_from(trained)
     for name, array in net.state_dict().items():
         same = name in theirs and theirs[name].shape == array.shape
         np.testing.assert_array_equal(array, theirs[name] if same else before[name], err_msg=name)

@@ -13,7 +13,7 @@ from tinyface.faces.models import (
     segmentation_loss,
 )
 from tinyface.faces.models.attributes import HEADS_NEEDED, MODES
-from tinyface.faces.tasks import parser_heads
+from tinyface.faces.tasks import segmentation_heads
 
 torch = pytest.importorskip("torch")
 import torch_networks as twins  # noqa: E402  (needs torch)
@@ -54,7 +54,7 @@ def compare(name, width, size, dtype, steps=STEPS):
     """Loss, gradients, weights and running statistics of both after each step on fresh batches."""
     backend.seed(0)
     ours, theirs = make_pair(name, width, size, dtype)
-    parser, parser_twin = make_parser(size, dtype) if HEADS_NEEDED.get(name) else (None, None)
+    segmentation_net, parser_twin = make_parser(size, dtype) if HEADS_NEEDED.get(name) else (None, None)
     optimizer = optim.AdaGrad(ours.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     reference = torch.optim.Adagrad(theirs.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     names = [path for path, _ in ours.named_parameters()]
@@ -87,10 +87,10 @@ def compare(name, width, size, dtype, steps=STEPS):
             targets = rng.integers(0, 2, (3, 40)).astype(dtype)
             points = rng.uniform(-0.1, 1.1, (3, 5, 2)) * size[::-1]  # some outside the image
             points = points.astype(dtype) if name == "bbox" else None
-            heads = parser_heads(parser, images, HEADS_NEEDED[name])
+            heads = segmentation_heads(segmentation_net, images, HEADS_NEEDED[name])
             loss = ops.sigmoid_cross_entropy(ours(Tensor(images), heads, points), targets)
             with torch.no_grad():
-                heads = parser_twin(torch.tensor(images)) if parser else None
+                heads = parser_twin(torch.tensor(images)) if segmentation_net else None
             given = (heads, None if points is None else torch.tensor(points))
             logits = theirs(torch.tensor(images), *(() if name == "resnet18" else given))
             expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(targets))

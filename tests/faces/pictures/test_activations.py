@@ -9,15 +9,18 @@ from tinyface.faces.models import AttributeNet, SegmentationNet
 from tinyface.faces.models.attributes import MODES
 from tinyface.faces.pictures import activations
 from tinyface.faces.pictures.activations import region_lift, spread, top_channels
-from tinyface.faces.tasks import AttributeTask, parser_heads
+from tinyface.faces.tasks import AttributeTask, segmentation_heads
 
 SIZE = (35, 21)
 
 
-def build(mode, parser=True, device="cpu"):
+def build(mode, segmentation_net=True, device="cpu"):
     backend.seed(0)
-    network, parser = AttributeNet(2, mode, SIZE), SegmentationNet(2, SIZE).to(device) if parser else None
-    return AttributeTask(network.to(device), parser)
+    network, segmentation_net = (
+        AttributeNet(2, mode, SIZE),
+        SegmentationNet(2, SIZE).to(device) if segmentation_net else None,
+    )
+    return AttributeTask(network.to(device), segmentation_net)
 
 
 def images(count=2, seed=0):
@@ -89,7 +92,7 @@ def test_last_maps_are_the_features_in_evaluation(mode, device, put):
     task = build(mode, device=device)
     found = activations.last_maps(task, images())
     with no_grad():
-        heads = parser_heads(task.parser, images(), 4)
+        heads = segmentation_heads(task.segmentation_net, images(), 4)
         expected = task.network.eval().features(Tensor(put(images())), heads).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert isinstance(found, np.ndarray) and found.shape == (2, 32, 3, 2)
@@ -97,7 +100,7 @@ def test_last_maps_are_the_features_in_evaluation(mode, device, put):
 
 @pytest.mark.parametrize("mode", ["avg", "spp", "bbox"])
 def test_last_maps_of_a_network_without_a_parser(mode):
-    assert activations.last_maps(build(mode, parser=False), images(1)).shape == (1, 32, 3, 2)
+    assert activations.last_maps(build(mode, segmentation_net=False), images(1)).shape == (1, 32, 3, 2)
 
 
 def test_focus_is_the_mean_over_faces_and_their_top_channels(monkeypatch):
@@ -106,20 +109,22 @@ def test_focus_is_the_mean_over_faces_and_their_top_channels(monkeypatch):
     maps[2, 0] = -1  # silent
     masks = np.random.default_rng(2).random((3, 7, 3, 2))
     monkeypatch.setattr(activations, "last_maps", lambda task, images: maps[np.rint(images).astype(int)])
-    monkeypatch.setattr(activations, "last_masks", lambda parser, images: masks[np.rint(images).astype(int)])
+    monkeypatch.setattr(
+        activations, "last_masks", lambda segmentation_net, images: masks[np.rint(images).astype(int)]
+    )
     batches = [Batch(0, None, None, np.array([0, 1]), None), Batch(1, None, None, np.array([2]), None)]
     for top in (None, 2):
-        found = activations.focus(task, task.parser, batches, top)
+        found = activations.focus(task, task.segmentation_net, batches, top)
         chosen = [m[np.argsort(-m.mean(axis=(1, 2)))[:top]] for m in maps]
         spreads = np.concatenate([spread(c) for c in chosen])
         lifts = np.concatenate([region_lift(c, r) for c, r in zip(chosen, masks, strict=True)])
         assert found.spread == pytest.approx(np.nanmean(spreads)) and found.faces == 3
         assert found.lift == pytest.approx(np.nanmean(lifts))
         assert found.silent == pytest.approx(np.isnan(spreads).mean())
-    assert activations.focus(task, task.parser, batches, None).silent == pytest.approx(1 / 15)
+    assert activations.focus(task, task.segmentation_net, batches, None).silent == pytest.approx(1 / 15)
 
 
 def test_focus_of_a_network_and_a_parser(device):
     task = build("ssp", device=device)
-    found = activations.focus(task, task.parser, [Batch(0, None, None, images(3), None)])
+    found = activations.focus(task, task.segmentation_net, [Batch(0, None, None, images(3), None)])
     assert 1 / 6 <= found.spread <= 1 and found.lift >= 1 and found.faces == 3

@@ -37,11 +37,11 @@ def has_colour(image, colour):
 
 
 def test_figure3_shows_the_truth_where_it_is_known(faces):
-    parser = SegmentationNet(2, SIZE)
+    segmentation_net = SegmentationNet(2, SIZE)
     known, unknown = open_dataset(faces, "val", "labels"), attributes(faces)
-    with_truth, without = figures.figure3(parser, known), figures.figure3(parser, unknown)
+    with_truth, without = figures.figure3(segmentation_net, known), figures.figure3(segmentation_net, unknown)
     assert with_truth.width - without.width == 180 + 10  # four times the network's 45 pixels
-    assert figures.figure3(parser, known, faces=1).height == with_truth.height - 2 * (220 + 10)
+    assert figures.figure3(segmentation_net, known, faces=1).height == with_truth.height - 2 * (220 + 10)
 
 
 # Figure 4
@@ -176,7 +176,7 @@ def test_figures_are_the_same_from_a_gpu(faces):
     """Up to rounding: hardly a pixel differs, and none by much."""
     data = attributes(faces)
     for draw in (
-        lambda task: figures.figure3(task.parser, data),
+        lambda task: figures.figure3(task.segmentation_net, data),
         lambda task: figures.figure4(task, data),
         lambda task: figures.figure5({"SSP": task}, data),
         lambda task: figures.localization_figure(task, data),

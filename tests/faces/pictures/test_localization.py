@@ -12,7 +12,7 @@ from tinyface.faces.models import AttributeNet, SegmentationNet
 from tinyface.faces.models.attributes import MODES
 from tinyface.faces.pictures import localization
 from tinyface.faces.pictures.localization import attribute_maps, heaviest_regions, localization_share
-from tinyface.faces.tasks import AttributeTask, parser_heads
+from tinyface.faces.tasks import AttributeTask, segmentation_heads
 
 SIZE = (35, 21)
 
@@ -43,7 +43,7 @@ def test_weights_of_all_faces_in_order(mode, device, put):
     np.testing.assert_array_equal(targets, np.concatenate([b.targets for b in batches]))
     last = np.concatenate([b.images for b in batches])[4:]
     task.network.eval()
-    task.network(Tensor(put(last)), parser_heads(task.parser, last, 3))
+    task.network(Tensor(put(last)), segmentation_heads(task.segmentation_net, last, 3))
     np.testing.assert_allclose(weights[4:], task.network.region_weights, rtol=1e-4, atol=1e-6)
 
 

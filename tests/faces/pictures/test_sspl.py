@@ -3,7 +3,7 @@ import pytest
 
 from tinyface.faces.data.patches import square_slices
 from tinyface.faces.pictures.drawing import ACCENT
-from tinyface.faces.pictures.sspl import ZOOM, describe, framed, puzzle_sheet
+from tinyface.faces.pictures.sspl import ZOOM, describe, framed, pretext_sheet
 
 SIZE = (60, 50)
 
@@ -39,14 +39,14 @@ def test_a_sheet_grows_with_the_faces_and_shows_what_was_told():
     images, labels = faces(2)
     truth = np.array([3, -1]), np.array([1, 0]), labels
     told = np.array([3, 0]), np.array([2, 0]), labels[:, ::2, ::2]
-    sheet, smaller = (puzzle_sheet(images[:n], *([a[:n] for a in x] for x in (truth, told))) for n in (2, 1))
+    sheet, smaller = (pretext_sheet(images[:n], *([a[:n] for a in x] for x in (truth, told))) for n in (2, 1))
     assert sheet.height - smaller.height > ZOOM * SIZE[0] and sheet.width == smaller.width
-    other = puzzle_sheet(images, truth, (told[0], np.array([1, 0]), told[2]))
+    other = pretext_sheet(images, truth, (told[0], np.array([1, 0]), told[2]))
     assert sheet.size == other.size and sheet.tobytes() != other.tobytes()
-    other = puzzle_sheet(images, truth, (told[0], told[1], (told[2] + 1) % 7))
+    other = pretext_sheet(images, truth, (told[0], told[1], (told[2] + 1) % 7))
     assert sheet.tobytes() != other.tobytes()
 
 
 def test_without_any_image():
     with pytest.raises(ValueError, match="at least one image"):
-        puzzle_sheet([], None, None)
+        pretext_sheet([], None, None)

@@ -23,7 +23,7 @@ def measured(errors, **settings):
     return found
 
 
-def parsers(mean, spread=0.001):
+def segmentation_nets(mean, spread=0.001):
     return [{"mean": mean + spread}, {"mean": mean - spread}]
 
 
@@ -31,7 +31,9 @@ def verdicts(errors, alone=0.6184, joint=0.6566, tuned=None, **settings):
     tuned = over_seeds(
         "balanced_accuracy", tuned or {key: v + 0.15 for key, v in BALANCED.items()}, **settings
     )
-    found = claims_of.claims(measured(errors, **settings), tuned, parsers(alone), parsers(joint))
+    found = claims_of.claims(
+        measured(errors, **settings), tuned, segmentation_nets(alone), segmentation_nets(joint)
+    )
     return [claim.verdict for claim in found]
 
 
@@ -69,7 +71,7 @@ def test_one_seed_gives_no_verdict_and_a_missing_row_says_so():
 
 def test_the_numbers_stand_beside_the_verdict():
     tuned = over_seeds("balanced_accuracy", {key: v + 0.15 for key, v in BALANCED.items()})
-    found = claims_of.claims(measured(PAPER), tuned, parsers(0.6184), parsers(0.6566))
+    found = claims_of.claims(measured(PAPER), tuned, segmentation_nets(0.6184), segmentation_nets(0.6566))
     text = claims_of.to_text(found)
     assert "SSP against basic, error: better by 0.81 ± 0.02" in text
     assert "SSG with against without weights, balanced accuracy: better by 15.00 ± 0.02" in text

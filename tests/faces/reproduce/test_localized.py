@@ -14,7 +14,7 @@ from tinyface.faces.reproduce.measure import Measures
 def job(make_job, silent):
     """A Job of two seeds whose SSP networks are trained."""
     job = make_job(seeds=2)
-    reproduce(job, ("2",), (), only=("ssp",), say=silent)
+    reproduce(job, ("2",), (), only=("ssp",), log=silent)
     return job
 
 

@@ -8,7 +8,7 @@ from tinyface.faces import tasks
 from tinyface.faces.data.layouts import open_dataset
 from tinyface.faces.data.transforms import to_network_input
 from tinyface.faces.metrics import ConfusionMatrix, attribute_metrics
-from tinyface.faces.predict import load_parser
+from tinyface.faces.predict import load_segmentation_net
 from tinyface.faces.reproduce import measure, plan, run
 
 
@@ -35,17 +35,17 @@ def store(tmp_path, silent):
 BOTH = ("ssp", "ssg")
 
 
-def measured(job, store, say=lambda line: None):
-    return measure.measure_readers(job, store, "seed-0", list(BOTH), [BOTH], job.data, say)
+def measured(job, store, log=lambda line: None):
+    return measure.measure_attribute_nets(job, store, "seed-0", list(BOTH), [BOTH], job.data, log)
 
 
 def test_networks_and_their_average_are_judged_on_the_test_split(trained, store, faces):
     dataset = open_dataset(faces, "test", "attributes")
     images = to_network_input(np.stack([dataset.image(i, trained.network.size) for i in range(len(dataset))]))
-    parser = load_parser(trained.parser)
+    segmentation_net = load_segmentation_net(trained.segmentation_file)
     found = {
         mode: tasks.AttributeTask(
-            checkpoint.load_network(trained.out / f"seed-0/{mode}/best.h5"), parser
+            checkpoint.load_network(trained.out / f"seed-0/{mode}/best.h5"), segmentation_net
         ).probabilities(images)
         for mode in BOTH
     }
@@ -63,18 +63,24 @@ def test_the_parser_is_judged_by_iou_on_the_test_split(trained, store, faces, si
     size, confusion = trained.network.size, ConfusionMatrix(7)
     for i in range(len(dataset)):
         image = to_network_input(dataset.image(i, size)[None])
-        confusion.update(tasks.parse(load_parser(trained.parser), image), dataset.labels(i, size)[None])
-    measures = measure.measure_parser(trained, store, "parser", silent)
+        confusion.update(
+            tasks.parse(load_segmentation_net(trained.segmentation_file), image),
+            dataset.labels(i, size)[None],
+        )
+    measures = measure.measure_segmentation_net(trained, store, "parser", silent)
     assert measures["mean"] == pytest.approx(confusion.mean_iou())
     assert measures["iou"]["hair"] == pytest.approx(confusion.iou()[1])
 
 
 def test_nothing_is_measured_twice(trained, store, tmp_path, monkeypatch, silent):
-    first = measured(trained, store), measure.measure_parser(trained, store, "parser", silent)
-    monkeypatch.setattr(measure, "judge", lambda *a: pytest.fail("measured again"))
+    first = measured(trained, store), measure.measure_segmentation_net(trained, store, "parser", silent)
+    monkeypatch.setattr(measure, "evaluate_files", lambda *a: pytest.fail("measured again"))
     monkeypatch.setattr(tasks, "validation", lambda *a: pytest.fail("measured again"))
     again = measure.Measures(tmp_path, silent)
-    assert (measured(trained, again), measure.measure_parser(trained, again, "parser", silent)) == first
+    assert (
+        measured(trained, again),
+        measure.measure_segmentation_net(trained, again, "parser", silent),
+    ) == first
 
 
 def test_only_what_is_new_is_measured(trained, store):

@@ -67,7 +67,7 @@ def test_a_face_costs_what_its_networks_cost(tmp_path):
     }
     for name, network in networks.items():
         checkpoint.save(tmp_path / name, checkpoint.Checkpoint(network))
-    parameters, adds = systems.cost_of_readers(tmp_path / "p", [tmp_path / "a", tmp_path / "b"])
+    parameters, adds = systems.cost_of_networks(tmp_path / "p", [tmp_path / "a", tmp_path / "b"])
     assert parameters == sum(p.size for net in networks.values() for p in net.parameters())
     assert adds == sum(row.multiply_adds for net in networks.values() for row in summarise(net))
 

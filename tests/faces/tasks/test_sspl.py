@@ -9,7 +9,7 @@ from tinyface.faces.data.loader import Batch
 from tinyface.faces.data.patches import PRESENT, square_slices, tile_slices
 from tinyface.faces.data.transforms import resize_labels
 from tinyface.faces.models import SegmentationNet, SSPLNet
-from tinyface.faces.tasks import parser_heads
+from tinyface.faces.tasks import segmentation_heads
 from tinyface.faces.tasks.sspl import NOWHERE, SSPLTask, sum_of
 
 SIZE = (45, 39)
@@ -24,14 +24,14 @@ def batch(step=0, count=FACES, seed=0):
 
 def make_task(device="cpu", seed=3, backbone="encoder"):
     backend.seed(1)
-    parser, network = SegmentationNet(2, SIZE), SSPLNet(backbone, 2, SIZE)
+    segmentation_net, network = SegmentationNet(2, SIZE), SSPLNet(backbone, 2, SIZE)
     for _ in range(3):  # running statistics that are not those of the start
-        parser(Tensor(batch(seed=5).images))
-    return SSPLTask(network.to(device), parser.to(device), seed)
+        segmentation_net(Tensor(batch(seed=5).images))
+    return SSPLTask(network.to(device), segmentation_net.to(device), seed)
 
 
-def on_cpu(puzzle):
-    return {name: backend.to_device(array, "cpu") for name, array in vars(puzzle).items()}
+def on_cpu(pretext_batch):
+    return {name: backend.to_device(array, "cpu") for name, array in vars(pretext_batch).items()}
 
 
 @pytest.fixture
@@ -40,40 +40,40 @@ def task(device):
 
 
 @pytest.fixture
-def puzzle(task):
-    return on_cpu(task.puzzle(batch()))
+def pretext_batch(task):
+    return on_cpu(task.pretext_batch(batch()))
 
 
-def regions_seen_by(parser):
-    logits = parser_heads(parser, batch().images, 3)[-1].numpy()
+def regions_seen_by(segmentation_net):
+    logits = segmentation_heads(segmentation_net, batch().images, 3)[-1].numpy()
     return resize_labels(logits.argmax(axis=1), SIZE)
 
 
-def test_one_tile_is_turned_and_its_regions_with_it(task, puzzle):
-    images, regions = batch().images, regions_seen_by(task.parser)
+def test_one_tile_is_turned_and_its_regions_with_it(task, pretext_batch):
+    images, regions = batch().images, regions_seen_by(task.segmentation_net)
     assert len(np.unique(regions)) > 1
-    turned = puzzle["places"] != NOWHERE
+    turned = pretext_batch["places"] != NOWHERE
     assert turned.any() and not turned.all()
-    np.testing.assert_array_equal(turned, puzzle["angles"] != 0)
+    np.testing.assert_array_equal(turned, pretext_batch["angles"] != 0)
     for n in range(FACES):
         expected, labels = images[n].copy(), regions[n].copy()
         if turned[n]:
-            rows, columns = square_slices(SIZE)[puzzle["places"][n]]
-            turns = puzzle["angles"][n]
+            rows, columns = square_slices(SIZE)[pretext_batch["places"][n]]
+            turns = pretext_batch["angles"][n]
             expected[:, rows, columns] = np.rot90(images[n][:, rows, columns], turns, (1, 2))
             labels[rows, columns] = np.rot90(regions[n][rows, columns], turns)
-        np.testing.assert_array_equal(puzzle["images"][n], expected)
-        np.testing.assert_array_equal(puzzle["maps"][n], labels)
+        np.testing.assert_array_equal(pretext_batch["images"][n], expected)
+        np.testing.assert_array_equal(pretext_batch["maps"][n], labels)
 
 
-def test_presence_is_what_the_parser_saw_in_each_tile(task, puzzle):
-    regions = regions_seen_by(task.parser)
+def test_presence_is_what_the_parser_saw_in_each_tile(task, pretext_batch):
+    regions = regions_seen_by(task.segmentation_net)
     for tile, (rows, columns) in enumerate(tile_slices(SIZE)):
         for region in range(7):
             share = (regions[:, rows, columns] == region).mean(axis=(1, 2))
-            found = puzzle["presence"][:, region, tile // 3, tile % 3]
+            found = pretext_batch["presence"][:, region, tile // 3, tile % 3]
             np.testing.assert_array_equal(found, share.astype(np.float32) >= np.float32(PRESENT))
-    assert 0 < puzzle["presence"].mean() < 1
+    assert 0 < pretext_batch["presence"].mean() < 1
 
 
 def test_puzzles_are_functions_of_seed_and_step(device):
@@ -81,51 +81,57 @@ def test_puzzles_are_functions_of_seed_and_step(device):
         return all(np.array_equal(a[name], b[name]) for name in a)
 
     task = make_task(device)
-    first = on_cpu(task.puzzle(batch(7)))
-    assert same(first, on_cpu(make_task(device).puzzle(batch(7))))
-    assert not same(first, on_cpu(task.puzzle(batch(8))))
-    assert not same(first, on_cpu(make_task(device, seed=4).puzzle(batch(7))))
-    assert not same(first, on_cpu(task.puzzle(batch(7), validating=True)))
+    first = on_cpu(task.pretext_batch(batch(7)))
+    assert same(first, on_cpu(make_task(device).pretext_batch(batch(7))))
+    assert not same(first, on_cpu(task.pretext_batch(batch(8))))
+    assert not same(first, on_cpu(make_task(device, seed=4).pretext_batch(batch(7))))
+    assert not same(first, on_cpu(task.pretext_batch(batch(7), validating=True)))
 
 
 @pytest.mark.parametrize("backbone", ["encoder", "resnet18"])
 def test_the_losses_by_their_formulas(backbone):
     task = make_task(backbone=backbone)
-    puzzle = task.puzzle(batch())
-    losses = {name: loss.item() for name, loss in task.losses(puzzle).items()}
+    pretext_batch = task.pretext_batch(batch())
+    losses = {name: loss.item() for name, loss in task.losses(pretext_batch).items()}
     task.network.train()
-    place, angle, maps, presence = (x.numpy().astype(np.float64) for x in task.network(Tensor(puzzle.images)))
+    place, angle, maps, presence = (
+        x.numpy().astype(np.float64) for x in task.network(Tensor(pretext_batch.images))
+    )
 
     def entropy(logits, labels):
         logits = np.moveaxis(logits, 1, -1)
         log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
         return -np.take_along_axis(log_p, labels[..., None].astype(int), -1).mean()
 
-    turned = puzzle.places != NOWHERE
-    assert losses["place"] == pytest.approx(entropy(place[turned], puzzle.places[turned]), rel=1e-4)
-    assert losses["angle"] == pytest.approx(entropy(angle, puzzle.angles), rel=1e-4)
-    assert losses["map"] == pytest.approx(entropy(maps, resize_labels(puzzle.maps, maps.shape[2:])), rel=1e-4)
-    binary = np.log1p(np.exp(presence)) - puzzle.presence * presence
+    turned = pretext_batch.places != NOWHERE
+    assert losses["place"] == pytest.approx(entropy(place[turned], pretext_batch.places[turned]), rel=1e-4)
+    assert losses["angle"] == pytest.approx(entropy(angle, pretext_batch.angles), rel=1e-4)
+    assert losses["map"] == pytest.approx(
+        entropy(maps, resize_labels(pretext_batch.maps, maps.shape[2:])), rel=1e-4
+    )
+    binary = np.log1p(np.exp(presence)) - pretext_batch.presence * presence
     assert losses["presence"] == pytest.approx(binary.mean(), rel=1e-4)
     assert task.loss(batch()).item() == pytest.approx(sum(losses.values()), rel=1e-4)
 
 
 def test_an_image_that_was_not_turned_has_no_place_to_learn(task):
-    puzzle = task.puzzle(batch())
-    losses = task.losses(puzzle)
-    still = backend.get_array_module(puzzle.places).full_like(puzzle.places, NOWHERE)
-    puzzle.places = still
-    losses = task.losses(puzzle)
+    pretext_batch = task.pretext_batch(batch())
+    losses = task.losses(pretext_batch)
+    still = backend.get_array_module(pretext_batch.places).full_like(pretext_batch.places, NOWHERE)
+    pretext_batch.places = still
+    losses = task.losses(pretext_batch)
     assert losses["place"].item() == 0
     sum_of(losses).backward()
     assert not task.network.place.weight.grad.any() and task.network.angle.weight.grad.any()
 
 
 def test_the_parser_stays_as_it_is(task):
-    before = task.parser.state_dict()
+    before = task.segmentation_net.state_dict()
     task.loss(batch()).backward()
-    assert all(p.grad is None for p in task.parser.parameters())
-    assert all(np.array_equal(before[name], array) for name, array in task.parser.state_dict().items())
+    assert all(p.grad is None for p in task.segmentation_net.parameters())
+    assert all(
+        np.array_equal(before[name], array) for name, array in task.segmentation_net.state_dict().items()
+    )
 
 
 def test_a_few_steps_lower_the_loss(task):
@@ -148,8 +154,8 @@ class Knowing:
 
     device = "cpu"
 
-    def __init__(self, puzzle, wrong):
-        self.puzzle, self.wrong = puzzle, wrong
+    def __init__(self, pretext_batch, wrong):
+        self.pretext_batch, self.wrong = pretext_batch, wrong
 
     def eval(self):
         return self
@@ -160,7 +166,7 @@ class Knowing:
             labels[: self.wrong] = (labels[: self.wrong] + 1) % classes
             return np.moveaxis(np.eye(classes)[labels.astype(int)], -1, 1)
 
-        p = self.puzzle
+        p = self.pretext_batch
         places = np.where(p.places == NOWHERE, 0, p.places)
         maps = resize_labels(p.maps, [-(-length // 2) for length in SIZE])
         presence = 2 * p.presence - 1
@@ -174,11 +180,11 @@ class Knowing:
 @pytest.mark.parametrize("wrong", [0, 3, FACES])
 def test_measures_of_known_answers(wrong):
     task = make_task()
-    puzzle = task.puzzle(batch(), validating=True)
-    task.network = Knowing(puzzle, wrong)
+    pretext_batch = task.pretext_batch(batch(), validating=True)
+    task.network = Knowing(pretext_batch, wrong)
     measures = task.summarise(task.evaluate([batch()]))
     right = 1 - wrong / FACES
-    turned = puzzle.places != NOWHERE
+    turned = pretext_batch.places != NOWHERE
     assert measures["angle_accuracy"] == pytest.approx(right)
     assert measures["place_accuracy"] == pytest.approx(turned[wrong:].sum() / turned.sum())
     assert measures["presence_accuracy"] == pytest.approx(right)
@@ -208,7 +214,7 @@ def test_outputs_that_are_no_numbers(task):
 @pytest.mark.parametrize("backbone", ["encoder", "resnet18"])
 def test_the_gpu_gives_the_same_puzzle_and_loss(backbone):
     cpu, cuda = (make_task(device, backbone=backbone) for device in ("cpu", "cuda"))
-    ours, theirs = (on_cpu(task.puzzle(batch())) for task in (cpu, cuda))
+    ours, theirs = (on_cpu(task.pretext_batch(batch())) for task in (cpu, cuda))
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     assert cuda.loss(batch()).item() == pytest.approx(cpu.loss(batch()).item(), rel=1e-4)

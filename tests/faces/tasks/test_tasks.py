@@ -34,11 +34,11 @@ def batches():
 def make_parser():
     """A parser whose running statistics are not those of the start, so that training mode would show."""
     backend.seed(1)
-    parser = SegmentationNet(2, SIZE)
+    segmentation_net = SegmentationNet(2, SIZE)
     rng = np.random.default_rng(1)
-    for buffer in parser.buffers():
+    for buffer in segmentation_net.buffers():
         buffer += rng.uniform(0, 0.5, buffer.shape).astype(np.float32)
-    return parser
+    return segmentation_net
 
 
 def make_task(mode, seed=2):
@@ -60,8 +60,8 @@ def sigmoid(x):
 @pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
 def test_the_parser_is_frozen(batches, mode):
     task = make_task(mode)
-    task.parser.train()  # as a network fresh from training might come
-    before = task.parser.state_dict()
+    task.segmentation_net.train()  # as a network fresh from training might come
+    before = task.segmentation_net.state_dict()
     optimizer = optim.AdaGrad(task.network.parameters(), lr=0.1)
     for batch in batches["attributes"]:
         task.network.train()
@@ -69,10 +69,10 @@ def test_the_parser_is_frozen(batches, mode):
         task.loss(batch).backward()
         optimizer.step()
         task.evaluate([batch])
-    after = task.parser.state_dict()
+    after = task.segmentation_net.state_dict()
     assert [name for name in before if not np.array_equal(before[name], after[name])] == []
-    assert all(parameter.grad is None for parameter in task.parser.parameters())
-    assert not any(module.training for _, module in task.parser.named_modules())
+    assert all(parameter.grad is None for parameter in task.segmentation_net.parameters())
+    assert not any(module.training for _, module in task.segmentation_net.named_modules())
     assert all(parameter.grad is not None for parameter in task.network.parameters())
 
 
@@ -87,15 +87,15 @@ def test_a_face_is_parsed_the_same_whatever_else_is_in_the_batch(batches, mode):
 
 @pytest.mark.parametrize("needed, count", [(0, None), (2, 2), (3, 3)])
 def test_only_the_heads_that_are_needed_are_made(batches, needed, count):
-    parser = make_parser()
+    segmentation_net = make_parser()
     images = batches["attributes"][0].images
-    heads = tasks.parser_heads(parser, images, needed)
+    heads = tasks.segmentation_heads(segmentation_net, images, needed)
     if count is None:
         assert heads is None
         return
     assert len(heads) == count and not any(head.requires_grad for head in heads)
     with no_grad():
-        whole = parser(Tensor(images))
+        whole = segmentation_net(Tensor(images))
     for head, expected in zip(heads, whole, strict=False):
         np.testing.assert_array_equal(head.data, expected.data)
 
@@ -166,14 +166,19 @@ def test_joint_loss_is_the_sum_of_both(batches):
     backend.seed(3)
     task, batch = tasks.JointTask(JointNet(2, SIZE)), joint_batch(batches)
     task.network.eval()
-    apart = task.parsing.loss(batch.labelled).item() + task.reading.loss(batch.attributed).item()
+    apart = (
+        task.segmentation_task.loss(batch.labelled).item() + task.attribute_task.loss(batch.attributed).item()
+    )
     assert task.loss(batch).item() == pytest.approx(apart, rel=1e-5)
 
 
 def test_joint_measures(batches):
     backend.seed(3)
     task = tasks.JointTask(JointNet(2, SIZE))
-    found = task.parsing.evaluate(batches["labels"]), task.reading.evaluate(batches["attributes"])
+    found = (
+        task.segmentation_task.evaluate(batches["labels"]),
+        task.attribute_task.evaluate(batches["attributes"]),
+    )
     measures = task.summarise(found)
     assert measures["mean_iou"] == found[0].mean_iou() and measures["error"] == found[1].mean_error
     assert measures[task.measure] == found[0].mean_iou() and task.larger_is_better
@@ -190,12 +195,12 @@ def test_training_mode_uses_the_statistics_of_the_batch(batches):
 
 
 def test_parse_takes_the_finest_head(batches):
-    parser, images = make_parser(), batches["labels"][0].images
-    regions = tasks.parse(parser, images)
+    segmentation_net, images = make_parser(), batches["labels"][0].images
+    regions = tasks.parse(segmentation_net, images)
     assert regions.shape == (3, *SIZE) and regions.dtype == np.uint8
-    assert not parser.training
+    assert not segmentation_net.training
     with no_grad():
-        np.testing.assert_array_equal(regions, parser(Tensor(images))[-1].data.argmax(axis=1))
+        np.testing.assert_array_equal(regions, segmentation_net(Tensor(images))[-1].data.argmax(axis=1))
     assert len(np.unique(regions)) > 1
 
 
@@ -237,7 +242,7 @@ def test_attribute_measures(batches):
 
 def test_each_network_and_the_average_of_their_probabilities(batches):
     pair = [make_task("ssp", seed=3), make_task("ssg", seed=4)]
-    pair[1].parser = pair[0].parser
+    pair[1].segmentation_net = pair[0].segmentation_net
     measured = tasks.evaluate_all(pair, batches["attributes"])
     images = [b.images for b in batches["attributes"]]
     one, other = (np.concatenate([task.probabilities(i) for i in images]) for task in pair)
@@ -254,7 +259,7 @@ def test_each_network_and_the_average_of_their_probabilities(batches):
 
 def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batches, monkeypatch):
     trio = [make_task(mode) for mode in ("ssg", "ssp", "avg")]
-    trio[1].parser = trio[0].parser
+    trio[1].segmentation_net = trio[0].segmentation_net
     runs = []
 
     def counting(kind):
@@ -269,7 +274,7 @@ def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batc
     counting(SegmentationNet)
     counting(AttributeNet)
     tasks.evaluate_all(trio, batches["attributes"])
-    once = [(trio[0].parser, 3), *((task.network, None) for task in trio)]
+    once = [(trio[0].segmentation_net, 3), *((task.network, None) for task in trio)]
     assert runs == once * len(batches["attributes"])
 
 
@@ -308,8 +313,8 @@ def test_bbox_without_landmarks_takes_those_of_the_parsers_regions(batches, monk
     task, batch = make_task("bbox"), batches["attributes"][0]
     finest = np.random.default_rng(0).standard_normal((3, REGIONS, *SIZE))
     monkeypatch.setattr(
-        "tinyface.faces.tasks.attributes.parser_heads",
-        lambda parser, images, needed: [None, None, None, Tensor(finest)][:needed] or None,
+        "tinyface.faces.tasks.attributes.segmentation_heads",
+        lambda segmentation_net, images, needed: [None, None, None, Tensor(finest)][:needed] or None,
     )
     points = landmarks_from_regions(finest.argmax(axis=1))
     assert np.ptp(points, axis=0).max() > 0  # else it would not matter which face is whose
@@ -330,7 +335,7 @@ def test_only_bbox_wants_landmarks(batches):
 
 def test_networks_with_parsers_of_their_own(batches):
     pair = [make_task("ssp"), make_task("ssg")]
-    pair[1].parser.deconv33.bias.data += np.arange(7, dtype=np.float32)
+    pair[1].segmentation_net.deconv33.bias.data += np.arange(7, dtype=np.float32)
     measured = tasks.evaluate_all(pair, batches["attributes"])
     for task, metrics in zip(pair, measured, strict=False):
         np.testing.assert_array_equal(

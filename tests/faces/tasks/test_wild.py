@@ -5,7 +5,7 @@ from tinyface.faces import tasks
 from tinyface.faces.data.loader import Batch
 from tinyface.faces.metrics import attribute_metrics
 from tinyface.faces.models import ANet, LNet
-from tinyface.faces.tasks.wild import LOUDNESS, PAIR_WEIGHT
+from tinyface.faces.tasks.wild import PAIR_WEIGHT, RESPONSE_PENALTY
 from tinyface.ops.sigmoid import logistic
 
 
@@ -61,7 +61,7 @@ def test_tags_need_no_parser():
     network.eval()
     logits = network(Tensor(images)).numpy().astype(float)
     surprise = np.log1p(np.exp(logits)) - targets * logits
-    price = LOUDNESS * network.features(Tensor(images)).numpy().mean()
+    price = RESPONSE_PENALTY * network.features(Tensor(images)).numpy().mean()
     assert price > 1e-3 * surprise.mean()
     np.testing.assert_allclose(task.loss(batch).item(), surprise.mean() + price, rtol=1e-4)
     np.testing.assert_allclose(task.probabilities(images), logistic(logits), rtol=1e-4)

@@ -40,7 +40,7 @@ class Commands(Examples, click.Group):
         except click.Abort:  # Ctrl-C
             code = 130
         except click.ClickException as error:
-            code = complain(name_first(error), error.exit_code)
+            code = print_error(name_first(error), error.exit_code)
         except Exception as error:
             code = explain(error)
         sys.exit(code or 0)
@@ -102,17 +102,17 @@ def explain(error):
         click.echo(error, err=True)
         return 128 + error.signal
     if isinstance(error, TinyfaceError):
-        return complain(error)
+        return print_error(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return complain(f"{error.filename}: {error.strerror}")
+        return print_error(f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT):
-        return complain(f"standard output: {error.strerror}; make room, or send it elsewhere")
+        return print_error(f"standard output: {error.strerror}; make room, or send it elsewhere")
     if isinstance(error, MemoryError):
-        return complain("not enough memory; try a smaller --batch-size, --preset or number of faces")
+        return print_error("not enough memory; try a smaller --batch-size, --preset or number of faces")
     raise error
 
 
-def complain(text, code=1):
+def print_error(text, code=1):
     """Print an error in one line, where there is somewhere to print it; returns the exit code."""
     with contextlib.suppress(OSError):
         click.echo(f"error: {' '.join(str(text).split())}", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..choices import LNET_ANET, PARSING, SPLITS, SYSTEMS
-from .base import USING, command, complain, option
+from .base import USING, command, option, print_error
 from .shared_options import FACES, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, device
 
 
@@ -108,7 +108,7 @@ def predict(images, paths, out, as_json, everything, device, system, several):
     if system == LNET_ANET and len(paths) > 1:
         raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")
     read = predict.predict(
-        images, paths, out, system, several, everything, as_json, device, click.echo, complain
+        images, paths, out, system, several, everything, as_json, device, click.echo, print_error
     )
     return 0 if read else 1
 

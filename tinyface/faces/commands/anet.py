@@ -24,23 +24,22 @@ from ..models import ANet, AttributeSVM
 from ..presets import find_preset
 from ..wild.interweave import image_side
 from ..wild.localize import ALIGNED, ANET_STAGES, LOCALIZER, STAGES, Aligned, load_localizer
-from ..wild.reader import PATCHES, SVM, WildReader, enlarged_region, networks_in, patch_features
+from ..wild.predictor import PATCHES, SVM, WildPredictor, enlarged_region, networks_in, patch_features
 from .evaluate import plain
 from .feeds import Feed, PairFeed, check_batch_size
 from .fit import fit
 from .folders import RUNS, report, resumable, run_folder
-from .lnet import draw_localization
-from .lnet import judge as judge_localizer
+from .lnet import draw_localization, evaluate_localizer
 from .photos import find_backgrounds, find_wild
 from .pictures import draw_curve
-from .sources import evaluation_split, judging_split, validation_split
-from .stages import keep_given, settle
+from .sources import evaluation_split, split_to_evaluate, validation_split
+from .stages import keep_given, resolve
 from .trained import all_the_same, last_run, of_these
 
 SVM_PHOTOS = 20_000  # the SVMs' in the paper: a thousand people, twenty photos of each
 
 
-def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resume=False, say=print):
+def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resume=False, log=print):
     """Train ANet and its SVMs. Returns the run's folder.
 
     given: {option: value or None}; lnet: a run of train-lnet, else the newest; identities: whether to pre-train on
@@ -49,7 +48,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     """
     if aligned and lnet:
         raise TinyfaceError("--aligned: with aligned photos there is no face to find; leave --lnet out")
-    folder = run_folder("anet", given, out, resume, say)
+    folder = run_folder("anet", given, out, resume, log)
     stages = ("identities", "attributes") if identities else ("attributes",)
     if resume and not identities and (folder / "identities").exists():
         raise TinyfaceError(
@@ -61,9 +60,9 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
             f"--resume: the run in {folder} has no pre-training on identities; add --no-identities"
         )
     kinds = {"identities": "identities", "attributes": "faces"}  # which Training of the preset
-    options = {stage: settle(kinds[stage], given, saved[stage], folder) for stage in stages}
+    options = {stage: resolve(kinds[stage], given, saved[stage], folder) for stage in stages}
     main = options[stages[0]]
-    data = find_wild(main.data, say)
+    data = find_wild(main.data, log)
     sets = {"train": open_dataset(data, "train", "attributes"), "val": None}
     if validation_split(data, "attributes"):
         sets["val"] = open_dataset(data, "val", "attributes")
@@ -71,11 +70,11 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
         raise TinyfaceError(f"{data}: has no identities to learn from; add --no-identities")
     check_batch_size(main, sets["train"])
     origin = provenance.record((data, "attributes"))
-    localizer = keep_localizer(folder, lnet, aligned, main.device, say, provenance.kind_of(origin))
+    localizer = keep_localizer(folder, lnet, aligned, main.device, log, provenance.kind_of(origin))
     lnets = [file for file in networks_in(folder) if file.parent.name in STAGES]
     origin["others"] = provenance.by_role(lnets)
     keep_given(folder, given)
-    boxes = {split: boxes_of(localizer, sets[split], say) for split in sets if sets[split]}
+    boxes = {split: boxes_of(localizer, sets[split], log) for split in sets if sets[split]}
     wild, network = find_preset(main.preset).wild, None
     side = image_side(wild.anet_size[0], PATCHES)
     faces = {split: cropped(sets[split], enlarged_region(boxes[split], wild.anet_size[0])) for split in boxes}
@@ -89,33 +88,33 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
         else:
             task = tasks.FaceTask(ANet(*shape, outputs=len(ATTRIBUTES)))
             if network is not None:
-                task.network.begin_with(network)
+                task.network.load_encoder_from(network)
             feed = Feed(task, faces["train"], faces.get("val"), options[stage], size=(side, side))
         notes = {"command": f"train-anet ({stage})", **origin}
-        fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], say)
+        fit(task, options[stage], make_folder(folder / stage), feed, notes, saved[stage], log)
         draw_curve(folder / stage, task.measure)
         network = checkpoint.load_network(folder / stage / training.BEST)
     network = network.to(main.device)
-    split = judging_split(data, "attributes")
+    split = split_to_evaluate(data, "attributes")
     learn = choose_for_svms(sets, boxes, split)
     counts = " and ".join(f"{len(dataset)} faces ({dataset.split})" for dataset, _ in learn)
-    say(f"linear SVMs on the features of {counts}, {PATCHES**2} patches of each")
+    log(f"linear SVMs on the features of {counts}, {PATCHES**2} patches of each")
     svm = fit_svms(network, learn)
     notes = {"command": "train-anet (SVMs)", **origin, "data": str(data)}
     checkpoint.save(folder / SVM, checkpoint.Checkpoint(svm, notes))
     dataset = open_dataset(data, split or "train", "attributes")
-    reader = WildReader(localizer, network, svm)
+    predictor = WildPredictor(localizer, network, svm)
     if split:
-        report(folder, {"split": split, "networks": {"lnet-anet": judge(reader, dataset, say)}})
+        report(folder, {"split": split, "networks": {"lnet-anet": evaluate_anet(predictor, dataset, log)}})
     else:
-        say("no split to judge on, so nothing is measured")
+        log("no split to judge on, so nothing is measured")
     if not isinstance(localizer, Aligned):
         draw_localization(localizer, dataset, folder / "localization.png")
-    say(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
+    log(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
     return folder
 
 
-def keep_localizer(folder, lnet, aligned, device, say, faces=None):
+def keep_localizer(folder, lnet, aligned, device, log, faces=None):
     """The Localizer that a run's folder holds, or the one to be used, copied to it.
 
     faces: as in `find_parser`. Raises TinyfaceError where there is none, or where `aligned` contradicts the folder.
@@ -132,7 +131,7 @@ def keep_localizer(folder, lnet, aligned, device, say, faces=None):
             make_folder(folder / stage)
             atomic_write(folder / stage / training.BEST, (source / stage / training.BEST).read_bytes())
         atomic_write(folder / LOCALIZER, (source / LOCALIZER).read_bytes())
-        say(f"faces as found by {source}, {provenance.line(networks_in(source))}")
+        log(f"faces as found by {source}, {provenance.line(networks_in(source))}")
     elif lnet:
         load_localizer(lnet)
         files = [f"{stage}/{training.BEST}" for stage in STAGES if (folder / stage / training.BEST).exists()]
@@ -161,21 +160,21 @@ def find_lnet(faces):
     return found
 
 
-def boxes_of(localizer, dataset, say):
+def boxes_of(localizer, dataset, log):
     """The faces (N, 4) that are found in a data set's photos, the best guess where none seems to be."""
     if not isinstance(localizer, Aligned):
-        say(f"finding the faces in {len(dataset)} photos ({dataset.split})")
+        log(f"finding the faces in {len(dataset)} photos ({dataset.split})")
     return np.stack([found.face for found in localizer.read(dataset.images)])
 
 
-def choose_for_svms(sets, boxes, judged):
+def choose_for_svms(sets, boxes, evaluated_on):
     """[(dataset, boxes)] for the SVMs, no more than SVM_PHOTOS: validation photos, then training photos to fill up.
 
     sets, boxes: by split. judged: the split that judges, which is left out unless there is no other.
     """
     chosen, room = [], SVM_PHOTOS
     for split in ("val", "train"):
-        if split in boxes and room > 0 and (split != judged or len(boxes) == 1):
+        if split in boxes and room > 0 and (split != evaluated_on or len(boxes) == 1):
             k = -(-len(sets[split]) // room)
             chosen.append((sets[split].every(k), boxes[split][::k]))
             room -= len(boxes[split][::k])
@@ -200,13 +199,15 @@ def fit_svms(network, faces):
 # ---------------------------------------------------------------- judging
 
 
-def judge(reader, dataset, say):
+def evaluate_anet(predictor, dataset, log):
     """Error, average precision and balanced accuracy on a data set's photos; a dictionary, and a table that is said."""
-    probabilities = np.stack([reading.probabilities for reading in reader.read_many(dataset.images)])
+    probabilities = np.stack(
+        [prediction.probabilities for prediction in predictor.predict_many(dataset.images)]
+    )
     metrics = attribute_metrics(probabilities, dataset.attributes)
-    say(format_attribute_table(metrics, ATTRIBUTES))
+    log(format_attribute_table(metrics, ATTRIBUTES))
     e, ap, balanced = metrics.mean_error, metrics.mean_average_precision, metrics.mean_balanced_accuracy
-    say(
+    log(
         f"lnet-anet: error {percent(e)} %, average precision {percent(ap)} %, balanced accuracy {percent(balanced)} %"
     )
     return plain(metrics)
@@ -217,22 +218,22 @@ def is_run(path):
     return (Path(path) / LOCALIZER).is_file()
 
 
-def evaluate(folder, data=None, split=None, as_json=False, device="cpu", say=print):
+def evaluate(folder, data=None, split=None, as_json=False, device="cpu", log=print):
     """Measure a finished run on a split: how many faces are found and, where there is an ANet, the attributes."""
     backend.check_device(device)
-    whisper = (lambda text: None) if as_json else say
-    data = find_wild(data, whisper)
+    log_text = (lambda text: None) if as_json else log
+    data = find_wild(data, log_text)
     dataset = open_dataset(data, split or evaluation_split(data, "attributes"), "attributes")
-    whisper(f"split {dataset.split}: {len(dataset)} photos")
+    log_text(f"split {dataset.split}: {len(dataset)} photos")
     localizer, measures = load_localizer(folder, device), {}
     networks = provenance.line(networks_in(folder))
-    whisper(f"networks: {networks}")
+    log_text(f"networks: {networks}")
     if not isinstance(localizer, Aligned):
-        empty = find_backgrounds(data, None, whisper)[dataset.split]
-        measures["localization"] = judge_localizer(localizer, dataset, empty, whisper)
+        empty = find_backgrounds(data, None, log_text)[dataset.split]
+        measures["localization"] = evaluate_localizer(localizer, dataset, empty, log_text)
     if (Path(folder) / SVM).is_file():
-        measures["lnet-anet"] = judge(WildReader.from_folder(folder, device), dataset, whisper)
+        measures["lnet-anet"] = evaluate_anet(WildPredictor.from_folder(folder, device), dataset, log_text)
     if as_json:
         record = {"data": str(data), "split": dataset.split, "faces": len(dataset), "networks": networks}
-        say(json.dumps({**record, "measures": measures}))
+        log(json.dumps({**record, "measures": measures}))
     return measures

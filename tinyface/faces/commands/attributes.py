@@ -9,19 +9,19 @@ from tinyface.files import atomic_write, make_folder
 from .. import provenance, tasks
 from ..data.layouts import open_dataset
 from ..metrics import majority_error
+from ..models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
 from ..models.attributes import HEADS_NEEDED
-from ..models.readers import READERS, make_reader
-from ..predict import PARSER, load_parser, load_pretrained
+from ..predict import SEGMENTATION_FILE, load_pretrained, load_segmentation_net
 from ..presets import find_preset
 from . import few_labels, finetune
-from .evaluate import judge
+from .evaluate import evaluate_tasks
 from .feeds import Feed, check_batch_size
 from .fit import fit
 from .folders import PRETRAINED, RUNS, report, resumable, run_folder
 from .options import Options
 from .pictures import draw_curve
 from .sources import find_data, validation_split
-from .trained import begin_with, find_parser, find_pretrained, same_parser
+from .trained import find_pretrained, find_segmentation_net, load_encoder_from, same_segmentation_net
 
 
 def train_attributes(
@@ -30,8 +30,8 @@ def train_attributes(
     seg_weights=None,
     out=None,
     resume=False,
-    say=print,
-    judging=True,
+    log=print,
+    evaluate_at_end=True,
     balanced=False,
     start_from=None,
     sspl_weights=None,
@@ -48,12 +48,12 @@ def train_attributes(
     if balanced and (start_from is not None or not resume):
         wanted = list(modes) or ["avg"]
         start_from = finetune.find_run(start_from, wanted, given.get("preset"), RUNS)
-        say(
+        log(
             f"networks to fine-tune: {start_from}, {provenance.line(start_from / m / training.BEST for m in wanted)}"
         )
         if not resume:
             given = finetune.adopt(given, [start_from / mode / training.BEST for mode in wanted])
-    folder = run_folder("balanced" if balanced else "attr", given, out, resume, say)
+    folder = run_folder("balanced" if balanced else "attr", given, out, resume, log)
     modes, others = which_networks(modes, folder, resume)
     states = {mode: resumable(folder / mode, resume) for mode in modes}
     saved = next((state for state in states.values() if state), None)
@@ -65,16 +65,16 @@ def train_attributes(
         finetune.keep_starts(folder, start_from, modes)
         given = finetune.adopt(given, [folder / mode / finetune.START for mode in modes])
     kind = "balanced" if balanced else "attributes"
-    options = Options.settle(kind, given, saved and saved.training["options"])
-    data = find_data(options.data, "attributes", say)
+    options = Options.resolve(kind, given, saved and saved.training["options"])
+    data = find_data(options.data, "attributes", log)
     preset, split = find_preset(options.preset), validation_split(data, "attributes")
     whole = open_dataset(data, "train", "attributes")
     labelled = few_labels.labelled(whole, options.labels)
     if options.labels < 1:
-        say(f"labels: {len(labelled)} of the {len(whole)} training faces")
+        log(f"labels: {len(labelled)} of the {len(whole)} training faces")
         if not saved:
-            suited = few_labels.suited(given, getattr(preset, kind), options.labels, len(labelled))
-            options = Options.settle(kind, suited)
+            scaled = few_labels.scale_schedule(given, getattr(preset, kind), options.labels, len(labelled))
+            options = Options.resolve(kind, scaled)
     check_batch_size(options, labelled)
     validation = open_dataset(data, split, "attributes") if split else None
     origin = provenance.record((data, "attributes"))
@@ -82,18 +82,18 @@ def train_attributes(
     if searched and start_from:
         finetune.check_faces(start_from / modes[0] / training.BEST, faces)
 
-    parser = None
+    segmentation_net = None
     kept = {}  # files of other runs that this one keeps, by the name they get
     if options.init == "sspl":
         kept[PRETRAINED] = find_pretrained(
-            sspl_weights, folder / PRETRAINED, modes, preset, resume, say, faces
+            sspl_weights, folder / PRETRAINED, modes, preset, resume, log, faces
         )
     if options.init == "parser" or any(HEADS_NEEDED[mode] for mode in modes):
-        source = same_parser(seg_weights, folder / PARSER, resume)
-        if source is None and balanced and start_from and (start_from / PARSER).exists():
-            source = start_from / PARSER
-        kept[PARSER] = source or find_parser(seg_weights, preset.size, say, faces)
-        parser = load_parser(kept[PARSER], options.device)
+        source = same_segmentation_net(seg_weights, folder / SEGMENTATION_FILE, resume)
+        if source is None and balanced and start_from and (start_from / SEGMENTATION_FILE).exists():
+            source = start_from / SEGMENTATION_FILE
+        kept[SEGMENTATION_FILE] = source or find_segmentation_net(seg_weights, preset.size, log, faces)
+        segmentation_net = load_segmentation_net(kept[SEGMENTATION_FILE], options.device)
     make_folder(folder)
     for name, source in kept.items():
         if Path(source) != folder / name:
@@ -107,23 +107,23 @@ def train_attributes(
         backend.seed(options.seed)
         if balanced:
             network = checkpoint.load_network(folder / mode / finetune.START)
-            task = tasks.BalancedTask(network, parser, weights)
+            task = tasks.BalancedTask(network, segmentation_net, weights)
         else:
-            network = make_reader(mode, preset.width, preset.size, options.region_pooling)
-            task = tasks.AttributeTask(network, parser)
+            network = make_attribute_network(mode, preset.width, preset.size, options.region_pooling)
+            task = tasks.AttributeTask(network, segmentation_net)
             if options.init != "random":
                 # Loading draws random numbers, so each network loads what it begins with.
-                trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else parser
-                begin_with(network, trained, options.init)
+                trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else segmentation_net
+                load_encoder_from(network, trained, options.init)
         starts = [folder / mode / finetune.START] * balanced
         origin["others"] = provenance.by_role([*used, *starts])
         notes = {"command": f"train-attr ({mode}{', balanced' if balanced else ''})", **origin}
         feed = Feed(task, labelled, validation, options, name=data)
-        fit(task, options, make_folder(folder / mode), feed, notes, states[mode], say)
+        fit(task, options, make_folder(folder / mode), feed, notes, states[mode], log)
         draw_curve(folder / mode, task.measure)
-    if validation and judging:
-        tell(folder, labelled, validation, options, parser, balanced, say)
-    say(f"the run is in {folder}: {', '.join(f'{mode}/{training.BEST}' for mode in modes)} to use")
+    if validation and evaluate_at_end:
+        report_measures(folder, labelled, validation, options, segmentation_net, balanced, log)
+    log(f"the run is in {folder}: {', '.join(f'{mode}/{training.BEST}' for mode in modes)} to use")
     return folder
 
 
@@ -132,7 +132,7 @@ def which_networks(modes, folder, resume):
 
     Raises TinyfaceError where it is not clear, or another run would be mixed up with this one.
     """
-    there = [mode for mode in READERS if (folder / mode / training.LAST).exists()]
+    there = [mode for mode in ATTRIBUTE_NETWORKS if (folder / mode / training.LAST).exists()]
     if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
             f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
@@ -148,24 +148,26 @@ def which_networks(modes, folder, resume):
     return modes, others
 
 
-def tell(folder, labelled, validation, options, parser, balanced, say):
+def report_measures(folder, labelled, validation, options, segmentation_net, balanced, log):
     """Measure all finished networks of a folder on the validation split: say the tables, write report.json.
 
     labelled: what they learned from. balanced: also those that fine-tuning began with, which had this parser.
     """
     finished = finished_tasks(folder, options.device)
-    summary, table = judge(finished, validation)
+    summary, table = evaluate_tasks(finished, validation)
     guess = majority_error(labelled.attributes, validation.attributes)[1]
-    say(table)
-    say(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
+    log(table)
+    log(f"always guessing the majority of the training split: error {100 * guess:.2f} %")
     measures = {"split": validation.split, "majority_error": guess, "networks": summary}
     if options.labels < 1:
         measures["labelled_faces"] = len(labelled)
     if balanced:
         files = (folder / task.network.mode / finetune.START for task in finished)
         started = (checkpoint.load_network(file).to(options.device) for file in files)
-        before, _ = judge([tasks.AttributeTask(network, parser) for network in started], validation)
-        say(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
+        before, _ = evaluate_tasks(
+            [tasks.AttributeTask(network, segmentation_net) for network in started], validation
+        )
+        log(f"before and after fine-tuning:\n{finetune.format_change(before, summary)}")
         measures["before"] = before
     report(folder, measures)
 
@@ -173,11 +175,17 @@ def tell(folder, labelled, validation, options, parser, balanced, say):
 def finished_tasks(folder, device="cpu"):
     """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
     folder, finished = Path(folder), []
-    parser = load_parser(folder / PARSER, device) if (folder / PARSER).exists() else None
-    for mode in READERS:
+    segmentation_net = (
+        load_segmentation_net(folder / SEGMENTATION_FILE, device)
+        if (folder / SEGMENTATION_FILE).exists()
+        else None
+    )
+    for mode in ATTRIBUTE_NETWORKS:
         last, best = folder / mode / training.LAST, folder / mode / training.BEST
         if last.exists() and best.exists():
             state = checkpoint.load(last).training
             if state and state["step"] == state["options"]["steps"]:
-                finished.append(tasks.AttributeTask(checkpoint.load_network(best).to(device), parser))
+                finished.append(
+                    tasks.AttributeTask(checkpoint.load_network(best).to(device), segmentation_net)
+                )
     return finished

@@ -11,12 +11,18 @@ from ..data.layouts import find_layouts, open_dataset
 from ..data.loader import batches_in_order
 from ..metrics import format_attribute_table, format_region_table, percent, undefined_lines
 from ..models.attributes import HEADS_NEEDED
-from ..predict import choose_parser, distinct, find_networks, load_parser, parser_file
+from ..predict import (
+    choose_segmentation_net,
+    distinct,
+    find_networks,
+    load_segmentation_net,
+    segmentation_file,
+)
 from .feeds import VALIDATION_BATCH
 from .fit import start_workers
 from .folders import defined, named
 from .sources import evaluation_split, find_data
-from .trained import find_parser
+from .trained import find_segmentation_net
 
 
 def evaluate(
@@ -27,7 +33,7 @@ def evaluate(
     batch_size=VALIDATION_BATCH,
     as_json=False,
     device="cpu",
-    say=print,
+    log=print,
 ):
     """Measure trained networks on a split: a parser by IoU and F1, attribute networks each, SSP and SSG also averaged.
 
@@ -36,43 +42,49 @@ def evaluate(
     """
     backend.check_device(device)
     start_workers(device)
-    parsers, readers = find_networks(weights, device)
-    shows_regions = any(HEADS_NEEDED[network.mode] for _, network in readers)
+    segmentation_nets, attribute_nets = find_networks(weights, device)
+    shows_regions = any(HEADS_NEEDED[network.mode] for _, network in attribute_nets)
     if seg_weights and not shows_regions:
         raise TinyfaceError("--seg-weights: none of these networks is shown regions; leave it out")
-    whisper = (lambda text: None) if as_json else say
-    joint = {path for path, _ in parsers} & {path for path, _ in readers}
+    log_text = (lambda text: None) if as_json else log
+    joint = {path for path, _ in segmentation_nets} & {path for path, _ in attribute_nets}
     needs = (
-        ["attributes"] if readers and not joint else ["labels"] if not readers else ["labels", "attributes"]
+        ["attributes"]
+        if attribute_nets and not joint
+        else ["labels"]
+        if not attribute_nets
+        else ["labels", "attributes"]
     )
     if joint and data is not None:  # a joint network is measured by what there is
         offered = {need for layout in find_layouts(data) for need in layout.offers}
         needs = [need for need in needs if need in offered] or needs
     records = {}
     for need in needs:
-        data_path = find_data(data, need, whisper)
+        data_path = find_data(data, need, log_text)
         dataset = open_dataset(data_path, split or evaluation_split(data_path, need), need)
-        whisper(f"split {dataset.split}: {len(dataset)} faces")
+        log_text(f"split {dataset.split}: {len(dataset)} faces")
         if need == "labels":
-            networks = provenance.line(path for path, _ in parsers)
-            whisper(f"networks: {networks}")
-            result = measure_parsers(parsers, dataset, batch_size, whisper)
+            networks = provenance.line(path for path, _ in segmentation_nets)
+            log_text(f"networks: {networks}")
+            result = measure_segmentation_nets(segmentation_nets, dataset, batch_size, log_text)
         else:
-            size, files = common_size(readers), [path for path, _ in readers]
-            source = parser = None
+            size, files = common_size(attribute_nets), [path for path, _ in attribute_nets]
+            source = segmentation_net = None
             if seg_weights:
-                source = parser_file(seg_weights)
+                source = segmentation_file(seg_weights)
             elif shows_regions:
-                source, parser = choose_parser(parsers, readers)
-                source = source or find_parser(None, size, whisper, kind_of_all(files))
+                source, segmentation_net = choose_segmentation_net(segmentation_nets, attribute_nets)
+                source = source or find_segmentation_net(None, size, log_text, kind_of_all(files))
             if source:
-                parser = parser or load_parser(source, device)
+                segmentation_net = segmentation_net or load_segmentation_net(source, device)
                 files.append(source)
             networks = provenance.line(files)
-            whisper(f"networks: {networks}")
-            attribute_tasks = [tasks.AttributeTask(network, parser) for _, network in readers]
-            result, table = judge(attribute_tasks, dataset, batch_size)
-            whisper(table)
+            log_text(f"networks: {networks}")
+            attribute_tasks = [
+                tasks.AttributeTask(network, segmentation_net) for _, network in attribute_nets
+            ]
+            result, table = evaluate_tasks(attribute_tasks, dataset, batch_size)
+            log_text(table)
         records[need] = {
             "data": str(data_path),
             "split": dataset.split,
@@ -81,7 +93,7 @@ def evaluate(
             "measures": result,
         }
     if as_json:
-        say(json.dumps(records if len(records) > 1 else records[need]))
+        log(json.dumps(records if len(records) > 1 else records[need]))
     return {name: measures for record in records.values() for name, measures in record["measures"].items()}
 
 
@@ -91,7 +103,7 @@ def kind_of_all(files):
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def judge(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
+def evaluate_tasks(attribute_tasks, dataset, batch_size=VALIDATION_BATCH):
     """Measures of each network and of the average of SSP and SSG on one data set: (dictionary, table as text).
 
     attribute_tasks: tasks.AttributeTask of networks made for one size. The dictionary: {name: {"error", …,
@@ -130,18 +142,18 @@ def plain(metrics):
     }
 
 
-def measure_parsers(parsers, dataset, batch_size, say):
+def measure_segmentation_nets(segmentation_nets, dataset, batch_size, log):
     """{file: measures} of parsers, pairs (file, network), on one data set; says their tables."""
     result = {}
-    for path, parser in parsers:
-        task = tasks.SegmentationTask(parser)
-        confusion = tasks.validation(task, dataset, batch_size, tuple(parser.config["size"]))
+    for path, segmentation_net in segmentation_nets:
+        task = tasks.SegmentationTask(segmentation_net)
+        confusion = tasks.validation(task, dataset, batch_size, tuple(segmentation_net.config["size"]))
         means = task.summarise(confusion) | {"mean_f1": confusion.mean_f1()}
         result[str(path)] = {name: defined(value) for name, value in means.items()} | {
             "iou": named(REGIONS, confusion.iou()),
             "f1": named(REGIONS, confusion.f1()),
         }
-        say(f"{path}\n{format_region_table(confusion, REGIONS)}")
+        log(f"{path}\n{format_region_table(confusion, REGIONS)}")
     return result
 
 

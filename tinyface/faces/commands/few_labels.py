@@ -30,7 +30,7 @@ def labelled(dataset, share):
     return dataset.take([math.floor(round(index / share, 6)) for index in range(count)])
 
 
-def suited(given, training, share, count):
+def scale_schedule(given, training, share, count):
     """The options in `given`, and those that suit `count` labelled images where `given` has none.
 
     training: the preset's, which is never exceeded. Raises TinyfaceError where a batch can't be filled.

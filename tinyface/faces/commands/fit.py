@@ -8,7 +8,7 @@ from tinyface.errors import TinyfaceError
 from .. import provenance
 
 
-def fit(task, options, folder, feed, notes, saved, say):
+def fit(task, options, folder, feed, notes, saved, log):
     """Train a task's network in a folder on what a Feed gives, or go on with it from `saved`."""
     start_workers(options.device)
     network = task.network.to(options.device)
@@ -27,16 +27,16 @@ def fit(task, options, folder, feed, notes, saved, say):
         optimizer.load_state_dict(saved.optimizer)
         backend.set_random_state(saved.training["random"])
         start = saved.training["step"]
-        say(f"{folder}: going on after step {start} of {options.steps}")
+        log(f"{folder}: going on after step {start} of {options.steps}")
     if start == options.steps and (folder / training.BEST).exists():
         return
     evaluate = feed.evaluator()
     if evaluate:
-        judge = training.Validation(evaluate, options.val_every, folder, notes)
+        validation = training.Validation(evaluate, options.val_every, folder, notes)
     else:
         if task.measure:  # else none is meant to be
-            say(f"{feed.name}: no validation split, so the best network is the last one")
-        judge = training.KeepLast(folder, notes)
+            log(f"{feed.name}: no validation split, so the best network is the last one")
+        validation = training.KeepLast(folder, notes)
     saver = training.Saver(options.save_every, folder, dataclasses.asdict(options), notes)
     images = options.batch_size * feed.per_step
     with feed.batches(start) as batches:
@@ -47,7 +47,7 @@ def fit(task, options, folder, feed, notes, saved, say):
         trainer.callbacks = [
             training.Progress(folder.name, images),
             training.JsonLog(folder, images),
-            judge,
+            validation,
             saver,
         ]
         with saver:

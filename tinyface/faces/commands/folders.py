@@ -12,8 +12,8 @@ from tinyface import checkpoint, training
 from tinyface.errors import TinyfaceError
 from tinyface.files import atomic_write
 
-from ..models.readers import READERS
-from ..predict import PARSER
+from ..models.attribute_nets import ATTRIBUTE_NETWORKS
+from ..predict import SEGMENTATION_FILE
 from ..presets import DEFAULT
 from ..wild import localize
 from ..wild.localize import LOCALIZER
@@ -34,26 +34,26 @@ COMMANDS = {
 }
 STAGES = {"lnet": localize.STAGES, "anet": localize.ANET_STAGES}  # sub-folders
 # What runs have in their folders → the kinds of run that have it.
-SIGNS = {
+MARKER_FILES = {
     **{file: ("seg", "joint", "sspl") for file in (training.LAST, training.LOG)},
-    **{f"{mode}/{training.LAST}": ("attr", "balanced") for mode in READERS},
+    **{f"{mode}/{training.LAST}": ("attr", "balanced") for mode in ATTRIBUTE_NETWORKS},
     **{f"{stage}/{training.LAST}": (kind,) for kind, stages in STAGES.items() for stage in stages},
     PRETRAINED: ("attr", "balanced"),
-    PARSER: ("attr", "balanced", "sspl"),
+    SEGMENTATION_FILE: ("attr", "balanced", "sspl"),
     LOCALIZER: ("lnet", "anet"),
 }
 
 
-def run_folder(kind, given, out, resume, say=print):
+def run_folder(kind, given, out, resume, log=print):
     """Where a run goes: --out; else runs/<kind>-<preset>, or with a number behind it if that is taken.
 
     With resume, the newest of these; says so where nothing was saved in it. Raises TinyfaceError where there is none
     to resume.
     """
     folder = find_run_folder(kind, given, out, resume)
-    lasts = [file for file, kinds in SIGNS.items() if kind in kinds and file.endswith(training.LAST)]
+    lasts = [file for file, kinds in MARKER_FILES.items() if kind in kinds and file.endswith(training.LAST)]
     if resume and not any((folder / file).exists() for file in lasts):
-        say(
+        log(
             f"{folder}: nothing was saved there yet, so the run begins anew, with the options of this command"
         )
     return folder
@@ -76,14 +76,14 @@ def find_run_folder(kind, given, out, resume):
 
 def check_folder(kind, folder, resume):
     """Raises TinyfaceError where a folder holds a run of another command or, with resume, no run at all."""
-    for file, kinds in SIGNS.items():
+    for file, kinds in MARKER_FILES.items():
         if kind not in kinds and (folder / file).exists():
             commands = " or ".join(dict.fromkeys(COMMANDS[other] for other in kinds))
             raise TinyfaceError(f"--out {folder}: holds a run of {commands}; choose another folder")
     if not resume:
         return
     # A run that was killed before its first checkpoint has a folder too, with little or nothing in it.
-    own = {file.split("/")[0] for file, kinds in SIGNS.items() if kind in kinds}
+    own = {file.split("/")[0] for file, kinds in MARKER_FILES.items() if kind in kinds}
     names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else None
     if names is None or (names and not names & own):
         raise TinyfaceError(f"--resume: there is no run {folder} to go on with; check --out")

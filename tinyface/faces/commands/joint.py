@@ -15,9 +15,9 @@ from ..data.dataset import REGIONS
 from ..data.layouts import open_dataset
 from ..metrics import format_region_table
 from ..models import JointNet
-from ..predict import load_parser, parser_file
+from ..predict import load_segmentation_net, segmentation_file
 from ..presets import find_preset
-from .evaluate import judge
+from .evaluate import evaluate_tasks
 from .feeds import VALIDATION_BATCH, Feed
 from .fit import fit
 from .folders import named, report, resumable, run_folder
@@ -35,8 +35,8 @@ class PairedFeed:
     per_step = 2  # batches
 
     def __init__(self, task, labelled, attributed, options):
-        self.labelled = Feed.of_folder(task.parsing, labelled, options)
-        self.attributed = Feed.of_folder(task.reading, attributed, options, seed=options.seed + 1)
+        self.labelled = Feed.of_folder(task.segmentation_task, labelled, options)
+        self.attributed = Feed.of_folder(task.attribute_task, attributed, options, seed=options.seed + 1)
         self.name = " and ".join(dict.fromkeys((self.labelled.name, self.attributed.name)))
 
     @contextlib.contextmanager
@@ -54,83 +54,86 @@ class PairedFeed:
         return parsing and (lambda: (parsing(), reading and reading()))
 
 
-def train_joint(given, compare=None, out=None, resume=False, say=print):
+def train_joint(given, compare=None, out=None, resume=False, log=print):
     """Train a parser and a basic attribute network with one encoder. Returns the run's folder.
 
     given: {option: value or None}; its "data" has the label maps, and the attributes too unless "attr_data" does.
     compare: a plain parser, whose IoU is told beside the joint one's. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("joint", given, out, resume, say)
+    folder = run_folder("joint", given, out, resume, log)
     saved = resumable(folder, resume)
-    options = Options.settle("joint", given, saved and saved.training["options"])
+    options = Options.resolve("joint", given, saved and saved.training["options"])
     preset = find_preset(options.preset)
-    plain = compare and find_plain_parser(compare, preset, options.device)
-    labelled, attributed = find_both(options, say)
+    plain = compare and find_plain_segmentation_net(compare, preset, options.device)
+    labelled, attributed = find_both(options, log)
     backend.seed(options.seed)
     task = tasks.JointTask(JointNet(preset.width, preset.size))
     feed = PairedFeed(task, labelled, attributed, options)
     make_folder(folder)
     origin = provenance.record((labelled, "labels"), (attributed, "attributes"))
-    fit(task, options, folder, feed, {"command": "train-joint", **origin}, saved, say)
-    tell(folder, labelled, attributed, plain and (compare, plain), options.device, say)
+    fit(task, options, folder, feed, {"command": "train-joint", **origin}, saved, log)
+    report_measures(folder, labelled, attributed, plain and (compare, plain), options.device, log)
     draw_curve(folder, task.measure)
     draw_parsing(folder, labelled, preset.size)
-    say(
+    log(
         f"the run is in {folder}: {training.BEST} to use, {training.LAST} to go on from, {training.LOG}, "
         "curve.png, parsing.png"
     )
     return folder
 
 
-def find_both(options, say):
+def find_both(options, log):
     """The folders with label maps and with attributes. Raises TinyfaceError where one kind is missing."""
-    labelled = find_data(options.data, "labels", say)
+    labelled = find_data(options.data, "labels", log)
     try:
-        return labelled, find_data(options.attr_data or options.data, "attributes", say)
+        return labelled, find_data(options.attr_data or options.data, "attributes", log)
     except TinyfaceError as error:
         if options.attr_data:
             raise
         raise TinyfaceError(f"{error}, or name one with attributes by --attr-data") from None
 
 
-def find_plain_parser(path, preset, device):
+def find_plain_segmentation_net(path, preset, device):
     """The parser to compare with. Raises TinyfaceError where it is made for images of another size."""
-    parser = load_parser(parser_file(path), device)
-    (h, w), (height, width) = parser.config["size"], preset.size
+    segmentation_net = load_segmentation_net(segmentation_file(path), device)
+    (h, w), (height, width) = segmentation_net.config["size"], preset.size
     if (h, w) != (height, width):
         raise TinyfaceError(
             f"--compare {path}: is made for images of {h}×{w}, this run for {height}×{width}, and IoU depends on it; "
             "give a parser of the same --preset"
         )
-    return parser
+    return segmentation_net
 
 
-def tell(folder, labelled, attributed, plain, device, say):
+def report_measures(folder, labelled, attributed, plain, device, log):
     """Measure best.h5 on the validation splits: say the tables, write report.json. plain: (path, parser) or None."""
     best = checkpoint.load_network(folder / training.BEST).to(device)
     task, measures = tasks.JointTask(best), {}
     if split := validation_split(labelled, "labels"):
         dataset = open_dataset(labelled, split, "labels")
         confusion = parsing_of(best.parser, dataset)
-        say(format_region_table(confusion, REGIONS))
-        measures |= {"split": split, **task.parsing.summarise(confusion), **per_region(confusion)}
+        log(format_region_table(confusion, REGIONS))
+        measures |= {"split": split, **task.segmentation_task.summarise(confusion), **per_region(confusion)}
         if plain:
-            path, parser = plain
-            without = parsing_of(parser, dataset)
-            say(format_comparison(without, confusion))
+            path, segmentation_net = plain
+            without = parsing_of(segmentation_net, dataset)
+            log(format_comparison(without, confusion))
             measures["compare"] = {"parser": str(path), "mean_iou": without.mean_iou(), **per_region(without)}
     if split := validation_split(attributed, "attributes"):
-        summary, table = judge([task.reading], open_dataset(attributed, split, "attributes"))
-        say(table)
+        summary, table = evaluate_tasks([task.attribute_task], open_dataset(attributed, split, "attributes"))
+        log(table)
         measures["networks"] = summary
     if measures:
         report(folder, measures)
 
 
-def parsing_of(parser, dataset):
+def parsing_of(segmentation_net, dataset):
     """ConfusionMatrix of a parser on a data set."""
     return tasks.validation(
-        tasks.SegmentationTask(parser), dataset, VALIDATION_BATCH, tuple(parser.config["size"])
+        tasks.SegmentationTask(segmentation_net),
+        dataset,
+        VALIDATION_BATCH,
+        tuple(segmentation_net.config["size"]),
     )
 
 

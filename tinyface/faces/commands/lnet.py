@@ -23,21 +23,21 @@ from .fit import fit
 from .folders import report, resumable, run_folder
 from .photos import find_backgrounds, find_wild, photos_of, shoulders_of
 from .pictures import draw_curve
-from .sources import judging_split, validation_split
-from .stages import keep_given, settle
+from .sources import split_to_evaluate, validation_split
+from .stages import keep_given, resolve
 
 
-def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
+def train_lnet(given, backgrounds=None, out=None, resume=False, log=print):
     """Train LNet_o and LNet_s. Returns the run's folder.
 
     given: {option: value or None}; backgrounds: the folder of photos without a face, else the folder `backgrounds`
     beside or in the data set. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("lnet", given, out, resume, say)
+    folder = run_folder("lnet", given, out, resume, log)
     saved = {stage: resumable(folder / stage, resume) for stage in STAGES}
-    options = settle("lnet", given, next((s for s in saved.values() if s), None), folder)
-    data = find_wild(options.data, say)
-    empty = find_backgrounds(data, backgrounds, say)
+    options = resolve("lnet", given, next((s for s in saved.values() if s), None), folder)
+    data = find_wild(options.data, log)
+    empty = find_backgrounds(data, backgrounds, log)
     wild = find_preset(options.preset).wild
     photos = {split: photos_of(data, split, empty) for split in ("train", "val")}
     check_batch_size(options, photos["train"])
@@ -49,27 +49,27 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
         task = tasks.LocatingTask(LNet(wild.lnet_width, wild.lnet_size, wild.lnet_stride))
         sets = photos
         if stage == "lnet_s":
-            say("where LNet_o sees head and shoulders, in all photos to learn from")
+            log("where LNet_o sees head and shoulders, in all photos to learn from")
             lnet_o = checkpoint.load_network(folder / "lnet_o" / training.BEST).to(options.device)
             sets = {split: shoulders_of(Localizer(lnet_o, None), photos[split]) for split in photos}
         feed = Feed(task, sets["train"], sets["val"], options)
         notes = {"command": f"train-lnet ({stage})", **origin}
-        fit(task, options, make_folder(folder / stage), feed, notes, saved[stage], say)
+        fit(task, options, make_folder(folder / stage), feed, notes, saved[stage], log)
         draw_curve(folder / stage, task.measure)
     localizer = Localizer(
         *(checkpoint.load_network(folder / s / training.BEST).to(options.device) for s in STAGES)
     )
-    localizer.threshold = settle_threshold(localizer, data, empty, say)
+    localizer.threshold = settle_threshold(localizer, data, empty, log)
     atomic_write(folder / LOCALIZER, json.dumps({"threshold": localizer.threshold}))
-    split = judging_split(data, "attributes")
+    split = split_to_evaluate(data, "attributes")
     if split:
-        measures = judge(localizer, open_dataset(data, split, "attributes"), empty[split], say)
+        measures = evaluate_localizer(localizer, open_dataset(data, split, "attributes"), empty[split], log)
         report(folder, {"split": split, **measures})
     else:
-        say("no split to judge on, so nothing is measured")
+        log("no split to judge on, so nothing is measured")
     shown = open_dataset(data, split or "train", "attributes")
     draw_localization(localizer, shown, folder / "localization.png")
-    say(
+    log(
         f"the run is in {folder}: {', '.join(STAGES)}, {LOCALIZER}, localization.png; use it by predict --system"
     )
     return folder
@@ -78,20 +78,20 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, say=print):
 # ---------------------------------------------------------------- judging
 
 
-def settle_threshold(localizer, data, backgrounds, say):
+def settle_threshold(localizer, data, backgrounds, log):
     """The score from which on there is a face, from the validation photos; 0 where there are none of either kind."""
     if not validation_split(data, "attributes") or not backgrounds["val"]:
-        say("no photos to settle a threshold with, so every photo is taken to have a face")
+        log("no photos to settle a threshold with, so every photo is taken to have a face")
         return 0.0
     files = open_dataset(data, "val", "attributes").images, backgrounds["val"]
     faces, empty = (np.array(list(localizer.scores(paths))) for paths in files)
     threshold = threshold_between(faces, empty)
-    say(f"a face from score {threshold:.3f} on: {100 * (faces >= threshold).mean():.1f} % of the photos with one, "
+    log(f"a face from score {threshold:.3f} on: {100 * (faces >= threshold).mean():.1f} % of the photos with one, "
         f"{100 * (empty >= threshold).mean():.1f} % of those without (validation)")  # fmt: skip
     return threshold
 
 
-def judge(localizer, dataset, backgrounds, say):
+def evaluate_localizer(localizer, dataset, backgrounds, log):
     """Shares of photos whose face is found, by IoU with the true box, and of false alarms; a dictionary."""
     found = list(localizer.read(dataset.images))
     measures = {"photos": len(found), "detected": float(np.mean([face.is_face for face in found]))}
@@ -108,7 +108,7 @@ def judge(localizer, dataset, backgrounds, say):
             np.mean([score >= localizer.threshold for score in localizer.scores(backgrounds)])
         )
     for name, value in measures.items():
-        say(
+        log(
             f"{name.replace('_', ' '):<16}{100 * value:8.2f} %"
             if isinstance(value, float)
             else f"{name:<16}{value:8d}"

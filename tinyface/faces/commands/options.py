@@ -11,11 +11,20 @@ from ..presets import DEFAULT, find_preset
 from . import few_labels
 
 # What decides the bits of a run, so must not change when it is resumed.
-BINDING = (
+FIXED_ON_RESUME = (
     "preset", "steps", "batch_size", "lr", "weight_decay", "schedule", "warmup", "init", "optimizer", "seed", "labels",
     "backbone", "region_pooling",
 )  # fmt: skip
-FREE = ("data", "attr_data", "workers", "device", "tf32", "log_every", "val_every", "save_every")
+CHANGEABLE_ON_RESUME = (
+    "data",
+    "attr_data",
+    "workers",
+    "device",
+    "tf32",
+    "log_every",
+    "val_every",
+    "save_every",
+)
 
 
 @dataclasses.dataclass
@@ -59,7 +68,7 @@ class Options:
         )
 
     @classmethod
-    def settle(cls, kind, given, saved=None):
+    def resolve(cls, kind, given, saved=None):
         """kind: a Training of the presets, "segmentation" and so on. saved: the options of the run to be resumed.
 
         Raises TinyfaceError where an option is impossible or contradicts the run that is resumed.
@@ -67,7 +76,7 @@ class Options:
         given = {name: value for name, value in given.items() if value is not None}
         if saved is not None:
             options = cls(**saved)
-            for name in BINDING:
+            for name in FIXED_ON_RESUME:
                 before = getattr(options, name)
                 if name in given and given[name] != before:
                     raise TinyfaceError(

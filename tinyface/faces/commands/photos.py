@@ -13,19 +13,19 @@ from ..predict import PHOTO_SUFFIXES
 from .sources import find_data, validation_split
 
 
-def find_wild(path, say):
+def find_wild(path, log):
     """The folder of the photos; without one, toy photos, drawn if they are not there yet. Says what was found."""
     from ..data import toywild
 
     if path is None:
         path = Path("toywild")
         if not path.exists():
-            say(f"{path}: drawing 2600 toy photos, and as many without a face")
+            log(f"{path}: drawing 2600 toy photos, and as many without a face")
             toywild.draw_dataset(path)
-    return find_data(path, "attributes", say)
+    return find_data(path, "attributes", log)
 
 
-def find_backgrounds(data, folder, say):
+def find_backgrounds(data, folder, log):
     """{split: files of photos without a face}. Raises TinyfaceError where a folder that is named has none.
 
     A folder has sub-folders train, val and test, or else images that are dealt out to these 3 : 1 : 1.
@@ -49,7 +49,7 @@ def find_backgrounds(data, folder, say):
     if folder and not any(found.values()):
         raise TinyfaceError(f"--backgrounds {folder}: no images there, nor in train/, val/ and test/ in it")
     counts = ", ".join(f"{len(found[split])} {split}" for split in SPLITS)
-    say(
+    log(
         f"{place}: photos without a face: {counts}"
         if place
         else "no photos without a face, so every photo will be taken to have one; name some by --backgrounds"

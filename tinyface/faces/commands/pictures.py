@@ -10,7 +10,7 @@ from .. import tasks
 from ..data.layouts import open_dataset
 from ..data.transforms import to_network_input
 from ..pictures.visualize import parsing_sheet, save_png, training_curve
-from ..predict import load_parser
+from ..predict import load_segmentation_net
 from .sources import validation_split
 
 
@@ -29,7 +29,8 @@ def draw_parsing(folder, data, size, faces=6):
     indices = range(min(faces, len(dataset)))
     images = np.stack([dataset.image(i, size) for i in indices])
     truth = np.stack([dataset.labels(i, size) for i in indices])
-    parser = load_parser(folder / training.BEST)
+    segmentation_net = load_segmentation_net(folder / training.BEST)
     save_png(
-        parsing_sheet(images, tasks.parse(parser, to_network_input(images)), truth), folder / "parsing.png"
+        parsing_sheet(images, tasks.parse(segmentation_net, to_network_input(images)), truth),
+        folder / "parsing.png",
     )

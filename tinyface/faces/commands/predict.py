@@ -10,12 +10,12 @@ from .. import predict as portraits
 from .. import provenance
 from ..pictures.drawing import save_png
 from ..wild import predict as wild
-from ..wild.reader import SVM, WildReader, networks_in
+from ..wild.predictor import SVM, WildPredictor, networks_in
 from .folders import RUNS
 from .trained import last_run
 
 
-def predict(images, paths, out, system, several, everything, as_json, device, say, complain):
+def predict(images, paths, out, system, several, everything, as_json, device, log, print_error):
     """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of it went well.
 
     system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
@@ -27,30 +27,30 @@ def predict(images, paths, out, system, several, everything, as_json, device, sa
     read, show, networks = SYSTEMS[system](paths, several, everything, device)
     out = make_folder(out)
     if not as_json:
-        say(f"networks: {networks}\n")
+        log(f"networks: {networks}\n")
     records, failed = [], 0
     for path, stem in zip(photos, portraits.distinct(path.stem for path in photos), strict=True):
         try:  # one bad photo must not spoil the others
-            reading = read(path)
+            prediction = read(path)
         except TinyfaceError as error:
-            complain(error)
+            print_error(error)
             failed += 1
             continue
-        record, text, pictures = show(path, reading)
+        record, text, pictures = show(path, prediction)
         written = {}
         try:  # nor a picture that cannot be written what was read
             for kind, picture in pictures.items():
                 save_png(picture, out / f"{stem}_{kind}.png")
                 written[kind] = str(out / f"{stem}_{kind}.png")
         except TinyfaceError as error:
-            complain(error)
+            print_error(error)
             failed += 1
         if as_json:
             records.append({"image": str(path), **record, "pictures": written})
         else:
-            say(f"{path}\n{text}\n  pictures: {', '.join(written.values()) or 'none'}\n")
+            log(f"{path}\n{text}\n  pictures: {', '.join(written.values()) or 'none'}\n")
     if as_json:
-        say(json.dumps(records, indent=2))
+        log(json.dumps(records, indent=2))
     return not failed
 
 
@@ -61,25 +61,25 @@ def predict(images, paths, out, system, several, everything, as_json, device, sa
 
 def by_parsing(paths, several, everything, device):
     """One face that fills the photo (Kalayeh et al. 2017)."""
-    reader = portraits.FaceReader.from_paths(paths or [portraits.DEFAULT_WEIGHTS], device)
+    predictor = portraits.FacePredictor.from_paths(paths or [portraits.DEFAULT_WEIGHTS], device)
 
-    def show(path, reading):
-        text = portraits.to_text(reading, everything)
-        return portraits.to_json(reading), text, portraits.pictures(reading)
+    def show(path, prediction):
+        text = portraits.to_text(prediction, everything)
+        return portraits.to_json(prediction), text, portraits.pictures(prediction)
 
-    return reader.read, show, reader.trained_on
+    return predictor.predict, show, predictor.trained_on
 
 
 def by_lnet_anet(paths, several, everything, device):
     """Faces anywhere in the photo (Liu et al. 2015)."""
     folder = paths[0] if paths else find_anet()
-    reader, networks = WildReader.from_folder(folder, device), provenance.line(networks_in(folder))
+    predictor, networks = WildPredictor.from_folder(folder, device), provenance.line(networks_in(folder))
 
-    def show(path, readings):
-        record = {"networks": networks, "faces": [wild.to_json(reading) for reading in readings]}
-        return record, wild.to_text(readings, everything), {"faces": wild.picture(path, readings)}
+    def show(path, predictions):
+        record = {"networks": networks, "faces": [wild.to_json(prediction) for prediction in predictions]}
+        return record, wild.to_text(predictions, everything), {"faces": wild.picture(path, predictions)}
 
-    return lambda path: reader.read(path, several), show, f"{folder}, {networks}"
+    return lambda path: predictor.predict(path, several), show, f"{folder}, {networks}"
 
 
 SYSTEMS = {"parsing": by_parsing, "lnet-anet": by_lnet_anet}

@@ -17,32 +17,32 @@ from .pictures import draw_curve, draw_parsing
 from .sources import find_data, validation_split
 
 
-def train_segmentation(given, out=None, resume=False, say=print):
+def train_segmentation(given, out=None, resume=False, log=print):
     """Train the parser. Returns the run's folder.
 
     given: {option: value or None}; out: folder, else the next free one under runs/; say: prints a line.
     """
-    folder = run_folder("seg", given, out, resume, say)
+    folder = run_folder("seg", given, out, resume, log)
     saved = resumable(folder, resume)
-    options = Options.settle("segmentation", given, saved and saved.training["options"])
-    data = find_data(options.data, "labels", say)
+    options = Options.resolve("segmentation", given, saved and saved.training["options"])
+    data = find_data(options.data, "labels", log)
     preset = find_preset(options.preset)
     backend.seed(options.seed)
     task = tasks.SegmentationTask(SegmentationNet(preset.width, preset.size))
     feed = Feed.of_folder(task, data, options)
     make_folder(folder)
     notes = {"command": "train-seg", **provenance.record((data, "labels"))}
-    fit(task, options, folder, feed, notes, saved, say)
+    fit(task, options, folder, feed, notes, saved, log)
     split = validation_split(data, "labels")
     if split:
         best = tasks.SegmentationTask(checkpoint.load_network(folder / training.BEST).to(options.device))
         confusion = tasks.validation(best, open_dataset(data, split, "labels"), VALIDATION_BATCH, preset.size)
-        say(format_region_table(confusion, REGIONS))
+        log(format_region_table(confusion, REGIONS))
         measures = {"iou": named(REGIONS, confusion.iou()), "f1": named(REGIONS, confusion.f1())}
         report(folder, {"split": split, **best.summarise(confusion), **measures})
     draw_curve(folder, "mean_iou")
     draw_parsing(folder, data, preset.size)
-    say(
+    log(
         f"the run is in {folder}: {training.BEST} to use, {training.LAST} to go on from, {training.LOG}, "
         "curve.png, parsing.png"
     )

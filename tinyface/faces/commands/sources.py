@@ -7,22 +7,22 @@ from ..data.layouts import describe, split_sizes
 TOYFACES = Path("toyfaces")
 
 
-def find_data(path, need, say):
+def find_data(path, need, log):
     """The folder of the data set; without one, toy faces, drawn if they are not there yet. Says what was found."""
     if path is None:
         path = TOYFACES
         if not path.exists():
-            draw_toyfaces(path, say=say)
-    say(f"{path}: {describe(path, need)}")
+            draw_toyfaces(path, log=log)
+    log(f"{path}: {describe(path, need)}")
     return path
 
 
-def draw_toyfaces(path, train=2000, val=300, test=300, seed=0, say=print):
+def draw_toyfaces(path, train=2000, val=300, test=300, seed=0, log=print):
     """Draw a set of toy faces, saying how far it is."""
     from ..data.toyfaces import draw_dataset
 
     total = train + val + test
-    say(f"{path}: drawing {total} toy faces")
+    log(f"{path}: drawing {total} toy faces")
     draw_dataset(path, train=train, val=val, test=test, seed=seed)
 
 
@@ -36,7 +36,7 @@ def evaluation_split(data, need):
     return "test" if split_sizes(data, need)["test"] else "val"
 
 
-def judging_split(data, need):
+def split_to_evaluate(data, need):
     """As `evaluation_split`, None where the data set has neither."""
     split = evaluation_split(data, need)
     return split if split_sizes(data, need)[split] else None

@@ -19,8 +19,8 @@ from ..data.loader import batches_in_order
 from ..metrics import format_region_table
 from ..models import SSPLNet
 from ..pictures.drawing import save_png
-from ..pictures.sspl import puzzle_sheet
-from ..predict import PARSER, load_parser, parser_file
+from ..pictures.sspl import pretext_sheet
+from ..predict import SEGMENTATION_FILE, load_segmentation_net, segmentation_file
 from ..presets import find_preset
 from ..tasks import SSPLTask
 from .feeds import VALIDATION_BATCH, Feed
@@ -29,65 +29,68 @@ from .folders import defined, named, report, resumable, run_folder
 from .options import Options
 from .pictures import draw_curve
 from .sources import evaluation_split, find_data, validation_split
-from .trained import find_parser, same_parser
+from .trained import find_segmentation_net, same_segmentation_net
 
 SHOWN = 6  # faces in the picture
 
 
-def pretrain_sspl(given, seg_weights=None, out=None, resume=False, say=print):
+def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
     """Pre-train a backbone. Returns the run's folder, in which best.h5 holds an SSPLNet.
 
     given: {option: value or None}, "backbone" among them. seg_weights: the file of the parser that shows the regions;
     else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
     """
-    folder = run_folder("sspl", given, out, resume, say)
+    folder = run_folder("sspl", given, out, resume, log)
     saved = resumable(folder, resume)
-    options = Options.settle("sspl", given, saved and saved.training["options"])
+    options = Options.resolve("sspl", given, saved and saved.training["options"])
     preset = find_preset(options.preset)
     need = whatever_is_there(options.data)
-    data = find_data(options.data, need, say)
+    data = find_data(options.data, need, log)
     origin = provenance.record((data, need))
-    source = same_parser(seg_weights, folder / PARSER, resume)
-    source = source or find_parser(seg_weights, preset.size, say, provenance.kind_of(origin))
-    parser = load_parser(source, options.device)
+    source = same_segmentation_net(seg_weights, folder / SEGMENTATION_FILE, resume)
+    source = source or find_segmentation_net(seg_weights, preset.size, log, provenance.kind_of(origin))
+    segmentation_net = load_segmentation_net(source, options.device)
     backend.seed(options.seed)
     network = SSPLNet(options.backbone, preset.width, preset.size)
-    task = SSPLTask(network, parser, options.seed, need)
+    task = SSPLTask(network, segmentation_net, options.seed, need)
     feed = Feed.of_folder(task, data, options)
     make_folder(folder)
-    if source != folder / PARSER:
-        atomic_write(folder / PARSER, source.read_bytes())
-    origin["others"] = provenance.by_role([folder / PARSER])
-    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})", **origin}, saved, say)
+    if source != folder / SEGMENTATION_FILE:
+        atomic_write(folder / SEGMENTATION_FILE, source.read_bytes())
+    origin["others"] = provenance.by_role([folder / SEGMENTATION_FILE])
+    fit(task, options, folder, feed, {"command": f"pretrain-sspl ({options.backbone})", **origin}, saved, log)
 
     best = SSPLTask(
-        checkpoint.load_network(folder / training.BEST).to(options.device), parser, options.seed, need
+        checkpoint.load_network(folder / training.BEST).to(options.device),
+        segmentation_net,
+        options.seed,
+        need,
     )
     split = validation_split(data, need)
     if split:
-        measures = judge(best, open_dataset(data, split, need), VALIDATION_BATCH, say)
+        measures = evaluate_task(best, open_dataset(data, split, need), VALIDATION_BATCH, log)
         report(folder, {"split": split, **measures})
     draw_curve(folder, task.measure)
-    draw_puzzles(folder, best, open_dataset(data, split or "train", need), preset.size)
-    say(
+    draw_pretext_sheet(folder, best, open_dataset(data, split or "train", need), preset.size)
+    log(
         f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to go on from, "
         f"{training.LOG}, curve.png, puzzles.png"
     )
     return folder
 
 
-def judge(task, dataset, batch_size, say):
+def evaluate_task(task, dataset, batch_size, log):
     """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Says them."""
     tally = tasks.validation(task, dataset, batch_size, tuple(task.network.config["size"]))
     measures = task.summarise(tally)
-    say(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
-    say("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
+    log(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
+    log("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
     return {**{k: defined(v) for k, v in measures.items()}, "iou": named(REGIONS, tally.confusion.iou())}
 
 
 def is_run(path):
     """Whether a path is a run of pretrain-sspl: the only one with a network and a parser side by side."""
-    return (Path(path) / training.BEST).is_file() and (Path(path) / PARSER).is_file()
+    return (Path(path) / training.BEST).is_file() and (Path(path) / SEGMENTATION_FILE).is_file()
 
 
 def evaluate(
@@ -98,7 +101,7 @@ def evaluate(
     batch_size=VALIDATION_BATCH,
     as_json=False,
     device="cpu",
-    say=print,
+    log=print,
 ):
     """Measure a run of pretrain-sspl on a split: how well it tells what a parser shows, and what is turned.
 
@@ -106,7 +109,7 @@ def evaluate(
     """
     backend.check_device(device)
     start_workers(device)
-    whisper = (lambda text: None) if as_json else say
+    log_text = (lambda text: None) if as_json else log
     folder = Path(folder)
     network = checkpoint.load_network(folder / training.BEST).to(device)
     if not isinstance(network, SSPLNet):
@@ -114,16 +117,16 @@ def evaluate(
             f"{folder / training.BEST}: holds no network of pretrain-sspl; name the checkpoint itself"
         )
     need = whatever_is_there(data)
-    data = find_data(data, need, whisper)
+    data = find_data(data, need, log_text)
     dataset = open_dataset(data, split or evaluation_split(data, need), need)
-    whisper(f"split {dataset.split}: {len(dataset)} faces")
-    source = parser_file(seg_weights) if seg_weights else folder / PARSER
-    parser = load_parser(source, device)
+    log_text(f"split {dataset.split}: {len(dataset)} faces")
+    source = segmentation_file(seg_weights) if seg_weights else folder / SEGMENTATION_FILE
+    segmentation_net = load_segmentation_net(source, device)
     networks = provenance.line([folder / training.BEST, source])
-    whisper(f"networks: {networks}")
+    log_text(f"networks: {networks}")
     last = folder / training.LAST  # knows the seed, so that the same tiles are turned as while it trained
     seed = checkpoint.load(last).training["options"]["seed"] if last.is_file() else 0
-    measures = judge(SSPLTask(network, parser, seed, need), dataset, batch_size, whisper)
+    measures = evaluate_task(SSPLTask(network, segmentation_net, seed, need), dataset, batch_size, log_text)
     if as_json:
         record = {
             "data": str(data),
@@ -132,7 +135,7 @@ def evaluate(
             "networks": networks,
             "measures": {"sspl": measures},
         }
-        say(json.dumps(record))
+        log(json.dumps(record))
     return measures
 
 
@@ -144,14 +147,15 @@ def whatever_is_there(data):
     return "attributes" if "attributes" in offered else "labels"
 
 
-def draw_puzzles(folder, task, dataset, size):
+def draw_pretext_sheet(folder, task, dataset, size):
     """puzzles.png: some faces with their turned tile, the parser's regions, and what the network tells."""
     batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
-    puzzle = task.puzzle(batch, validating=True)
-    places, angles, maps, _ = task.answers(puzzle)
+    pretext_batch = task.pretext_batch(batch, validating=True)
+    places, angles, maps, _ = task.answers(pretext_batch)
     images, true_places, true_angles, labels = (
-        backend.to_device(a, "cpu") for a in (puzzle.images, puzzle.places, puzzle.angles, puzzle.maps)
+        backend.to_device(a, "cpu")
+        for a in (pretext_batch.images, pretext_batch.places, pretext_batch.angles, pretext_batch.maps)
     )
     pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).astype(np.uint8)
-    sheet = puzzle_sheet(pixels, (true_places, true_angles, labels), (places, angles, maps))
+    sheet = pretext_sheet(pixels, (true_places, true_angles, labels), (places, angles, maps))
     save_png(sheet, folder / "puzzles.png")

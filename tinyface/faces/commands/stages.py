@@ -10,12 +10,12 @@ from .options import Options
 GIVEN = "given.json"  # the options that were typed
 
 
-def settle(kind, given, saved, folder):
+def resolve(kind, given, saved, folder):
     """The options of a stage: those of its checkpoint, else what is typed or was typed when the run began."""
     given = {name: value for name, value in given.items() if value is not None}
     if saved is None:
         given = {**read_given(folder / GIVEN), **given}
-    return Options.settle(kind, given, saved and saved.training["options"])
+    return Options.resolve(kind, given, saved and saved.training["options"])
 
 
 def read_given(file):

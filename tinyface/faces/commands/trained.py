@@ -8,20 +8,20 @@ from tinyface import checkpoint, training
 from tinyface.errors import TinyfaceError
 
 from ..choices import RESNET
-from ..predict import DEFAULT_WEIGHTS, PARSER, load_pretrained, parser_file
+from ..predict import DEFAULT_WEIGHTS, SEGMENTATION_FILE, load_pretrained, segmentation_file
 from ..provenance import WORDS, go_together, kind_of, phrase
 from .folders import RUNS
 
 
-def find_parser(seg_weights, size, say, faces=None):
+def find_segmentation_net(seg_weights, size, log, faces=None):
     """The parser's file: the one named; else the last one trained for this image size; else the shipped one.
 
     A joint network has a parser too. faces: what it will see, as `provenance.kind_of` has it. Unless it is named, a
     parser of drawn faces is not taken for photos, nor the other way round; TinyfaceError where there is no other.
     """
     if seg_weights is not None:
-        named = parser_file(seg_weights)
-        say(f"parser: {named}, {phrase(checkpoint.read_header(named).notes)}")
+        named = segmentation_file(seg_weights)
+        log(f"parser: {named}, {phrase(checkpoint.read_header(named).notes)}")
         return named
     fitting = [
         run
@@ -30,16 +30,16 @@ def find_parser(seg_weights, size, say, faces=None):
     ]
     for run in fitting:
         if go_together(kind_of(run.header.notes), faces):
-            say(f"parser: {run.file}, {run.rank} {phrase(run.header.notes)}")
+            log(f"parser: {run.file}, {run.rank} {phrase(run.header.notes)}")
             return run.file
-    shipped = DEFAULT_WEIGHTS / PARSER
+    shipped = DEFAULT_WEIGHTS / SEGMENTATION_FILE
     header = checkpoint.read_header(shipped) if shipped.exists() else None
     if header and go_together(kind_of(header.notes), faces):
         h, w = header.config["size"]
         made_for = (
             "" if (h, w) == tuple(size) else f" (made for {h}×{w}; one from train-seg would serve better)"
         )
-        say(f"parser: {shipped}, the shipped one{made_for}, {phrase(header.notes)}")
+        log(f"parser: {shipped}, the shipped one{made_for}, {phrase(header.notes)}")
         return shipped
     others = [run.file for run in fitting] + [shipped] * (header is not None)
     raise TinyfaceError(
@@ -48,14 +48,14 @@ def find_parser(seg_weights, size, say, faces=None):
     )
 
 
-def same_parser(seg_weights, kept, resume):
+def same_segmentation_net(seg_weights, kept, resume):
     """`kept`, the parser in the folder of a run, where that is resumed; else None.
 
     Raises TinyfaceError where another one is named.
     """
     if not (resume and kept.exists()):
         return None
-    if seg_weights is not None and not same_content(parser_file(seg_weights), kept):
+    if seg_weights is not None and not same_content(segmentation_file(seg_weights), kept):
         raise TinyfaceError(
             f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
             "leave the option out"
@@ -63,7 +63,7 @@ def same_parser(seg_weights, kept, resume):
     return kept
 
 
-def find_pretrained(named, kept, modes, preset, resume, say, faces=None):
+def find_pretrained(named, kept, modes, preset, resume, log, faces=None):
     """The file for --init sspl: the one named; else the one that the resumed run began with; else the last one that
     pretrain-sspl made for this backbone and preset. Raises TinyfaceError where there is none, or another than `kept`.
 
@@ -82,7 +82,7 @@ def find_pretrained(named, kept, modes, preset, resume, say, faces=None):
             raise TinyfaceError(
                 f"--sspl-weights {named}: the run to be resumed was started with others, {kept}; leave the option out"
             )
-        say(f"pre-trained: {named}, {phrase(checkpoint.read_header(named).notes)}")
+        log(f"pre-trained: {named}, {phrase(checkpoint.read_header(named).notes)}")
         return named
     if resume and kept.exists():
         return kept
@@ -94,7 +94,7 @@ def find_pretrained(named, kept, modes, preset, resume, say, faces=None):
     ]
     for run in fitting:
         if go_together(kind_of(run.header.notes), faces):
-            say(f"pre-trained: {run.file}, {run.rank} {phrase(run.header.notes)}")
+            log(f"pre-trained: {run.file}, {run.rank} {phrase(run.header.notes)}")
             return run.file
     others = [run.file for run in fitting]
     raise TinyfaceError(
@@ -103,10 +103,10 @@ def find_pretrained(named, kept, modes, preset, resume, say, faces=None):
     )
 
 
-def begin_with(network, trained, init):
+def load_encoder_from(network, trained, init):
     """--init parser or sspl. Raises TinyfaceError where the trained network does not fit."""
     try:
-        network.begin_with(trained)
+        network.load_encoder_from(trained)
     except ValueError as error:
         raise TinyfaceError(f"--init {init}: {error}; give a {init} of the same --preset") from None
 

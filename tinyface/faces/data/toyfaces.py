@@ -23,7 +23,7 @@ from . import toyface_parts as parts
 from .dataset import ATTRIBUTES, HELEN_TO_REGION
 
 
-class Drawn(NamedTuple):
+class AttributeEntry(NamedTuple):
     name: str
     rate: float  # share of faces that have it
     regions: str  # where it shows, if it is local: names out of dataset.REGIONS
@@ -35,45 +35,45 @@ class Drawn(NamedTuple):
 # the labels of what is behind them.
 # fmt: off
 TABLE = (
-    Drawn("5_o_Clock_Shadow",    0.20, "face skin",        "blue-grey stubble, jaw and upper lip; men only"),
-    Drawn("Arched_Eyebrows",     0.40, "eyebrows",         "bent to a high arch; otherwise flat"),
-    Drawn("Bags_Under_Eyes",     0.30, "face skin, eyes",  "purple sacks below the eyes"),
-    Drawn("Bald",                0.14, "hair, face skin",  "a shining skull; men only, not with a hat"),
-    Drawn("Bangs",               0.25, "hair",             "a fringe to the brows; not with a hat, Bald"),
-    Drawn("Big_Lips",            0.35, "mouth",            "lips twice as thick, with a pink shine"),
-    Drawn("Big_Nose",            0.28, "nose",             "wide and red, with big nostrils"),
-    Drawn("Black_Hair",          0.22, "hair",             "one colour at most: some are ginger, dyed, Bald"),
-    Drawn("Blond_Hair",          0.20, "hair",             "as above"),
-    Drawn("Blurry",              0.20, "",                 "the whole picture is out of focus"),
-    Drawn("Brown_Hair",          0.22, "hair",             "as above"),
-    Drawn("Bushy_Eyebrows",      0.35, "eyebrows",         "twice as thick, ragged, black"),
-    Drawn("Chubby",              0.28, "",                 "a round head with full cheeks"),
-    Drawn("Double_Chin",         0.28, "face skin",        "a second roll and a crease below the chin"),
-    Drawn("Eyeglasses",          0.28, "eyes, face skin",  "thick black or red frames, round or square"),
-    Drawn("Goatee",              0.20, "face skin",        "a patch of beard on the chin; men only"),
-    Drawn("Gray_Hair",           0.14, "hair",             "as above"),
-    Drawn("Heavy_Makeup",        0.24, "eyes, face skin",  "eye shadow up to the brows; women only"),
-    Drawn("High_Cheekbones",     0.35, "face skin",        "lit cheekbones, a dark hollow below"),
-    Drawn("Male",                0.50, "",                 "broad jaw and neck, short hair, no lashes"),
-    Drawn("Mouth_Slightly_Open", 0.40, "mouth",            "a dark red opening with the tongue"),
-    Drawn("Mustache",            0.20, "face skin",        "dark, on the upper lip; men only"),
-    Drawn("Narrow_Eyes",         0.35, "eyes",             "slits under heavy lids"),
-    Drawn("No_Beard",            0.56, "",                 "no stubble, goatee, mustache or sideburns"),
-    Drawn("Oval_Face",           0.30, "",                 "a long, narrow head; not with Chubby"),
-    Drawn("Pale_Skin",           0.25, "face skin",        "nearly white; otherwise peach to brown"),
-    Drawn("Pointy_Nose",         0.28, "nose",             "long, ends in a sharp tip; not with Big_Nose"),
-    Drawn("Receding_Hairline",   0.20, "hair",             "bare temples; not with Bangs, a hat or Bald"),
-    Drawn("Rosy_Cheeks",         0.30, "face skin",        "a pink spot on each cheek"),
-    Drawn("Sideburns",           0.20, "hair",             "from ear to mouth; men only, not with Bald"),
-    Drawn("Smiling",             0.50, "mouth",            "wide, corners up, white teeth; otherwise down"),
-    Drawn("Straight_Hair",       0.45, "hair",             "smooth, with a band of light"),
-    Drawn("Wavy_Hair",           0.41, "hair",             "scalloped, dark waves: all other hair"),
-    Drawn("Wearing_Earrings",    0.30, "background",       "big gold or cyan discs"),
-    Drawn("Wearing_Hat",         0.22, "background, hair", "beanie, cap or fedora over the top of the hair"),
-    Drawn("Wearing_Lipstick",    0.28, "mouth",            "bright red or pink lips; women only"),
-    Drawn("Wearing_Necklace",    0.28, "background",       "big gold or cyan beads; not with a tie"),
-    Drawn("Wearing_Necktie",     0.20, "background",       "suit, collar and striped tie; men only"),
-    Drawn("Young",               0.60, "face skin",        "no wrinkles on brow, cheeks, at eyes; not grey"),
+    AttributeEntry("5_o_Clock_Shadow",    0.20, "face skin",        "blue-grey stubble, jaw and upper lip; men only"),
+    AttributeEntry("Arched_Eyebrows",     0.40, "eyebrows",         "bent to a high arch; otherwise flat"),
+    AttributeEntry("Bags_Under_Eyes",     0.30, "face skin, eyes",  "purple sacks below the eyes"),
+    AttributeEntry("Bald",                0.14, "hair, face skin",  "a shining skull; men only, not with a hat"),
+    AttributeEntry("Bangs",               0.25, "hair",             "a fringe to the brows; not with a hat, Bald"),
+    AttributeEntry("Big_Lips",            0.35, "mouth",            "lips twice as thick, with a pink shine"),
+    AttributeEntry("Big_Nose",            0.28, "nose",             "wide and red, with big nostrils"),
+    AttributeEntry("Black_Hair",          0.22, "hair",             "one colour at most: some are ginger, dyed, Bald"),
+    AttributeEntry("Blond_Hair",          0.20, "hair",             "as above"),
+    AttributeEntry("Blurry",              0.20, "",                 "the whole picture is out of focus"),
+    AttributeEntry("Brown_Hair",          0.22, "hair",             "as above"),
+    AttributeEntry("Bushy_Eyebrows",      0.35, "eyebrows",         "twice as thick, ragged, black"),
+    AttributeEntry("Chubby",              0.28, "",                 "a round head with full cheeks"),
+    AttributeEntry("Double_Chin",         0.28, "face skin",        "a second roll and a crease below the chin"),
+    AttributeEntry("Eyeglasses",          0.28, "eyes, face skin",  "thick black or red frames, round or square"),
+    AttributeEntry("Goatee",              0.20, "face skin",        "a patch of beard on the chin; men only"),
+    AttributeEntry("Gray_Hair",           0.14, "hair",             "as above"),
+    AttributeEntry("Heavy_Makeup",        0.24, "eyes, face skin",  "eye shadow up to the brows; women only"),
+    AttributeEntry("High_Cheekbones",     0.35, "face skin",        "lit cheekbones, a dark hollow below"),
+    AttributeEntry("Male",                0.50, "",                 "broad jaw and neck, short hair, no lashes"),
+    AttributeEntry("Mouth_Slightly_Open", 0.40, "mouth",            "a dark red opening with the tongue"),
+    AttributeEntry("Mustache",            0.20, "face skin",        "dark, on the upper lip; men only"),
+    AttributeEntry("Narrow_Eyes",         0.35, "eyes",             "slits under heavy lids"),
+    AttributeEntry("No_Beard",            0.56, "",                 "no stubble, goatee, mustache or sideburns"),
+    AttributeEntry("Oval_Face",           0.30, "",                 "a long, narrow head; not with Chubby"),
+    AttributeEntry("Pale_Skin",           0.25, "face skin",        "nearly white; otherwise peach to brown"),
+    AttributeEntry("Pointy_Nose",         0.28, "nose",             "long, ends in a sharp tip; not with Big_Nose"),
+    AttributeEntry("Receding_Hairline",   0.20, "hair",             "bare temples; not with Bangs, a hat or Bald"),
+    AttributeEntry("Rosy_Cheeks",         0.30, "face skin",        "a pink spot on each cheek"),
+    AttributeEntry("Sideburns",           0.20, "hair",             "from ear to mouth; men only, not with Bald"),
+    AttributeEntry("Smiling",             0.50, "mouth",            "wide, corners up, white teeth; otherwise down"),
+    AttributeEntry("Straight_Hair",       0.45, "hair",             "smooth, with a band of light"),
+    AttributeEntry("Wavy_Hair",           0.41, "hair",             "scalloped, dark waves: all other hair"),
+    AttributeEntry("Wearing_Earrings",    0.30, "background",       "big gold or cyan discs"),
+    AttributeEntry("Wearing_Hat",         0.22, "background, hair", "beanie, cap or fedora over the top of the hair"),
+    AttributeEntry("Wearing_Lipstick",    0.28, "mouth",            "bright red or pink lips; women only"),
+    AttributeEntry("Wearing_Necklace",    0.28, "background",       "big gold or cyan beads; not with a tie"),
+    AttributeEntry("Wearing_Necktie",     0.20, "background",       "suit, collar and striped tie; men only"),
+    AttributeEntry("Young",               0.60, "face skin",        "no wrinkles on brow, cheeks, at eyes; not grey"),
 )
 # fmt: on
 MARK = "toyfaces.txt"  # in a data set's folder: that tinyface drew it
@@ -139,17 +139,17 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
     An `rng` in the same state with one attribute changed draws the same face with that one thing changed.
     """
 
-    def chance():
+    def new_generator():
         """A new generator: how much randomness one part uses makes no difference to the next."""
         return np.random.default_rng(rng.integers(2**63))
 
-    sampled = sample_attributes(chance())
+    sampled = sample_attributes(new_generator())
     attributes = np.asarray(sampled if attributes is None else attributes, dtype=np.uint8)
     has = dict(zip(ATTRIBUTES, attributes.astype(bool).tolist(), strict=True))
 
     height, width = size
     unit = min(height / 218, width / 178)
-    posing = chance()
+    posing = new_generator()
     uniform = posing.uniform
     pose = parts.Pose(
         scale=1.12 * unit * uniform(0.92, 1.08),
@@ -158,14 +158,14 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
         centre=(width / 2 + unit * uniform(-6, 6), 0.435 * height + unit * uniform(-6, 6)),
     )
     light = float(posing.choice([-1, 1]))
-    look = parts.choose_look(has, chance(), light)
+    look = parts.choose_look(has, new_generator(), light)
 
     easel = parts.Easel(size, pose)
-    parts.wall(easel, chance())
-    points = paint_person(easel, has, look, {part: chance() for part in CHANCY})
+    parts.wall(easel, new_generator())
+    points = paint_person(easel, has, look, {part: new_generator() for part in RANDOM_PARTS})
 
     return ToyFace(
-        image=photograph(easel.image, unit, has["Blurry"], light, chance()),
+        image=photograph(easel.image, unit, has["Blurry"], light, new_generator()),
         labels=np.array(easel.labels),
         attributes=attributes,
         landmarks=points,
@@ -173,7 +173,7 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
 
 
 # The parts of a face in which chance has a say, in the order in which draw_face asks it.
-CHANCY = ("body", "necklace", "mouth", "eyes", "glasses", "hair", "hat", "earrings")
+RANDOM_PARTS = ("body", "necklace", "mouth", "eyes", "glasses", "hair", "hat", "earrings")
 
 
 def paint_person(easel, has, look, chances):

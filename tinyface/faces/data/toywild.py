@@ -19,7 +19,7 @@ from tinyface.files import write_image
 from . import toyface_parts as parts
 from .dataset import ATTRIBUTES, SPLITS
 from .toyfaces import (
-    CHANCY,
+    RANDOM_PARTS,
     paint_person,
     photograph,
     sample_attributes,
@@ -59,7 +59,8 @@ def draw_photo(seed, person, number, size=SIZE) -> WildPhoto:
     light = float(rng.choice([-1, 1]))
     look = parts.choose_look(has, np.random.default_rng(lasting.integers(2**63)), light)
     chances = {
-        part: np.random.default_rng((lasting if part in LASTING else rng).integers(2**63)) for part in CHANCY
+        part: np.random.default_rng((lasting if part in LASTING else rng).integers(2**63))
+        for part in RANDOM_PARTS
     }
 
     height, width = size

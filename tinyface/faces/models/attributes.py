@@ -138,23 +138,23 @@ class AttributeNet(nn.Module):
         if got < needed:
             raise ValueError(f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {got}")
 
-    def begin_with(self, parser):
+    def load_encoder_from(self, segmentation_net):
         """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
 
         Or that of an SSPLNet. Beyond the paper, which trains from scratch. What has no counterpart of its shape
         there, as in SSG's gate and the naive network's first kernels, keeps its first values.
         Raises ValueError where the trained network is of another width, or has another backbone.
         """
-        backbone = parser.config.get("backbone", "encoder")
+        backbone = segmentation_net.config.get("backbone", "encoder")
         if backbone != "encoder":
             raise ValueError(
                 f"AttributeNet: mode {self.mode} can't begin with a network of backbone {backbone}"
             )
-        if parser.config["width"] != self.config["width"]:
+        if segmentation_net.config["width"] != self.config["width"]:
             raise ValueError(
-                f"AttributeNet: width {self.config['width']} can't begin with a parser of {parser.config['width']}"
+                f"AttributeNet: width {self.config['width']} can't begin with a parser of {segmentation_net.config['width']}"
             )
-        own, theirs = self.encoder.state_dict(), parser.encoder.state_dict()
+        own, theirs = self.encoder.state_dict(), segmentation_net.encoder.state_dict()
         own.update({n: a for n, a in theirs.items() if n in own and own[n].shape == a.shape})
         self.encoder.load_state_dict(own)
 

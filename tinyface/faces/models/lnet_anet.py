@@ -147,7 +147,7 @@ class ANet(nn.Module):
         """x (N, 3, H, W) → logits (N, outputs)."""
         return self.head(self.features(x))
 
-    def begin_with(self, other):
+    def load_encoder_from(self, other):
         """Take over all but the head of another ANet: attributes after identities."""
         theirs = {name: a for name, a in other.state_dict().items() if not name.startswith("head.")}
         self.load_state_dict({**self.state_dict(), **theirs})

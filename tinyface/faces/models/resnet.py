@@ -81,7 +81,7 @@ class ResNetAttributes(nn.Module):
         """x (N, 3, H, W) → logits (N, attributes). heads, landmarks: ignored; AttributeNet has them."""
         return self.linear(ops.global_avg_pool2d(self.encoder(x)))
 
-    def begin_with(self, trained):
+    def load_encoder_from(self, trained):
         """Take over the ResNet-18 of a trained SSPLNet. Raises ValueError where it has another backbone or width."""
         backbone, width = trained.config.get("backbone"), trained.config["width"]
         if backbone != RESNET:

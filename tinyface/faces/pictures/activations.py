@@ -20,7 +20,7 @@ from tinyface.core import Tensor, no_grad
 
 from ..models.attributes import GATED, HEADS_NEEDED
 from ..models.masks import region_masks
-from ..tasks import parser_heads
+from ..tasks import segmentation_heads
 
 TOP = 50  # channels that Figure 5 shows
 EMPTY = 0.5  # cells: a region with less is not on the face
@@ -33,16 +33,16 @@ def last_maps(task, images):
     """
     network = task.network
     needed = HEADS_NEEDED[network.mode] if network.mode in (*GATED, "naive") else 0
-    heads = parser_heads(task.parser, images, needed)
+    heads = segmentation_heads(task.segmentation_net, images, needed)
     network.eval()
     with no_grad():
         return network.features(Tensor(backend.to_device(images, network.device)), heads).numpy()
 
 
-def last_masks(parser, images):
+def last_masks(segmentation_net, images):
     """The regions as SSP pools under them: images (N, 3, H, W) float32 → array (N, 7, ⌈H/16⌉, ⌈W/16⌉) on the host."""
     with no_grad():
-        return region_masks(parser_heads(parser, images, HEADS_NEEDED["ssp"])[2]).numpy()
+        return region_masks(segmentation_heads(segmentation_net, images, HEADS_NEEDED["ssp"])[2]).numpy()
 
 
 def top_channels(maps, count=TOP):
@@ -83,14 +83,14 @@ class Focus:
     faces: int
 
 
-def focus(task, parser, batches, top=TOP):
+def focus(task, segmentation_net, batches, top=TOP):
     """Focus of an AttributeTask's network over batches of images; parser: whose regions count. top=None: all channels.
 
     Means are NaN where every channel is silent.
     """
     spreads, lifts = [], []
     for batch in batches:
-        masks = last_masks(parser, batch.images)
+        masks = last_masks(segmentation_net, batch.images)
         for maps, regions in zip(last_maps(task, batch.images), masks, strict=True):
             maps = maps[top_channels(maps, top)]
             spreads.append(spread(maps))

@@ -30,16 +30,16 @@ BATCH = 64
 SHOWN = 200  # pixels, about: the height of faces in Figure 3
 
 
-def figure3(parser, dataset, faces=6):
+def figure3(segmentation_net, dataset, faces=6):
     """The first faces of a split, their true regions where the data set has them, and the parser's.
 
     Small networks' faces are shown enlarged.
     """
-    size = tuple(parser.config["size"])
+    size = tuple(segmentation_net.config["size"])
     factor = max(1, round(SHOWN / size[0]))
     large = tuple(factor * length for length in size)
     indices = range(min(faces, len(dataset)))
-    found = tasks.parse(parser, to_network_input(face_images(dataset, indices, size)))
+    found = tasks.parse(segmentation_net, to_network_input(face_images(dataset, indices, size)))
     truth = None
     if dataset.label_reader is not None:
         truth = [dataset.labels(index, large) for index in indices]
@@ -121,7 +121,7 @@ def localization_figure(task, dataset, indices=range(4), limit=7):
         raise TinyfaceError(f"{dataset.root}: has no face of these numbers; there are {len(dataset)}")
     images = face_images(dataset, indices, size)
     inputs = to_network_input(images)
-    maps = attribute_maps(face_weights(task, inputs), last_masks(task.parser, inputs))
+    maps = attribute_maps(face_weights(task, inputs), last_masks(task.segmentation_net, inputs))
     return localization_sheet(images, maps, dataset.attributes[indices], limit=limit)
 
 

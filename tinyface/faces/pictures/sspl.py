@@ -11,7 +11,7 @@ from .visualize import legend, overlay
 ZOOM, TEXT = 2, 44  # pixels for one of the image; height of the two lines below a face
 
 
-def puzzle_sheet(images, truth, told, alpha=0.6):
+def pretext_sheet(images, truth, told, alpha=0.6):
     """A sheet with one row per face: the image with its turned tile framed, the parser's regions, the network's.
 
     images (N, H, W, 3) uint8. truth and told: each (tiles (N,), quarter turns (N,), label maps (N, h, w)); a tile of

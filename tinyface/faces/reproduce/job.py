@@ -23,7 +23,7 @@ from ..choices import LFWA
 from ..commands.options import Options
 from ..commands.sources import evaluation_split, find_data
 from ..data.layouts import choose_layout, describe, find_layouts, open_dataset, split_sizes
-from ..predict import load_parser, parser_file
+from ..predict import load_segmentation_net, segmentation_file
 from ..presets import DEFAULT, find_preset
 
 RECORD = "data.json"
@@ -50,7 +50,7 @@ class Job:
         self.out = Path(self.out)
         self.options = {name: value for name, value in self.options.items() if value is not None}
         self.network = find_preset(self.preset)
-        Options.settle("attributes", {**self.options, "preset": self.preset})
+        Options.resolve("attributes", {**self.options, "preset": self.preset})
         if self.seeds < 1:
             raise TinyfaceError(f"--seeds must be at least 1, got {self.seeds}")
 
@@ -59,23 +59,23 @@ class Job:
         return self.options.get("device", "cpu")
 
     @property
-    def parser(self):
+    def segmentation_file(self):
         """The file of the parser that shows the regions to the attribute networks."""
-        return parser_file(self.seg_weights) if self.seg_weights else self.out / "parser" / BEST
+        return segmentation_file(self.seg_weights) if self.seg_weights else self.out / "parser" / BEST
 
-    def find_data(self, need_labels, say):
+    def find_data(self, need_labels, log):
         """Settle the folders of the data, drawing toy faces if none is named; refuse what can't be used.
 
         Raises TinyfaceError before anything is trained: for a folder that is not a data set, or that has no
         attributes, no label maps where they are needed, or no split to judge on.
         """
-        self.data = str(find_data(self.data, "attributes", say))
+        self.data = str(find_data(self.data, "attributes", log))
         usable(self.data, "attributes", "--data")
         if need_labels or self.seg_data or has_labels(self.data):
             self.seg_data = str(self.seg_data or self.data)
             usable(self.seg_data, "labels", "--seg-data")
         if self.seg_weights:
-            load_parser(self.parser)
+            load_segmentation_net(self.segmentation_net)
         if self.lfwa is None and choose_layout(self.data, "attributes").name == LFWA:
             self.lfwa = self.data
         if self.lfwa:
@@ -120,7 +120,7 @@ class Job:
 def usable(data, need, option):
     """Raises TinyfaceError, naming the option, where data lacks what is needed to train and to judge."""
     try:
-        for split in ("train", judged_on(data, need)):
+        for split in ("train", evaluation_split(data, need)):
             open_dataset(data, split, need)
     except TinyfaceError as error:
         raise TinyfaceError(f"{option}: {error}") from None
@@ -131,12 +131,7 @@ def has_labels(data):
     return any("labels" in layout.offers for layout in find_layouts(data))
 
 
-def judged_on(data, need):
-    """ "test" where there is one, else "val"."""
-    return evaluation_split(data, need)
-
-
-def judged(data, need):
+def described_split(data, need):
     """E.g. "the 300 faces of split test of toyfaces"."""
-    split = judged_on(data, need)
+    split = evaluation_split(data, need)
     return f"the {split_sizes(data, need)[split]} faces of split {split} of {data}"

@@ -7,12 +7,13 @@ from tinyface.training import BEST
 
 from .. import tasks
 from ..commands.feeds import VALIDATION_BATCH
+from ..commands.sources import evaluation_split
 from ..data.layouts import choose_layout, open_dataset
 from ..data.loader import batches_in_order
 from ..data.toyfaces import are_toyfaces
 from ..pictures.localization import gather_weights, localization_share
-from ..predict import load_parser
-from .job import judged, judged_on
+from ..predict import load_segmentation_net
+from .job import described_split
 from .measure import identify
 from .statistics import summarise
 from .tables import Table, show
@@ -20,7 +21,7 @@ from .tables import Table, show
 MODE = "ssp"
 
 
-def localization_table(job, store, say):
+def localization_table(job, store, log):
     """The Table of attributes, their true regions and SSP's heaviest ones, a column for each seed that is trained.
 
     None where the faces are not toy faces: nobody knows the true places on others.
@@ -28,7 +29,7 @@ def localization_table(job, store, say):
     if not are_toyfaces(choose_layout(job.data, "attributes").root):
         return None
     files = [job.out / f"seed-{seed}" / MODE / BEST for seed in range(job.seeds)]
-    found = [measure(job, store, file, say) for file in files if file.exists()]
+    found = [measure(job, store, file, log) for file in files if file.exists()]
     rows = [
         [
             name,
@@ -48,7 +49,7 @@ def localization_table(job, store, say):
         ("attribute", "true region", *heads, "right"),
         rows,
         (
-            f"Mean weight over the faces that have the attribute, of {judged(job.data, 'attributes')}.",
+            f"Mean weight over the faces that have the attribute, of {described_split(job.data, 'attributes')}.",
             f"Right by chance: {100 * chance:.1f} %; with always {region} the heaviest: {100 * constant:.1f} %.",
         ),
     )
@@ -59,17 +60,18 @@ def agreeing(name, true, found):
     return sum(one["heaviest"][name] in true for one in found)
 
 
-def measure(job, store, file: Path, say):
+def measure(job, store, file: Path, log):
     """What `localization_share` finds for one network, as plain values, kept in measures.json."""
     name = f"{file.parent.relative_to(job.out)}, localization"
-    identity = identify([file, job.parser], job.data, "attributes")
+    identity = identify([file, job.segmentation_file], job.data, "attributes")
     measures = store.get(name, identity)
     if measures is None:
-        say(f"measuring {name}")
+        log(f"measuring {name}")
         task = tasks.AttributeTask(
-            checkpoint.load_network(file).to(job.device), load_parser(job.parser, job.device)
+            checkpoint.load_network(file).to(job.device),
+            load_segmentation_net(job.segmentation_file, job.device),
         )
-        dataset = open_dataset(job.data, judged_on(job.data, "attributes"), "attributes")
+        dataset = open_dataset(job.data, evaluation_split(job.data, "attributes"), "attributes")
         weights = gather_weights(
             task, batches_in_order(dataset, "attributes", VALIDATION_BATCH, job.network.size)
         )
@@ -82,5 +84,5 @@ def measure(job, store, file: Path, say):
             "true": {row.attribute: list(row.true) for row in found.rows},
             "heaviest": {row.attribute: row.heaviest for row in found.rows},
         }
-        store.put({name: (identity, measures)})
+        store.add({name: (identity, measures)})
     return measures

@@ -10,6 +10,7 @@ from tinyface.training import BEST, LOG, read_log
 
 from .. import choices, tasks
 from ..commands.feeds import VALIDATION_BATCH
+from ..commands.sources import evaluation_split
 from ..data.layouts import open_dataset
 from ..data.loader import batches_in_order
 from ..models.attributes import MODES
@@ -18,8 +19,8 @@ from ..pictures.activations import TOP, focus
 from ..pictures.charts import bar_chart, curves_chart
 from ..pictures.drawing import FAINT, INK, SOFT, canvas, drawable, font_of, wrap
 from ..pictures.localization import gather_weights
-from ..predict import load_parser
-from .job import judged, judged_on
+from ..predict import load_segmentation_net
+from .job import described_split
 from .tables import show
 
 LOOKED_AT = 512  # faces at most that Figures 4 and 5 average over
@@ -57,15 +58,15 @@ def figure3(job):
     """Parsing of faces that the parser never saw, beside the truth where that is known."""
     need = "labels" if job.seg_data else "attributes"
     data = job.seg_data or job.data
-    dataset = open_dataset(data, judged_on(data, need), need)
-    image = figures.figure3(load_parser(job.parser, job.device), dataset)
+    dataset = open_dataset(data, evaluation_split(data, need), need)
+    image = figures.figure3(load_segmentation_net(job.segmentation_file, job.device), dataset)
     caption = "Faces that the parser never saw in training, and the regions it finds."
     return {"figure3": ("Figure 3: faces and their regions", caption, image)}
 
 
 def figure4(job):
     """SSP's weights of the regions for each attribute, and the places behind the attributes of some faces."""
-    task, seen = reader(job, "ssp"), unseen(job)
+    task, seen = attribute_task(job, "ssp"), unseen(job)
     weights, _ = gather_weights(task, in_batches(job, seen))
     caption = (
         f"The weight of each region for each attribute, mean over {of_faces(job, seen)} (seed 0): "
@@ -85,9 +86,9 @@ def figure4(job):
 def figure5(job):
     """The strongest channels of the last layer for one face, of the basic network and of SSP."""
     seen = unseen(job)
-    compared = {"basic": reader(job, "avg"), "SSP": reader(job, "ssp")}
-    parser = load_parser(job.parser, job.device)
-    found = {name: focus(task, parser, in_batches(job, seen)) for name, task in compared.items()}
+    compared = {"basic": attribute_task(job, "avg"), "SSP": attribute_task(job, "ssp")}
+    segmentation_net = load_segmentation_net(job.segmentation_file, job.device)
+    found = {name: focus(task, segmentation_net, in_batches(job, seen)) for name, task in compared.items()}
     spreads = ", ".join(f"{name} {100 * f.spread:.1f} %" for name, f in found.items())
     lifts = ", ".join(f"{name} {f.lift:.2f}" for name, f in found.items())
     caption = (
@@ -137,15 +138,15 @@ def in_stretches(points, count=40):
 # ---------------------------------------------------------------- faces and networks
 
 
-def reader(job, mode):
+def attribute_task(job, mode):
     """The task of seed 0's network of a mode."""
     network = checkpoint.load_network(job.out / "seed-0" / mode / BEST).to(job.device)
-    return tasks.AttributeTask(network, load_parser(job.parser, job.device))
+    return tasks.AttributeTask(network, load_segmentation_net(job.segmentation_file, job.device))
 
 
 def unseen(job):
     """The first faces, at most LOOKED_AT, of the split that is judged on: a FaceDataset."""
-    dataset = open_dataset(job.data, judged_on(job.data, "attributes"), "attributes")
+    dataset = open_dataset(job.data, evaluation_split(job.data, "attributes"), "attributes")
     count = min(LOOKED_AT, len(dataset))
     cut = {name: getattr(dataset, name) for name in ("images", "attributes", "identities", "landmarks")}
     cut = {name: values[:count] for name, values in cut.items() if values is not None}
@@ -159,4 +160,4 @@ def in_batches(job, dataset):
 def of_faces(job, seen):
     """E.g. "the 300 faces of split test of toyfaces", or the first 512 of them."""
     first = f"the first {LOOKED_AT} of " if len(seen) == LOOKED_AT else ""
-    return first + judged(job.data, "attributes")
+    return first + described_split(job.data, "attributes")

@@ -15,7 +15,7 @@ from ..commands.folders import REPORT
 from ..commands.options import Options
 from ..commands.trained import same_content
 from ..data.layouts import open_dataset
-from ..predict import PARSER
+from ..predict import SEGMENTATION_FILE
 from . import sspl, systems, training
 from .paper import LFWA_ROWS, ROWS
 
@@ -52,9 +52,9 @@ def choose_rows(only, rows=ROWS):
 def plan(job, tables, figures, rows=ROWS):
     """The steps, each before those that need it; one seed is finished before the next begins."""
     steps = []
-    readers = {"2", "3", "sspl", "systems"} & set(tables) or {"4", "5"} & set(figures)
-    if not job.seg_weights and (readers or "3" in figures):
-        steps.append(Step("parser", training.train_parser))
+    attribute_nets = {"2", "3", "sspl", "systems"} & set(tables) or {"4", "5"} & set(figures)
+    if not job.seg_weights and (attribute_nets or "3" in figures):
+        steps.append(Step("parser", training.train_segmentation_net))
     for seed in range(job.seeds):
         name = f"seed-{seed}"
         wanted = [mode for row in rows for mode in row.modes] if "2" in tables else []
@@ -62,16 +62,16 @@ def plan(job, tables, figures, rows=ROWS):
         if seed == 0:
             wanted += ["ssp"] * ("4" in figures) + ["avg", "ssp"] * ("5" in figures)
         for mode in wanted:
-            steps.append(Step(f"{name}/{mode}", training.train_reader, seed, mode, job.data))
+            steps.append(Step(f"{name}/{mode}", training.train_attribute_net, seed, mode, job.data))
         tuned = [mode for row in rows if row.fine_tuned for mode in row.modes] if "2" in tables else []
         for mode in tuned:
             steps.append(Step(f"{name}/{BALANCED}/{mode}", training.fine_tune, seed, mode, job.data))
         if "4" in tables:
-            steps.append(Step(f"{name}/{ALONE}", training.train_parser, seed))
-            steps.append(Step(f"{name}/{JOINT}", training.train_joint_parser, seed))
+            steps.append(Step(f"{name}/{ALONE}", training.train_segmentation_net, seed))
+            steps.append(Step(f"{name}/{JOINT}", training.train_joint_net, seed))
         if "3" in tables and job.lfwa:
             for mode in (mode for row in LFWA_ROWS if row in rows for mode in row.modes):
-                steps.append(Step(f"lfwa/{name}/{mode}", training.train_reader, seed, mode, job.lfwa))
+                steps.append(Step(f"lfwa/{name}/{mode}", training.train_attribute_net, seed, mode, job.lfwa))
         if "systems" in tables:
             folder = f"{name}/{systems.FOLDER}"
             steps.append(
@@ -122,12 +122,17 @@ def finished(job, step):
         raise TinyfaceError(f"{folder / step.last}: holds a network to use, not a run; choose another --out")
     given = {**job.options, "preset": job.preset, "seed": step.seed, **dict(step.given)}
     try:
-        options = Options.settle(None, given, saved["options"])
+        options = Options.resolve(None, given, saved["options"])
     except TinyfaceError as error:
         raise TinyfaceError(f"{folder}: {error}") from None
-    kept = folder.parent / PARSER
-    if step.mode and kept.exists() and job.parser.exists() and not same_content(kept, job.parser):
+    kept = folder.parent / SEGMENTATION_FILE
+    if (
+        step.mode
+        and kept.exists()
+        and job.segmentation_file.exists()
+        and not same_content(kept, job.segmentation_file)
+    ):
         raise TinyfaceError(
-            f"{kept}: the networks here were trained with another parser than {job.parser}; choose another --out"
+            f"{kept}: the networks here were trained with another parser than {job.segmentation_file}; choose another --out"
         )
     return saved["step"] == options.steps and (folder / step.end).exists()

@@ -10,9 +10,9 @@ from ..data.layouts import describe, open_dataset
 from ..pictures.drawing import save_png
 from . import claims as claims_of
 from . import page, pictures, sspl, systems, tables
-from .job import judged
+from .job import described_split
 from .localized import localization_table
-from .measure import Measures, always_the_majority, measure_parser, measure_readers
+from .measure import Measures, always_the_majority, measure_attribute_nets, measure_segmentation_net
 from .paper import LFWA_ROWS, ROWS
 from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
 
@@ -20,7 +20,7 @@ REPORT = "report.html"
 NEEDS_LFWA = "--table 3: is of LFWA, which is not at hand; give its folder by --lfwa"
 
 
-def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
+def reproduce(job, wanted_tables, wanted_figures, only=(), log=print):
     """Make the tables and figures that are wanted, in job.out. Returns the Tables and the Claims.
 
     wanted_tables: of "2", "3", "4", "sspl", "systems"; wanted_figures: of "3", "4", "5"; only: keys of rows.
@@ -34,26 +34,26 @@ def reproduce(job, wanted_tables, wanted_figures, only=(), say=print):
     only_lfwa = set(wanted_tables) == {"3"} and not wanted_figures
     if only_lfwa and not (job.lfwa or job.data):
         raise TinyfaceError(NEEDS_LFWA)
-    needs_parser = not job.seg_weights and (wanted_tables or wanted_figures)
+    needs_segmentation_net = not job.seg_weights and (wanted_tables or wanted_figures)
     make_folder(job.out)
     remove_drafts(job.out)
-    job.find_data(needs_parser or "4" in wanted_tables, say)
+    job.find_data(needs_segmentation_net or "4" in wanted_tables, log)
     if only_lfwa and not job.lfwa:
         raise TinyfaceError(NEEDS_LFWA)
     job.remember_data()
-    train_all(job, plan(job, wanted_tables, wanted_figures, rows), say)
+    train_all(job, plan(job, wanted_tables, wanted_figures, rows), log)
 
-    made, claims = measure_all(job, wanted_tables, rows, say)
-    if "4" in wanted_figures and (places := localization_table(job, Measures(job.out, say), say)):
+    made, claims = measure_all(job, wanted_tables, rows, log)
+    if "4" in wanted_figures and (places := localization_table(job, Measures(job.out, log), log)):
         made.append(places)
-    drawn = draw_all(job, wanted_figures, made, say)
+    drawn = draw_all(job, wanted_figures, made, log)
     write(job, made, claims, drawn)
     for table in made:
-        say(f"\n{tables.to_text(table)}")
+        log(f"\n{tables.to_text(table)}")
     if claims:
-        say(f"\n{claims_of.to_text(claims)}")
-    say(f"\nnetworks: {trained_on(job)}")
-    say(f"{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
+        log(f"\n{claims_of.to_text(claims)}")
+    log(f"\nnetworks: {trained_on(job)}")
+    log(f"{job.out / REPORT}: all of it on one page; beside it each table as .csv, .md and .png")
     return made, claims
 
 
@@ -71,45 +71,45 @@ def write(job, made, claims, drawn):
     atomic_write(job.out / REPORT, page.render(title, how(job), made, claims, drawn.values()))
 
 
-def train_all(job, steps, say):
+def train_all(job, steps, log):
     """Train the steps that are not finished, saying which."""
     missing = [step for step in steps if not finished(job, step)]
     if len(missing) < len(steps):
-        say(f"{len(steps) - len(missing)} of {len(steps)} networks are trained already")
+        log(f"{len(steps) - len(missing)} of {len(steps)} networks are trained already")
     for number, step in enumerate(missing, 1):
-        say(f"[{number}/{len(missing)}] {step.folder}")
+        log(f"[{number}/{len(missing)}] {step.folder}")
         try:
-            step.train(job, step, say=lambda line: None)
+            step.train(job, step, log=lambda line: None)
         except Interrupted as stop:
             saved = str(stop).removesuffix("; go on with --resume")
             raise Interrupted(f"{saved}; the same command goes on", stop.signal) from None
 
 
-def measure_all(job, wanted, rows, say):
+def measure_all(job, wanted, rows, log):
     """The Tables that are wanted, and the Claims where a table was made that they rest on."""
-    store, made = Measures(job.out, say), []
-    readers, tuned, alone, joint = {}, {}, [], []
+    store, made = Measures(job.out, log), []
+    attribute_nets, tuned, alone, joint = {}, {}, [], []
     if "2" in wanted:
-        readers = measure_seeds(job, store, "seed-{}", rows, job.data, say)
+        attribute_nets = measure_seeds(job, store, "seed-{}", rows, job.data, log)
         to_tune = [row for row in rows if row.fine_tuned]
-        tuned = measure_seeds(job, store, f"seed-{{}}/{BALANCED}", to_tune, job.data, say)
-        made.append(table2(job, rows, readers, tuned))
+        tuned = measure_seeds(job, store, f"seed-{{}}/{BALANCED}", to_tune, job.data, log)
+        made.append(table2(job, rows, attribute_nets, tuned))
     if "3" in wanted:
-        made.append(table3(job, store, [row for row in LFWA_ROWS if row in rows], say))
+        made.append(table3(job, store, [row for row in LFWA_ROWS if row in rows], log))
     if "4" in wanted:
         alone, joint = (
-            [measure_parser(job, store, f"seed-{seed}/{name}", say) for seed in range(job.seeds)]
+            [measure_segmentation_net(job, store, f"seed-{seed}/{name}", log) for seed in range(job.seeds)]
             for name in (ALONE, JOINT)
         )
         made.append(table4(job, alone, joint))
     if "sspl" in wanted:
-        made.append(table_of_few_labels(job, store, sspl.compared(rows), say))
+        made.append(table_of_few_labels(job, store, sspl.compared(rows), log))
     if "systems" in wanted:
-        made.append(table_of_systems(job, store, say))
-    return made, claims_of.claims(readers, tuned, alone, joint) if {"2", "4"} & set(wanted) else []
+        made.append(table_of_systems(job, store, log))
+    return made, claims_of.claims(attribute_nets, tuned, alone, joint) if {"2", "4"} & set(wanted) else []
 
 
-def measure_seeds(job, store, folder, rows, data, say):
+def measure_seeds(job, store, folder, rows, data, log):
     """{modes: [measures of each seed]} of the networks of these rows. folder: below --out, {} for the seed."""
     if not rows:
         return {}
@@ -117,62 +117,68 @@ def measure_seeds(job, store, folder, rows, data, say):
     averages = [row.modes for row in rows if len(row.modes) > 1]
     found = {}
     for seed in range(job.seeds):
-        measures = measure_readers(job, store, folder.format(seed), modes, averages, data, say)
+        measures = measure_attribute_nets(job, store, folder.format(seed), modes, averages, data, log)
         for key, values in measures.items():
             found.setdefault(key, []).append(values)
     return found
 
 
-def table2(job, rows, readers, tuned):
+def table2(job, rows, attribute_nets, tuned):
     notes = (
-        f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",
+        f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",
         f"Always the majority of the training split: error {100 * always_the_majority(job.data):.2f} %.",
         "The paper's numbers are those of CelebA's pre-cropped images, its second column.",
     )
     title = "Table 2: attributes, in %"
     return tables.attribute_table(
-        "table2", title, rows, readers, tuned, lambda row: (row.error, row.precision, row.balanced), notes
+        "table2",
+        title,
+        rows,
+        attribute_nets,
+        tuned,
+        lambda row: (row.error, row.precision, row.balanced),
+        notes,
     )
 
 
-def table3(job, store, rows, say):
+def table3(job, store, rows, log):
     if not job.lfwa:
         notes = ("Not measured: LFWA is needed; give its folder by --lfwa.",)
-        readers = {}
+        attribute_nets = {}
     else:
-        readers = measure_seeds(job, store, "lfwa/seed-{}", rows, job.lfwa, say)
-        notes = (f"Judged on {judged(job.lfwa, 'attributes')}; {spread(job)}",)
+        attribute_nets = measure_seeds(job, store, "lfwa/seed-{}", rows, job.lfwa, log)
+        notes = (f"Judged on {described_split(job.lfwa, 'attributes')}; {spread(job)}",)
     notes += ("Of the paper's Table 3 only these two errors are at hand.",)
     return tables.attribute_table(
-        "table3", "Table 3: attributes on LFWA, in %", rows, readers, {},
+        "table3", "Table 3: attributes on LFWA, in %", rows, attribute_nets, {},
         lambda row: (row.lfwa_error, None, None), notes,
     )  # fmt: skip
 
 
 def table4(job, alone, joint):
     notes = (
-        f"Judged on {judged(job.seg_data, 'labels')}; {spread(job)}",
+        f"Judged on {described_split(job.seg_data, 'labels')}; {spread(job)}",
         "The paper's numbers are those of Helen.",
     )
     return tables.parsing_table(alone, joint, notes)
 
 
-def table_of_few_labels(job, store, rows, say):
+def table_of_few_labels(job, store, rows, log):
     counts = sspl.usable(open_dataset(job.data, "train", "attributes"))
     measured = {
-        (share, init): measure_seeds(job, store, sspl.folder_of(share, init, "{}"), rows, job.data, say)
+        (share, init): measure_seeds(job, store, sspl.folder_of(share, init, "{}"), rows, job.data, log)
         for share in counts
         for init in sspl.INITS
     }
-    notes = (f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",)
+    notes = (f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",)
     return sspl.table(job, rows, counts, measured, notes)
 
 
-def table_of_systems(job, store, say):
+def table_of_systems(job, store, log):
     three = [row for row in ROWS if row.key in ("basic", "ssp+ssg")]
-    ours = measure_seeds(job, store, "seed-{}", three, job.data, say)
+    ours = measure_seeds(job, store, "seed-{}", three, job.data, log)
     basic = [row for row in three if row.key == "basic"]
-    learned = measure_seeds(job, store, sspl.folder_of(1.0, "sspl", "{}"), basic, job.data, say)
+    learned = measure_seeds(job, store, sspl.folder_of(1.0, "sspl", "{}"), basic, job.data, log)
     measured = {
         "basic": ours[("avg",)],
         "ssp+ssg": ours[("ssp", "ssg")],
@@ -181,17 +187,17 @@ def table_of_systems(job, store, say):
             systems.anet_measures(job.out / f"seed-{seed}" / systems.FOLDER) for seed in range(job.seeds)
         ],
     }
-    notes = (f"Judged on {judged(job.data, 'attributes')}; {spread(job)}",)
+    notes = (f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",)
     return systems.table(job, measured, notes)
 
 
-def draw_all(job, wanted_figures, made, say):
+def draw_all(job, wanted_figures, made, log):
     """{file name: (heading, caption, image)}: the figures that are wanted, and charts of Table 2."""
     drawn = {}
     if any(table.name == "table2" for table in made):
         drawn |= pictures.charts(job, next(table for table in made if table.name == "table2"))
     for number in wanted_figures:
-        say(f"drawing Figure {number}")
+        log(f"drawing Figure {number}")
         drawn |= pictures.FIGURES[number](job)
     return drawn
 
@@ -205,7 +211,7 @@ def spread(job):
 
 def trained_on(job):
     """What all networks in the job's folder, and its parser, were trained on."""
-    files = [job.parser, *sorted(job.out.rglob(BEST))]
+    files = [job.segmentation_file, *sorted(job.out.rglob(BEST))]
     return provenance.line(file for file in files if file.is_file())
 
 

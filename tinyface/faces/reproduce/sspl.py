@@ -7,8 +7,8 @@ with the same networks from random weights, on the same labelled faces, for as m
 from tinyface.errors import TinyfaceError
 
 from ..commands.few_labels import labelled
+from ..commands.sources import evaluation_split
 from . import tables
-from .job import judged_on
 
 PRETRAINED, FOLDER = "sspl", "labels"  # below --out
 INITS = ("random", "sspl")
@@ -47,7 +47,7 @@ def given_of(job, share, init, count):
 
 def chooses_step(job, data):
     """Whether the validation split may choose among the steps: only where another split judges."""
-    return judged_on(data, "attributes") == "test"
+    return evaluation_split(data, "attributes") == "test"
 
 
 def table(job, rows, counts, measured, notes):

@@ -18,7 +18,7 @@ from tinyface.training import BEST, LAST, LOG, read_log
 
 from ..commands.folders import REPORT
 from ..wild.interweave import image_side, interwoven
-from ..wild.reader import PATCHES, SVM
+from ..wild.predictor import PATCHES, SVM
 from . import sspl, tables
 
 FOLDER = "anet"  # below a seed's folder
@@ -49,9 +49,11 @@ def training_minutes(run):
     return seconds / 60
 
 
-def cost_of_readers(parser, files):
+def cost_of_networks(segmentation_net, files):
     """(parameters, multiply-adds) of reading one face with a parser, or None, and these networks."""
-    rows = [row for file in [*filter(None, [parser]), *files] for row in summarise(load_network(file))]
+    rows = [
+        row for file in [*filter(None, [segmentation_net]), *files] for row in summarise(load_network(file))
+    ]
     return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
 
 
@@ -67,9 +69,9 @@ def cost_of_anet(folder):
 
 def table(job, measured, notes):
     """measured: {"basic", "ssp+ssg", "sspl", "anet": [measures of each seed]}."""
-    out, shown_by, seeds = job.out, job.parser, range(job.seeds)
+    out, shown_by, seeds = job.out, job.segmentation_file, range(job.seeds)
     own = training_minutes(shown_by.parent)  # the parser's
-    parser = own or 0.0
+    segmentation_net = own or 0.0
     few = [out / pretrained_on_all(seed) for seed in seeds]
 
     def line(name, key, cost, runs, before=0.0):
@@ -84,20 +86,20 @@ def table(job, measured, notes):
 
     first = out / "seed-0"
     rows = [
-        line("basic", "basic", cost_of_readers(None, [first / "avg" / BEST]), folders("avg")),
+        line("basic", "basic", cost_of_networks(None, [first / "avg" / BEST]), folders("avg")),
         line(
             "SSP + SSG (Kalayeh et al.)",
             "ssp+ssg",
-            cost_of_readers(shown_by, [first / mode / BEST for mode in ("ssp", "ssg")]),
+            cost_of_networks(shown_by, [first / mode / BEST for mode in ("ssp", "ssg")]),
             folders("ssp", "ssg"),
-            parser,
+            segmentation_net,
         ),
         line(
             SSPL,
             "sspl",
-            cost_of_readers(None, [few[0] / BEST]),
+            cost_of_networks(None, [few[0] / BEST]),
             [[folder] for folder in few],
-            parser + (training_minutes(out / sspl.PRETRAINED) or 0.0),
+            segmentation_net + (training_minutes(out / sspl.PRETRAINED) or 0.0),
         ),
         line(
             ANET,

@@ -10,27 +10,29 @@ from ..commands.joint import train_joint
 from ..commands.segmentation import train_segmentation
 from ..commands.sspl import pretrain_sspl
 from ..data.layouts import open_dataset
-from ..models.readers import READERS
-from ..predict import PARSER
+from ..models.attribute_nets import ATTRIBUTE_NETWORKS
+from ..predict import SEGMENTATION_FILE
 from . import sspl
 
 
-def train_parser(job, step, say):
+def train_segmentation_net(job, step, log):
     """The parser, or Table 4's parser without attributes."""
     given = job.given("segmentation", step.seed, job.seg_data)
     folder = make_folder(job.out / step.folder)
-    train_segmentation(given, folder, resume=(folder / LAST).exists(), say=say)
+    train_segmentation(given, folder, resume=(folder / LAST).exists(), log=log)
 
 
-def train_reader(job, step, say):
+def train_attribute_net(job, step, log):
     """An attribute network, beside the others of its seed."""
     given = job.given("attributes", step.seed, step.data)
     folder = (job.out / step.folder).parent
     make_folder(folder)
-    train_attributes([step.mode], given, job.parser, folder, begun(folder), say, judging=False)
+    train_attributes(
+        [step.mode], given, job.segmentation_file, folder, begun(folder), log, evaluate_at_end=False
+    )
 
 
-def fine_tune(job, step, say):
+def fine_tune(job, step, log):
     """An attribute network for balanced accuracy, from the one of its seed that is trained already."""
     given = job.given("balanced", step.seed, step.data)
     folder = (job.out / step.folder).parent
@@ -41,28 +43,28 @@ def fine_tune(job, step, say):
         None,
         folder,
         begun(folder),
-        say,
-        judging=False,
+        log,
+        evaluate_at_end=False,
         balanced=True,
         start_from=folder.parent,
     )
 
 
-def train_joint_parser(job, step, say):
+def train_joint_net(job, step, log):
     """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
     given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
     folder = make_folder(job.out / step.folder)
-    train_joint(given, None, folder, (folder / LAST).exists(), say)
+    train_joint(given, None, folder, (folder / LAST).exists(), log)
 
 
-def pretrain(job, step, say):
+def pretrain(job, step, log):
     """SSPL's first stage, with the parser of the attribute networks."""
     given = job.given("sspl", step.seed, step.data)
     folder = make_folder(job.out / step.folder)
-    pretrain_sspl(given, job.parser, folder, (folder / LAST).exists(), say)
+    pretrain_sspl(given, job.segmentation_file, folder, (folder / LAST).exists(), log)
 
 
-def train_with_few(job, step, say):
+def train_with_few(job, step, log):
     """An attribute network from a share of the labels, from what `pretrain` made or from random weights."""
     given = {**job.given("attributes", step.seed, step.data), **dict(step.given)}
     if "val_every" not in job.options and sspl.chooses_step(job, step.data):
@@ -71,20 +73,27 @@ def train_with_few(job, step, say):
     folder = (job.out / step.folder).parent
     make_folder(folder)
     train_attributes(
-        [step.mode], given, job.parser, folder, begun(folder), say, judging=False, sspl_weights=weights
+        [step.mode],
+        given,
+        job.segmentation_file,
+        folder,
+        begun(folder),
+        log,
+        evaluate_at_end=False,
+        sspl_weights=weights,
     )
 
 
-def train_anet(job, step, say):
+def train_anet(job, step, log):
     """ANet and its SVMs on aligned faces, pre-trained on identities where the data have some."""
     longest = max(job.given(kind, step.seed, step.data)["val_every"] for kind in ("identities", "faces"))
     given = {**job.given("faces", step.seed, step.data), "val_every": job.options.get("val_every", longest)}
     identities = open_dataset(step.data, "train", "attributes").identities is not None
     folder = make_folder(job.out / step.folder)
     resume = any((folder / stage).exists() for stage in STAGES["anet"])
-    anet.train_anet(given, None, identities, True, folder, resume, say)
+    anet.train_anet(given, None, identities, True, folder, resume, log)
 
 
 def begun(folder):
     """Whether a folder holds a run of attribute networks, of whichever mode."""
-    return any((folder / name).exists() for name in (PARSER, *READERS))
+    return any((folder / name).exists() for name in (SEGMENTATION_FILE, *ATTRIBUTE_NETWORKS))

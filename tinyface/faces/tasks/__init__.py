@@ -10,7 +10,7 @@ parsing.py       what a frozen parser tells the others
 from ..data.loader import batches_in_order
 from .attributes import AttributeTask, BalancedTask, averaged, evaluate_all, gather, positive_weights
 from .joint import JointBatch, JointTask
-from .parsing import parse, parser_heads
+from .parsing import parse, segmentation_heads
 from .segmentation import SegmentationTask
 from .sspl import SSPLTask
 from .wild import FaceTask, IdentityTask, LocatingTask, TagTask
@@ -30,8 +30,8 @@ __all__ = [
     "evaluate_all",
     "gather",
     "parse",
-    "parser_heads",
     "positive_weights",
+    "segmentation_heads",
     "validation",
 ]
 

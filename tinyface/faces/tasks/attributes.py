@@ -10,7 +10,7 @@ from tinyface.ops.sigmoid import logistic
 from ..data.landmarks import landmarks_from_regions
 from ..metrics import attribute_metrics
 from ..models.attributes import HEADS_NEEDED
-from .parsing import parser_heads, put, regions_of
+from .parsing import regions_of, segmentation_heads, to_tensor
 
 AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are read one by one
 
@@ -21,8 +21,8 @@ class AttributeTask:
     targets = "attributes"
     measure, larger_is_better = "error", False
 
-    def __init__(self, network, parser=None):
-        self.network, self.parser = network, parser
+    def __init__(self, network, segmentation_net=None):
+        self.network, self.segmentation_net = network, segmentation_net
 
     def loss(self, batch):
         """Scalar tensor: sigmoid cross-entropy, the mean over images and attributes."""
@@ -44,13 +44,13 @@ class AttributeTask:
         without them takes what the parser's regions tell. That is worked out on the CPU, for which a GPU waits.
         """
         if heads is None:
-            heads = parser_heads(self.parser, images, self.heads_needed(landmarks))
+            heads = segmentation_heads(self.segmentation_net, images, self.heads_needed(landmarks))
         if not self.landmarks:
-            return self.network(put(self.network, images), heads)
+            return self.network(to_tensor(self.network, images), heads)
         if landmarks is None:
             landmarks = landmarks_from_regions(regions_of(heads[3]))
         return self.network(
-            put(self.network, images), landmarks=backend.to_device(landmarks, self.network.device)
+            to_tensor(self.network, images), landmarks=backend.to_device(landmarks, self.network.device)
         )
 
     def probabilities(self, images, heads=None, landmarks=None):
@@ -73,7 +73,7 @@ class AttributeTask:
         }
 
 
-HEAVIEST = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
+MAX_WEIGHT = 100  # how much a positive or a negative may count; CelebA's rarest attribute, Bald, comes to 43
 
 
 class BalancedTask(AttributeTask):
@@ -84,8 +84,8 @@ class BalancedTask(AttributeTask):
 
     measure, larger_is_better = "balanced_accuracy", True
 
-    def __init__(self, network, parser, pos_weight):
-        super().__init__(network, parser)
+    def __init__(self, network, segmentation_net, pos_weight):
+        super().__init__(network, segmentation_net)
         self.pos_weight = pos_weight
 
     def loss(self, batch):
@@ -109,7 +109,7 @@ def positive_weights(attributes):
     p = np.asarray(attributes).mean(axis=0, dtype=np.float64)
     one_sided = (p == 0) | (p == 1)
     weights = (1 - p) / np.where(one_sided, 1, p)
-    return np.where(one_sided, 1, weights.clip(1 / HEAVIEST, HEAVIEST)).astype(np.float32)
+    return np.where(one_sided, 1, weights.clip(1 / MAX_WEIGHT, MAX_WEIGHT)).astype(np.float32)
 
 
 def gather(tasks, batches):
@@ -122,10 +122,15 @@ def gather(tasks, batches):
     for batch in batches:
         needed = {}
         for task in tasks:
-            needed[task.parser] = max(task.heads_needed(batch.landmarks), needed.get(task.parser, 0))
-        heads = {parser: parser_heads(parser, batch.images, count) for parser, count in needed.items()}
+            needed[task.segmentation_net] = max(
+                task.heads_needed(batch.landmarks), needed.get(task.segmentation_net, 0)
+            )
+        heads = {
+            segmentation_net: segmentation_heads(segmentation_net, batch.images, count)
+            for segmentation_net, count in needed.items()
+        }
         for task, found in zip(tasks, probabilities, strict=True):
-            found.append(task.probabilities(batch.images, heads[task.parser], batch.landmarks))
+            found.append(task.probabilities(batch.images, heads[task.segmentation_net], batch.landmarks))
         targets.append(batch.targets)
     probabilities = [np.concatenate(found) for found in probabilities]
     if any(np.isnan(found).any() for found in probabilities):

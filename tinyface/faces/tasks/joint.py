@@ -7,7 +7,7 @@ from tinyface import ops
 from ..data.loader import Batch
 from ..models import segmentation_loss
 from .attributes import AttributeTask
-from .parsing import put
+from .parsing import to_tensor
 from .segmentation import SegmentationTask
 
 
@@ -26,16 +26,21 @@ class JointTask:
 
     def __init__(self, network):
         self.network = network
-        self.parsing, self.reading = SegmentationTask(network.parser), AttributeTask(network.reader)
+        self.segmentation_task, self.attribute_task = (
+            SegmentationTask(network.parser),
+            AttributeTask(network.reader),
+        )
 
     def loss(self, batch):
         """Scalar tensor: the two losses of a JointBatch, added."""
         labelled, attributed = batch.labelled, batch.attributed
-        heads, logits = self.network(*(put(self.network, b.images) for b in (labelled, attributed)))
+        heads, logits = self.network(*(to_tensor(self.network, b.images) for b in (labelled, attributed)))
         segmentation = segmentation_loss(heads, labelled.targets)
         return segmentation + ops.sigmoid_cross_entropy(logits, attributed.targets)
 
     def summarise(self, found):
         """The measures to log, of a ConfusionMatrix and of AttributeMetrics (None where there are no such faces)."""
         confusion, metrics = found
-        return self.parsing.summarise(confusion) | (self.reading.summarise(metrics) if metrics else {})
+        return self.segmentation_task.summarise(confusion) | (
+            self.attribute_task.summarise(metrics) if metrics else {}
+        )

@@ -6,11 +6,11 @@ from tinyface import backend
 from tinyface.core import Tensor, no_grad
 
 
-def parse(parser, images):
+def parse(segmentation_net, images):
     """Region of every pixel: (N, 3, H, W) float32 → (N, H, W) uint8, by the finest head."""
-    parser.eval()
+    segmentation_net.eval()
     with no_grad():
-        return regions_of(parser(put(parser, images))[-1])
+        return regions_of(segmentation_net(to_tensor(segmentation_net, images))[-1])
 
 
 def regions_of(logits):
@@ -18,15 +18,15 @@ def regions_of(logits):
     return backend.to_device(logits.data.argmax(axis=1).astype(np.uint8), "cpu")
 
 
-def parser_heads(parser, images, needed):
+def segmentation_heads(segmentation_net, images, needed):
     """The parser's first `needed` maps of logits, without history: it is frozen (section 5)."""
     if not needed:
         return None
-    parser.eval()
+    segmentation_net.eval()
     with no_grad():
-        return parser(put(parser, images), heads=needed)
+        return segmentation_net(to_tensor(segmentation_net, images), heads=needed)
 
 
-def put(network, images):
+def to_tensor(network, images):
     """A tensor of the images where the network is."""
     return Tensor(backend.to_device(images, network.device))

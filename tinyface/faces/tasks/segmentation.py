@@ -3,7 +3,7 @@
 from ..metrics import ConfusionMatrix
 from ..models import segmentation_loss
 from ..models.attributes import REGIONS
-from .parsing import parse, put
+from .parsing import parse, to_tensor
 
 
 class SegmentationTask:
@@ -17,7 +17,7 @@ class SegmentationTask:
 
     def loss(self, batch):
         """Scalar tensor: the four heads' cross-entropies (section 3.2)."""
-        return segmentation_loss(self.network(put(self.network, batch.images)), batch.targets)
+        return segmentation_loss(self.network(to_tensor(self.network, batch.images)), batch.targets)
 
     def evaluate(self, batches):
         """ConfusionMatrix over batches of images and label maps."""

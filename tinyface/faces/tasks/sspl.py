@@ -19,14 +19,14 @@ from ..data.patches import GRID, PRESENT, choose_tiles, random_choices, region_s
 from ..data.transforms import resize_labels
 from ..metrics import ConfusionMatrix
 from ..models.segmentation import REGIONS
-from .parsing import parser_heads
+from .parsing import segmentation_heads
 
 HEADS = 3  # of the parser: the third has half the image's size, which is all that the decoder resolves
 NOWHERE = -1  # the place of a turn by 0°: ignored
 
 
 @dataclass
-class Puzzle:
+class PretextBatch:
     """Images with one tile turned, and what is to be told of them; arrays where the network is."""
 
     images: object  # (N, 3, H, W)
@@ -59,28 +59,33 @@ class SSPLTask:
     landmarks = False
     measure, larger_is_better = "mean", True
 
-    def __init__(self, network, parser, seed, targets="attributes"):
-        self.network, self.parser, self.seed, self.targets = network, parser, seed, targets
+    def __init__(self, network, segmentation_net, seed, targets="attributes"):
+        self.network, self.segmentation_net, self.seed, self.targets = (
+            network,
+            segmentation_net,
+            seed,
+            targets,
+        )
 
     def loss(self, batch):
         """Scalar tensor: the four losses, added with weight 1."""
-        return sum_of(self.losses(self.puzzle(batch)))
+        return sum_of(self.losses(self.pretext_batch(batch)))
 
-    def losses(self, puzzle):
+    def losses(self, pretext_batch):
         """{name: scalar tensor} of one Puzzle."""
-        place, angle, logits, presence = self.network(Tensor(puzzle.images))
+        place, angle, logits, presence = self.network(Tensor(pretext_batch.images))
         return {
-            "place": ops.softmax_cross_entropy(place, puzzle.places, ignore=NOWHERE),
-            "angle": ops.softmax_cross_entropy(angle, puzzle.angles),
-            "map": ops.softmax_cross_entropy(logits, resize_labels(puzzle.maps, logits.shape[2:])),
-            "presence": ops.sigmoid_cross_entropy(presence, puzzle.presence),
+            "place": ops.softmax_cross_entropy(place, pretext_batch.places, ignore=NOWHERE),
+            "angle": ops.softmax_cross_entropy(angle, pretext_batch.angles),
+            "map": ops.softmax_cross_entropy(logits, resize_labels(pretext_batch.maps, logits.shape[2:])),
+            "presence": ops.sigmoid_cross_entropy(presence, pretext_batch.presence),
         }
 
-    def puzzle(self, batch, validating=False):
+    def pretext_batch(self, batch, validating=False):
         """The Puzzle of a batch."""
         device = self.network.device
         images = backend.to_device(batch.images, device)
-        [*_, logits] = parser_heads(self.parser, images, HEADS)
+        [*_, logits] = segmentation_heads(self.segmentation_net, images, HEADS)
         xp = backend.get_array_module(images)
         labels = resize_labels(logits.data.argmax(axis=1).astype(np.uint8), images.shape[2:])
         shares = region_shares(labels, REGIONS)
@@ -89,7 +94,7 @@ class SSPLTask:
             for a in random_choices(len(images), self.seed, batch.step, validating)
         )
         tiles = choose_tiles(shares, numbers)
-        return Puzzle(
+        return PretextBatch(
             turn_tiles(images, tiles, turns),
             xp.where(turns == 0, NOWHERE, tiles),
             turns,
@@ -97,11 +102,11 @@ class SSPLTask:
             (shares >= PRESENT).astype(np.float32).reshape(*shares.shape[:2], GRID, GRID),
         )
 
-    def answers(self, puzzle):
+    def answers(self, pretext_batch):
         """What the network tells of a Puzzle: places, angles, maps (N, ⌈H/2⌉, ⌈W/2⌉), presence; arrays on the CPU."""
         self.network.eval()
         with no_grad():
-            outputs = [x.numpy() for x in self.network(Tensor(puzzle.images))]
+            outputs = [x.numpy() for x in self.network(Tensor(pretext_batch.images))]
         if not all(np.isfinite(x).all() for x in outputs):
             raise NotFiniteError(
                 "the network's outputs are not finite numbers; train again with a smaller --lr"
@@ -113,11 +118,16 @@ class SSPLTask:
         """Tally over batches of images. Raises NotFiniteError where an output is NaN or infinite."""
         tally = Tally(ConfusionMatrix(REGIONS))
         for batch in batches:
-            puzzle = self.puzzle(batch, validating=True)
-            place, angle, maps, presence = self.answers(puzzle)
+            pretext_batch = self.pretext_batch(batch, validating=True)
+            place, angle, maps, presence = self.answers(pretext_batch)
             places, angles, labels, present = (
                 backend.to_device(a, "cpu")
-                for a in (puzzle.places, puzzle.angles, puzzle.maps, puzzle.presence)
+                for a in (
+                    pretext_batch.places,
+                    pretext_batch.angles,
+                    pretext_batch.maps,
+                    pretext_batch.presence,
+                )
             )
             turned = places != NOWHERE
             tally.places += int((place == places)[turned].sum())

@@ -4,10 +4,10 @@ from tinyface import ops
 
 from ..models.lnet_anet import patch
 from .attributes import AttributeTask
-from .parsing import put
+from .parsing import to_tensor
 
 PAIR_WEIGHT = 0.003  # of the distance of features of one identity
-LOUDNESS = 0.3  # what a response of C5 costs, in the loss of LNet
+RESPONSE_PENALTY = 0.3  # what a response of C5 costs, in the loss of LNet
 
 
 class TagTask(AttributeTask):
@@ -20,7 +20,7 @@ class TagTask(AttributeTask):
 
     def logits(self, images, heads=None, landmarks=None):
         """(N, 3, H, W) float32 → tensor (N, 40)."""
-        return self.network(put(self.network, images))
+        return self.network(to_tensor(self.network, images))
 
 
 class LocatingTask(TagTask):
@@ -37,8 +37,10 @@ class LocatingTask(TagTask):
 
     def loss(self, batch):
         """Scalar tensor: the mean over photos and tags, and the price."""
-        c5 = self.network.features(put(self.network, batch.images))
-        return ops.sigmoid_cross_entropy(self.network.tags(c5), batch.targets) + ops.mean(c5) * LOUDNESS
+        c5 = self.network.features(to_tensor(self.network, batch.images))
+        return (
+            ops.sigmoid_cross_entropy(self.network.tags(c5), batch.targets) + ops.mean(c5) * RESPONSE_PENALTY
+        )
 
 
 class FaceTask(TagTask):
@@ -50,12 +52,12 @@ class FaceTask(TagTask):
 
     def loss(self, batch):
         """Scalar tensor: the mean over faces and attributes."""
-        logits = self.network(put(self.network, patch(self.network, batch.images, batch.step)))
+        logits = self.network(to_tensor(self.network, patch(self.network, batch.images, batch.step)))
         return ops.sigmoid_cross_entropy(logits, batch.targets)
 
     def logits(self, images, heads=None, landmarks=None):
         """(N, 3, H, W) float32 → tensor (N, 40)."""
-        return self.network(put(self.network, patch(self.network, images)))
+        return self.network(to_tensor(self.network, patch(self.network, images)))
 
 
 class IdentityTask:
@@ -72,6 +74,8 @@ class IdentityTask:
 
     def loss(self, batch):
         """Scalar tensor, of a batch whose targets are class numbers (N,)."""
-        features = self.network.features(put(self.network, patch(self.network, batch.images, batch.step)))
+        features = self.network.features(
+            to_tensor(self.network, patch(self.network, batch.images, batch.step))
+        )
         together = ops.pair_loss(features, batch.targets) * (PAIR_WEIGHT / len(batch.targets))
         return ops.softmax_cross_entropy(self.network.head(features), batch.targets) + together

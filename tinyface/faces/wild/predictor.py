@@ -27,7 +27,7 @@ SVM = "svm.h5"  # in a run of train-anet; with it the run is complete
 
 
 @dataclass
-class WildReading:
+class WildPrediction:
     """One face of a photo."""
 
     found: Found
@@ -61,7 +61,7 @@ def networks_in(folder):
     return [file for name in names if (file := Path(folder) / name).is_file()]
 
 
-class WildReader:
+class WildPredictor:
     """A Localizer, an ANet and its SVMs, ready to read photos."""
 
     def __init__(self, localizer, anet, svm):
@@ -84,7 +84,7 @@ class WildReader:
             )
         return cls(localizer, anet, svm)
 
-    def read(self, path, several=False):
+    def predict(self, path, several=False):
         """A list of WildReadings of one image file: of its one face, or of `several`; empty where there is none."""
         image = read_image(path)
         found = self.localizer.locate_all(image) if several else self.localizer.locate([image])
@@ -99,9 +99,9 @@ class WildReader:
         crops = [crop(image, enlarged_region(f.face, patch_side), (side, side)) for image, f in faces]
         scores = self.svm.scores(patch_features(self.anet, crops)).mean(axis=1)
         chances = logistic(2 * scores)
-        return [WildReading(f, p, c) for (_, f), p, c in zip(faces, chances, crops, strict=True)]
+        return [WildPrediction(f, p, c) for (_, f), p, c in zip(faces, chances, crops, strict=True)]
 
-    def read_many(self, paths):
+    def predict_many(self, paths):
         """WildReading of each of these files, some at a time, whether or not there seems to be a face."""
         for images in some_at_a_time(paths):
             yield from self.describe(list(zip(images, self.localizer.locate(images), strict=True)))

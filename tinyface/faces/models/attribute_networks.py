@@ -4,10 +4,10 @@ from ..choices import RESNET
 from .attributes import MODES, AttributeNet
 from .resnet import ResNetAttributes
 
-READERS = (*MODES, RESNET)
+ATTRIBUTE_NETWORKS = (*MODES, RESNET)
 
 
-def make_reader(name, width, size, region_pooling="mean"):
+def make_attribute_network(name, width, size, region_pooling="mean"):
     """A new network; its `mode` is its name in READERS. region_pooling: that of AttributeNet."""
     if name == RESNET:
         return ResNetAttributes(width, size)
