@@ -24,14 +24,14 @@ from .data.dataset import ATTRIBUTES, REGIONS
 from .data.landmarks import landmarks_from_regions
 from .data.transforms import image_size, read_image, resize_labels, to_network_input
 from .models import AttributeNet, JointNet, ResNetAttributes, SegmentationNet, SSPLNet
-from .models.attribute_nets import ATTRIBUTE_NETWORKS
+from .models.attribute_networks import ATTRIBUTE_NETWORKS
 from .models.attributes import HEADS_NEEDED
 from .pictures import visualize
 
 PACKAGE = Path(str(files("tinyface"))).resolve()
 INSTALLED_WEIGHTS, CHECKOUT_WEIGHTS = PACKAGE / "weights", PACKAGE.parent / "weights"
 DEFAULT_WEIGHTS = INSTALLED_WEIGHTS if INSTALLED_WEIGHTS.is_dir() else CHECKOUT_WEIGHTS
-SEGMENTATION_FILE = "parser.h5"  # what a parser beside attribute networks is called
+SEGMENTATION_FILE = "parser.h5"  # what a segmentation network beside attribute networks is called
 LOCALIZER = (
     "localizer.json"  # the threshold of a run of train-lnet or train-anet, in its folder beside the networks
 )
@@ -51,11 +51,11 @@ class Prediction:
 
 
 class FacePredictor:
-    """A parser and attribute networks, ready to read photos.
+    """A segmentation network and attribute networks, ready to read photos.
 
-    Each attribute network sees the photo at the size it was trained on, and the parser's heads for that very
-    input, or the landmarks that its regions tell; the probabilities of several networks are averaged (Kalayeh
-    et al. 2017, section 4.3.1).
+    Each attribute network sees the photo at the size it was trained on, and the segmentation network's heads for that
+    very input, or the landmarks that its regions tell; the probabilities of several networks are averaged (Kalayeh et
+    al. 2017, section 4.3.1).
     """
 
     trained_on = None  # a line, where the networks come from files
@@ -66,14 +66,14 @@ class FacePredictor:
         for network in self.networks:
             if HEADS_NEEDED[network.mode] and segmentation_net is None:
                 raise TinyfaceError(
-                    f"--weights: the {network.mode} network needs a parser; add one made by train-seg"
+                    f"--weights: the {network.mode} network needs a segmentation network; add one made by train-seg"
                 )
 
     @classmethod
     def from_paths(cls, paths, device="cpu"):
         """From checkpoints, or folders of them: weights/, a run of train-attr or of train-seg; on "cpu" or "cuda".
 
-        Raises TinyfaceError where a path holds no network, a file is damaged, or there are two parsers.
+        Raises TinyfaceError where a path holds no network, a file is damaged, or there are two segmentation networks.
         """
         segmentation_nets, attribute_nets = find_networks(paths, device)
         file, segmentation_net = choose_segmentation_net(segmentation_nets, attribute_nets)
@@ -117,7 +117,7 @@ class FacePredictor:
 
 
 def _regions_of(heads):
-    """Region of every pixel by the parser's finest head: (N, H, W) uint8."""
+    """Region of every pixel by the segmentation network's finest head: (N, H, W) uint8."""
     return heads[-1].numpy().argmax(axis=1).astype(np.uint8)
 
 
@@ -148,9 +148,9 @@ def find_photos(paths):
 
 
 def find_networks(paths, device="cpu"):
-    """What checkpoints, and folders of them, hold: the parsers and the attribute networks, lists of (file, network).
+    """The segmentation networks and the attribute networks of checkpoints and folders: two lists of (file, network).
 
-    A JointNet is one of each, unless its file stands for the parser alone, beside attribute networks.
+    A JointNet is one of each, unless its file stands for the segmentation network alone, beside attribute networks.
     """
     segmentation_nets, attribute_nets = [], []
     for file in dict.fromkeys(file for path in paths for file in find_checkpoints(path)):
@@ -177,19 +177,19 @@ def find_networks(paths, device="cpu"):
 
 
 def segmentation_net_for(segmentation_nets, attribute_nets):
-    """The parser for what `find_networks` found, as `choose_parser` has it, or None."""
+    """The segmentation network for what `find_networks` found, as `choose_segmentation_net` has it, or None."""
     return choose_segmentation_net(segmentation_nets, attribute_nets)[1]
 
 
 def choose_segmentation_net(segmentation_nets, attribute_nets):
-    """(file, parser) for what `find_networks` found: the one among it, else the one that train-attr left beside it.
+    """The segmentation network, (file, network), for what `find_networks` found: one of it, else the one beside it.
 
     (None, None) where there is no such file, or no need of one. Raises TinyfaceError where there are two to choose
     from.
     """
     if len(segmentation_nets) > 1:
         raise TinyfaceError(
-            f"{segmentation_nets[0][0]} and {segmentation_nets[1][0]} are both parsers; give one"
+            f"{segmentation_nets[0][0]} and {segmentation_nets[1][0]} are both segmentation networks; give one"
         )
     if segmentation_nets:
         return segmentation_nets[0]
@@ -202,7 +202,7 @@ def choose_segmentation_net(segmentation_nets, attribute_nets):
 
 
 def segmentation_file(path):
-    """The file of a parser: the path itself, or what lies in a folder that train-seg or train-attr made."""
+    """The file of a segmentation network: the path itself, or what lies in a run of train-seg or train-attr."""
     inside = [Path(path) / name for name in ("best.h5", SEGMENTATION_FILE) if (Path(path) / name).is_file()]
     return inside[0] if inside else Path(path)
 
@@ -213,7 +213,7 @@ def load_segmentation_net(path, device="cpu"):
     network = network.parser if isinstance(network, JointNet) else network
     if not isinstance(network, SegmentationNet):
         raise TinyfaceError(
-            f"{path}: holds an {type(network).__name__}, but a parser (SegmentationNet) is needed; "
+            f"{path}: holds an {type(network).__name__}, but a segmentation network (SegmentationNet) is needed; "
             "give a file made by train-seg"
         )
     return network.to(device)

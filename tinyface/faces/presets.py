@@ -17,7 +17,9 @@ class Training:
     schedule: str = "constant"
     warmup: int = 0
     optimizer: str = "adagrad"
-    init: str = "random"  # "parser": an attribute network begins with the trained parser's encoder
+    init: str = (
+        "random"  # "parser": an attribute network begins with the trained segmentation network's encoder
+    )
     val_every: int = 1000
     save_every: int = 100
 

@@ -8,7 +8,7 @@ from tinyface.training import BEST
 
 from .choices import RESNET
 from .models import ANet, AttributeSVM, JointNet, LNet, SegmentationNet, SSPLNet
-from .models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
+from .models.attribute_networks import ATTRIBUTE_NETWORKS, make_attribute_network
 from .models.sspl import BACKBONES
 from .predict import find_checkpoints
 from .presets import find_preset

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tinyface.faces.models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
+from tinyface.faces.models.attribute_networks import ATTRIBUTE_NETWORKS, make_attribute_network
 
 from tinyface import Tensor, backend, ops
 from tinyface.faces.models import AttributeNet, ResNetAttributes, SegmentationNet, SSPLNet

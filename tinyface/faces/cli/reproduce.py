@@ -57,13 +57,13 @@ def listed(meanings):
     "--seg-data",
     **FOLDER,
     section=DATA,
-    help="Faces with label maps, for the parser and Table 4.  [default: those of --data]",
+    help="Faces with label maps, for the segmentation network and Table 4.  [default: those of --data]",
 )
 @option(
     "--seg-weights",
     **FILE,
     section=DATA,
-    help="A trained parser.  [default: one is trained first]",
+    help="A trained segmentation network.  [default: one is trained first]",
 )
 @option("--lfwa", **FOLDER, section=DATA, help="LFWA, for Table 3.")
 @option(

@@ -49,8 +49,8 @@ SHARE = FiniteNumber(min=0, min_open=True, max=1)
 # fmt: off
 seg_weights = option(
     "--seg-weights", **FILE, section=NETWORKS,
-    help="The parser that shows the regions.  [default: the last one in runs/ for this image size, else the one in "
-         "weights/; for photos none of drawn faces, nor the other way round]")
+    help="The segmentation network that predicts the regions.  [default: the last one in runs/ for this image size, "
+         "else the one in weights/; for photos none trained on drawn faces, nor the other way round]")
 workers = option(
     "--workers", **NUMBER_OR_NONE, section=DATA,
     help="Threads that decode images ahead of training; 0 for none.  [default: 1]")

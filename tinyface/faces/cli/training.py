@@ -79,8 +79,8 @@ def mode_flag(name, mode=None):
     "--init",
     type=click.Choice(choices.INITS),
     section=NETWORKS,
-    help="How the first eight layers begin: random, as in the paper, with the parser's, which learns faster, or with "
-    "those that pretrain-sspl made, which needs the fewest labels.  "
+    help="Initial weights of the first eight layers: random, as in the paper; parser: those of the segmentation "
+    "network, which learns faster; sspl: those of pretrain-sspl, which needs the fewest labels.  "
     f"{from_preset({'attributes': ''}, 'init')}",
 )
 @option(
@@ -102,7 +102,7 @@ def mode_flag(name, mode=None):
     is_flag=True,
     section=NETWORKS,
     help="Fine-tune trained networks for balanced accuracy: a positive counts (1-p)/p times, with p the attribute's "
-    "rate. Preset, data and parser are those they were trained with.",
+    "rate. Preset, data and segmentation network are those they were trained with.",
 )
 @option(
     "--from",
@@ -144,7 +144,9 @@ def train_attr(
         if modes:
             raise click.UsageError("--backbone resnet18: is a network by itself; leave --ssp, --pool, … out")
         if given["init"] == "parser":
-            raise click.UsageError("--init parser: no parser has a ResNet-18; choose random or sspl")
+            raise click.UsageError(
+                "--init parser: no segmentation network has a ResNet-18; choose random or sspl"
+            )
         modes = [backbone]
     if seg_weights and not {*modes} - {*POOLS, choices.RESNET} and given["init"] != "parser":
         raise click.UsageError(
@@ -166,7 +168,7 @@ def train_attr(
     ):
         if balanced and value:
             raise click.UsageError(
-                f"{name}: --balanced goes on with trained networks and their parser; leave it out"
+                f"{name}: --balanced goes on with trained networks and their segmentation network; leave it out"
             )
     attributes.train_attributes(
         modes,
@@ -192,11 +194,11 @@ def train_attr(
     "--compare",
     **FILE,
     section=RUN,
-    help="A parser of train-seg, or its run, to tell its IoU beside the joint one's.",
+    help="A segmentation network of train-seg, or its run, to tell its IoU beside the joint one's.",
 )
 @training_options(joint="")
 def train_joint(compare, out, resume, **given):
-    """Train a parser and an attribute network that share their first eight layers.
+    """Train a segmentation network and an attribute network that share their first eight layers.
 
     It is the paper's reverse problem: whether attributes help parsing (section 4.4, Table 4). Each step takes a
     batch of faces with label maps and one of faces with attributes, and adds the losses; --batch-size is the size
@@ -226,8 +228,9 @@ def pretrain_sspl(seg_weights, out, resume, **given):
     """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
 
     It is the first stage of Shu et al. 2021. One tile of each face is turned; the network tells which and how far,
-    which regions each tile has, and the region of each pixel, as a trained parser sees them. Attributes and label maps
-    of --data are not looked at. Without it the faces are toy faces. Then, with labels for one face in a hundred:
+    which regions each tile has, and the region of each pixel, as a trained segmentation network sees them. Attributes
+    and label maps of --data are not looked at. Without it the faces are toy faces. Then, with labels for one face in
+    a hundred:
 
     \b
       python cli.py train-seg

@@ -21,7 +21,8 @@ from .shared_options import FACES, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, d
 @option(
     "--seg-weights",
     **FILE,
-    help="The parser for networks with regions.  [default: the one they were trained with, else as in train-attr]",
+    help="The segmentation network for networks with regions.  [default: the one they were trained with, else as "
+    "in train-attr]",
 )
 @option("--batch-size", **NUMBER, default=64, show_default=True, help="Images at a time.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")

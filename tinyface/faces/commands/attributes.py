@@ -9,7 +9,7 @@ from tinyface.files import atomic_write, make_folder
 from .. import provenance, tasks
 from ..data.layouts import open_dataset
 from ..metrics import majority_error
-from ..models.attribute_nets import ATTRIBUTE_NETWORKS, make_attribute_network
+from ..models.attribute_networks import ATTRIBUTE_NETWORKS, make_attribute_network
 from ..models.attributes import HEADS_NEEDED
 from ..predict import SEGMENTATION_FILE, load_pretrained, load_segmentation_net
 from ..presets import find_preset
@@ -39,10 +39,11 @@ def train_attributes(
     """Train one attribute network per name in READERS, report each and the average of SSP and SSG.
 
     modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
-    with its options and its parser. seg_weights: the parser's file; else the last one trained, else the shipped one.
-    judging: whether to measure all finished networks of the folder at the end. Returns the run's folder.
-    balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of the newest one,
-    and with its parser. sspl_weights: for --init sspl, the file that pretrain-sspl made; else the last one made.
+    with its options and its segmentation network. seg_weights: the segmentation network's file; else the last one
+    trained, else the shipped one. evaluate_at_end: whether to measure all finished networks of the folder. Returns
+    the run's folder. balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of
+    the newest one, and with its segmentation network. sspl_weights: for --init sspl, the file that pretrain-sspl
+    made; else the last one made.
     """
     searched = balanced and start_from is None
     if balanced and (start_from is not None or not resume):
@@ -151,7 +152,8 @@ def which_networks(modes, folder, resume):
 def report_measures(folder, labelled, validation, options, segmentation_net, balanced, log):
     """Measure all finished networks of a folder on the validation split: say the tables, write report.json.
 
-    labelled: what they learned from. balanced: also those that fine-tuning began with, which had this parser.
+    labelled: what they learned from. balanced: also those that fine-tuning began with, which had this segmentation
+    network.
     """
     finished = finished_tasks(folder, options.device)
     summary, table = evaluate_tasks(finished, validation)
@@ -173,7 +175,7 @@ def report_measures(folder, labelled, validation, options, segmentation_net, bal
 
 
 def finished_tasks(folder, device="cpu"):
-    """An AttributeTask of each network in a run's folder that was trained to the end, with the run's parser."""
+    """An AttributeTask of each network in a run's folder whose training is finished."""
     folder, finished = Path(folder), []
     segmentation_net = (
         load_segmentation_net(folder / SEGMENTATION_FILE, device)

@@ -35,7 +35,9 @@ def evaluate(
     device="cpu",
     log=print,
 ):
-    """Measure trained networks on a split: a parser by IoU and F1, attribute networks each, SSP and SSG also averaged.
+    """Measure trained networks on a split.
+
+    Segmentation networks by IoU and F1; attribute networks each by itself, SSP and SSG also averaged.
 
     weights: checkpoint files or run folders. split: else test where there is one, else val. A joint network is measured
     as both, or as far as the data set goes; as JSON these are two records, under "labels" and "attributes".
@@ -143,7 +145,7 @@ def plain(metrics):
 
 
 def measure_segmentation_nets(segmentation_nets, dataset, batch_size, log):
-    """{file: measures} of parsers, pairs (file, network), on one data set; says their tables."""
+    """{file: measures} of segmentation networks, pairs (file, network), on one data set; says their tables."""
     result = {}
     for path, segmentation_net in segmentation_nets:
         task = tasks.SegmentationTask(segmentation_net)

@@ -1,7 +1,8 @@
 """A run is a folder: where it goes, whether it is there already, and the report that it ends with.
 
-train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`, …) and the parser that they were
-trained with, so that the folder can be used by itself; train-lnet and train-anet one with a sub-folder per stage.
+train-seg fills one; train-attr one with a sub-folder per network (`avg`, `ssp`, `ssg`, …) and the segmentation
+network that they were trained with, so that the folder can be used by itself; train-lnet and train-anet one with a
+sub-folder per stage.
 """
 
 import json
@@ -12,7 +13,7 @@ from tinyface import checkpoint, training
 from tinyface.errors import TinyfaceError
 from tinyface.files import atomic_write
 
-from ..models.attribute_nets import ATTRIBUTE_NETWORKS
+from ..models.attribute_networks import ATTRIBUTE_NETWORKS
 from ..predict import SEGMENTATION_FILE
 from ..presets import DEFAULT
 from ..wild import localize

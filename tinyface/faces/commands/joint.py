@@ -55,10 +55,11 @@ class PairedFeed:
 
 
 def train_joint(given, compare=None, out=None, resume=False, log=print):
-    """Train a parser and a basic attribute network with one encoder. Returns the run's folder.
+    """Train a segmentation network and a basic attribute network with one encoder. Returns the run's folder.
 
     given: {option: value or None}; its "data" has the label maps, and the attributes too unless "attr_data" does.
-    compare: a plain parser, whose IoU is told beside the joint one's. out, resume, say: as in `train_segmentation`.
+    compare: a plain segmentation network, whose IoU is told beside the joint one's. out, resume, say: as in
+    `train_segmentation`.
     """
     folder = run_folder("joint", given, out, resume, log)
     saved = resumable(folder, resume)
@@ -94,19 +95,22 @@ def find_both(options, log):
 
 
 def find_plain_segmentation_net(path, preset, device):
-    """The parser to compare with. Raises TinyfaceError where it is made for images of another size."""
+    """The segmentation network to compare with. Raises TinyfaceError where it is made for images of another size."""
     segmentation_net = load_segmentation_net(segmentation_file(path), device)
     (h, w), (height, width) = segmentation_net.config["size"], preset.size
     if (h, w) != (height, width):
         raise TinyfaceError(
             f"--compare {path}: is made for images of {h}×{w}, this run for {height}×{width}, and IoU depends on it; "
-            "give a parser of the same --preset"
+            "give a segmentation network of the same --preset"
         )
     return segmentation_net
 
 
 def report_measures(folder, labelled, attributed, plain, device, log):
-    """Measure best.h5 on the validation splits: say the tables, write report.json. plain: (path, parser) or None."""
+    """Measure best.h5 on the validation splits: log the tables, write report.json.
+
+    plain: None, or (path, segmentation network) to compare with.
+    """
     best = checkpoint.load_network(folder / training.BEST).to(device)
     task, measures = tasks.JointTask(best), {}
     if split := validation_split(labelled, "labels"):
@@ -128,7 +132,7 @@ def report_measures(folder, labelled, attributed, plain, device, log):
 
 
 def parsing_of(segmentation_net, dataset):
-    """ConfusionMatrix of a parser on a data set."""
+    """ConfusionMatrix of a segmentation network on a data set."""
     return tasks.validation(
         tasks.SegmentationTask(segmentation_net),
         dataset,

@@ -18,7 +18,7 @@ from .sources import find_data, validation_split
 
 
 def train_segmentation(given, out=None, resume=False, log=print):
-    """Train the parser. Returns the run's folder.
+    """Train the segmentation network. Returns the run's folder.
 
     given: {option: value or None}; out: folder, else the next free one under runs/; say: prints a line.
     """

@@ -37,8 +37,8 @@ SHOWN = 6  # faces in the picture
 def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
     """Pre-train a backbone. Returns the run's folder, in which best.h5 holds an SSPLNet.
 
-    given: {option: value or None}, "backbone" among them. seg_weights: the file of the parser that shows the regions;
-    else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
+    given: {option: value or None}, "backbone" among them. seg_weights: the file of the segmentation network that
+    shows the regions; else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
     """
     folder = run_folder("sspl", given, out, resume, log)
     saved = resumable(folder, resume)
@@ -83,13 +83,13 @@ def evaluate_task(task, dataset, batch_size, log):
     """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Says them."""
     tally = tasks.validation(task, dataset, batch_size, tuple(task.network.config["size"]))
     measures = task.summarise(tally)
-    log(f"regions, beside the parser's:\n{format_region_table(tally.confusion, REGIONS)}")
+    log(f"regions, beside the segmentation network's:\n{format_region_table(tally.confusion, REGIONS)}")
     log("\n".join(f"{name.replace('_', ' '):<20}{100 * value:.2f} %" for name, value in measures.items()))
     return {**{k: defined(v) for k, v in measures.items()}, "iou": named(REGIONS, tally.confusion.iou())}
 
 
 def is_run(path):
-    """Whether a path is a run of pretrain-sspl: the only one with a network and a parser side by side."""
+    """Whether a path is a run of pretrain-sspl: the only one with a network and a segmentation network side by side."""
     return (Path(path) / training.BEST).is_file() and (Path(path) / SEGMENTATION_FILE).is_file()
 
 
@@ -103,9 +103,9 @@ def evaluate(
     device="cpu",
     log=print,
 ):
-    """Measure a run of pretrain-sspl on a split: how well it tells what a parser shows, and what is turned.
+    """Measure a run of pretrain-sspl on a split: accuracy and mean IoU of its tasks.
 
-    seg_weights: another parser than the run's.
+    seg_weights: another segmentation network than the run's.
     """
     backend.check_device(device)
     start_workers(device)
@@ -148,7 +148,7 @@ def whatever_is_there(data):
 
 
 def draw_pretext_sheet(folder, task, dataset, size):
-    """puzzles.png: some faces with their turned tile, the parser's regions, and what the network tells."""
+    """puzzles.png: some faces with their turned tile, the segmentation network's regions and the predictions."""
     batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
     pretext_batch = task.pretext_batch(batch, validating=True)
     places, angles, maps, _ = task.answers(pretext_batch)

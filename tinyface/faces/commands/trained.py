@@ -1,4 +1,4 @@
-"""Networks trained earlier that a command makes use of: the parser, and what training begins with."""
+"""Networks trained earlier that a command makes use of: the segmentation network, and what training begins with."""
 
 import contextlib
 from pathlib import Path
@@ -14,14 +14,15 @@ from .folders import RUNS
 
 
 def find_segmentation_net(seg_weights, size, log, faces=None):
-    """The parser's file: the one named; else the last one trained for this image size; else the shipped one.
+    """The file of a segmentation network: the one named, else the last one trained for this image size, else the bundled.
 
-    A joint network has a parser too. faces: what it will see, as `provenance.kind_of` has it. Unless it is named, a
-    parser of drawn faces is not taken for photos, nor the other way round; TinyfaceError where there is no other.
+    A joint network has a segmentation network too. faces: what it will see, as `provenance.kind_of` has it. Unless it
+    is named, a segmentation network of drawn faces is not taken for photos, nor the other way round; TinyfaceError
+    where there is no other.
     """
     if seg_weights is not None:
         named = segmentation_file(seg_weights)
-        log(f"parser: {named}, {phrase(checkpoint.read_header(named).notes)}")
+        log(f"segmentation network: {named}, {phrase(checkpoint.read_header(named).notes)}")
         return named
     fitting = [
         run
@@ -30,7 +31,7 @@ def find_segmentation_net(seg_weights, size, log, faces=None):
     ]
     for run in fitting:
         if go_together(kind_of(run.header.notes), faces):
-            log(f"parser: {run.file}, {run.rank} {phrase(run.header.notes)}")
+            log(f"segmentation network: {run.file}, {run.rank} {phrase(run.header.notes)}")
             return run.file
     shipped = DEFAULT_WEIGHTS / SEGMENTATION_FILE
     header = checkpoint.read_header(shipped) if shipped.exists() else None
@@ -39,17 +40,18 @@ def find_segmentation_net(seg_weights, size, log, faces=None):
         made_for = (
             "" if (h, w) == tuple(size) else f" (made for {h}×{w}; one from train-seg would serve better)"
         )
-        log(f"parser: {shipped}, the shipped one{made_for}, {phrase(header.notes)}")
+        log(f"segmentation network: {shipped}, the shipped one{made_for}, {phrase(header.notes)}")
         return shipped
     others = [run.file for run in fitting] + [shipped] * (header is not None)
     raise TinyfaceError(
-        f"--seg-weights: no parser for images of {size[0]}×{size[1]}{of_these(faces, others)} found in {RUNS} or "
+        f"--seg-weights: no segmentation network for images of {size[0]}×{size[1]}{of_these(faces, others)} found in "
+        f"{RUNS} or "
         f"{DEFAULT_WEIGHTS}; train one with train-seg and the same --preset, or name its file{all_the_same(others)}"
     )
 
 
 def same_segmentation_net(seg_weights, kept, resume):
-    """`kept`, the parser in the folder of a run, where that is resumed; else None.
+    """`kept`, the segmentation network in the folder of a run, where that is resumed; else None.
 
     Raises TinyfaceError where another one is named.
     """
@@ -57,7 +59,8 @@ def same_segmentation_net(seg_weights, kept, resume):
         return None
     if seg_weights is not None and not same_content(segmentation_file(seg_weights), kept):
         raise TinyfaceError(
-            f"--seg-weights {seg_weights}: the run to be resumed was started with another parser, {kept}; "
+            f"--seg-weights {seg_weights}: the run to be resumed was started with another segmentation "
+            f"network, {kept}; "
             "leave the option out"
         )
     return kept

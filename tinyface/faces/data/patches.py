@@ -23,7 +23,7 @@ from tinyface.runtime.devices import gpu_of, to_gpu
 GRID = 3
 TILES, ANGLES = GRID * GRID, 4
 FOREGROUND = 0.5  # share of a tile's pixels that are not background, from which on it may be turned
-PRESENT = 0.01  # share of a tile's pixels from which on a region is there; fewer are a slip of the parser's
+PRESENT = 0.01  # share of a tile's pixels from which on a region is there; fewer are likely wrong
 
 
 def tile_slices(size: tuple[int, int]) -> list[tuple[slice, slice]]:

@@ -7,7 +7,7 @@ concat  the pooling is per region; one linear layer on all regions' features    
 ssg     before MaxPool3 each region has its own, masked copy of the activations          3.1.3
 joint   SSG's gate and SSP's head in one network                                         beyond the paper
 spp     the pooling is a pyramid of 1×1 and 2×2 cells (SPPNet*)                          4.3.1
-naive   the parser's seven maps are input channels beside the image's three              4.3.1
+naive   the segmentation network's seven maps are input channels beside the image's three              4.3.1
 bbox    SSP's head on boxes around five landmarks in place of regions                    4.3.1
 """
 
@@ -25,7 +25,8 @@ from .segmentation import REGIONS
 
 ATTRIBUTES = 40
 MODES = tuple(choices.MODES)
-# How far the parser must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it landmarks.
+# How far the segmentation network must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it
+# landmarks.
 HEADS_NEEDED = {
     "avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3, "resnet18": 0
 }  # fmt: skip
@@ -87,7 +88,7 @@ class AttributeNet(nn.Module):
     def forward(self, x, heads=None, landmarks=None):
         """x (N, 3, H, W) → logits (N, attributes).
 
-        heads: the parser's logits, coarse to fine, as many as HEADS_NEEDED says.
+        heads: the segmentation network's logits, coarse to fine, as many as HEADS_NEEDED says.
         landmarks: for bbox instead of them, array (N, 5, 2): x, y in pixels of the image, where x is ("cpu", "cuda").
         """
         self._check(x, heads, landmarks)
@@ -136,7 +137,9 @@ class AttributeNet(nn.Module):
             return
         needed, got = HEADS_NEEDED[self.mode], len(heads or ())
         if got < needed:
-            raise ValueError(f"AttributeNet: mode {self.mode} needs {needed} maps of the parser, got {got}")
+            raise ValueError(
+                f"AttributeNet: mode {self.mode} needs {needed} maps of the segmentation network, got {got}"
+            )
 
     def load_encoder_from(self, segmentation_net):
         """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
@@ -152,7 +155,8 @@ class AttributeNet(nn.Module):
             )
         if segmentation_net.config["width"] != self.config["width"]:
             raise ValueError(
-                f"AttributeNet: width {self.config['width']} can't begin with a parser of {segmentation_net.config['width']}"
+                f"AttributeNet: width {self.config['width']} can't begin with a segmentation network of "
+                f"{segmentation_net.config['width']}"
             )
         own, theirs = self.encoder.state_dict(), segmentation_net.encoder.state_dict()
         own.update({n: a for n, a in theirs.items() if n in own and own[n].shape == a.shape})

@@ -1,4 +1,4 @@
-"""The reverse problem: a parser and an attribute network that share their first eight layers (Kalayeh et al., 4.4).
+"""The reverse problem: segmentation and attribute network share their first eight layers (Kalayeh et al., 4.4).
 
 labelled faces   ─┐             ┌─ decoder, four heads               → segmentation loss ─┐
                   ├─ encoder ───┤                                                         ├─ + → one step
@@ -27,7 +27,7 @@ class JointNet(nn.Module):
         self.parser, self.reader = parser, reader
 
     def forward(self, labelled, attributed):
-        """(N, 3, H, W) and (M, 3, H, W) → the parser's logits of the first, coarse to fine, and (M, 40) of the second.
+        """(N, 3, H, W) and (M, 3, H, W) → segmentation logits of the first, coarse to fine, and (M, 40) of the second.
 
         Both go through the encoder as one batch, so that its batch normalisation sees what both have in common
         (docs/decisions.md). Raises ValueError where their sizes differ.

@@ -84,7 +84,7 @@ class Focus:
 
 
 def focus(task, segmentation_net, batches, top=TOP):
-    """Focus of an AttributeTask's network over batches of images; parser: whose regions count. top=None: all channels.
+    """Focus of an AttributeTask's network over batches of images. top=None: all channels.
 
     Means are NaN where every channel is silent.
     """

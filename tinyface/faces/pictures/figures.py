@@ -3,7 +3,7 @@
 Each function returns a PIL image; save with `drawing.save_png`. Those that begin with a figure's name take networks
 and a data set, and call one that draws arrays.
 
-figure3              faces and the regions that the parser sees in them
+figure3              faces and the regions that the segmentation network sees in them
 figure4              the regions' weights for each attribute
 figure5              the last layer's channels, of several networks
 localization_figure  the places behind the attributes that faces have (beyond the paper)
@@ -31,7 +31,7 @@ SHOWN = 200  # pixels, about: the height of faces in Figure 3
 
 
 def figure3(segmentation_net, dataset, faces=6):
-    """The first faces of a split, their true regions where the data set has them, and the parser's.
+    """The first faces of a split, their true regions where the data set has them, and the segmentation network's.
 
     Small networks' faces are shown enlarged.
     """

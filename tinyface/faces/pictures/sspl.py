@@ -12,7 +12,7 @@ ZOOM, TEXT = 2, 44  # pixels for one of the image; height of the two lines below
 
 
 def pretext_sheet(images, truth, told, alpha=0.6):
-    """A sheet with one row per face: the image with its turned tile framed, the parser's regions, the network's.
+    """A sheet with one row per face: the image with its turned tile framed, the true and the predicted regions.
 
     images (N, H, W, 3) uint8. truth and told: each (tiles (N,), quarter turns (N,), label maps (N, h, w)); a tile of
     −1 is none. Raises ValueError without any image.

@@ -1,6 +1,6 @@
 """What is asked for: which data, at which size, how many seeds, and the folder that everything goes to.
 
-<out>/parser/                     the parser, unless --seg-weights names one
+<out>/parser/                     the segmentation network, unless --seg-weights names one
 <out>/seed-<s>/<mode>/            attribute networks of one seed (Table 2)
 <out>/seed-<s>/balanced/<mode>/   the same after fine-tuning with the weighted loss
 <out>/seed-<s>/parser-alone/      Table 4, without attributes
@@ -60,7 +60,7 @@ class Job:
 
     @property
     def segmentation_file(self):
-        """The file of the parser that shows the regions to the attribute networks."""
+        """The file of the segmentation network that shows the regions to the attribute networks."""
         return segmentation_file(self.seg_weights) if self.seg_weights else self.out / "parser" / BEST
 
     def find_data(self, need_labels, log):

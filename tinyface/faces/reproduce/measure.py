@@ -1,7 +1,7 @@
 """What finished networks are worth, kept in measures.json, so that nothing is measured twice.
 
-An entry is good as long as its identity is: the SHA-256 of the files of the networks and of the parser, and
-what they were judged on.
+An entry is good as long as its identity is: the SHA-256 of the files of the networks and of the segmentation network,
+and what they were judged on.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def identify(files, data, need):
 def measure_attribute_nets(job, store, folder, modes, averages, data, log):
     """Measures of attribute networks in one folder, and of averages of their predictions: {mode or modes: measures}.
 
-    Those that are not kept yet are judged together, so the parser looks at each face once.
+    Those that are not kept yet are judged together, so the segmentation network looks at each face once.
     """
     files = {mode: job.out / folder / mode / BEST for mode in modes}
     names = {(mode,): f"{folder}/{mode}" for mode in modes}
@@ -106,7 +106,7 @@ def evaluate_files(files, keys, shown_by, data, device):
 
 
 def measure_segmentation_net(job, store, folder, log):
-    """IoU of each region, their mean and the pixel accuracy of the parser in a folder."""
+    """IoU of each region, their mean and the pixel accuracy of the segmentation network in a folder."""
     file = job.out / folder / BEST
     identity = identify([file], job.seg_data, "labels")
     measures = store.get(folder, identity)

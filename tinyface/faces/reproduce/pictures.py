@@ -55,12 +55,12 @@ def draw_table(table):
 
 
 def figure3(job):
-    """Parsing of faces that the parser never saw, beside the truth where that is known."""
+    """Parsing of faces that the segmentation network never saw, beside the truth where that is known."""
     need = "labels" if job.seg_data else "attributes"
     data = job.seg_data or job.data
     dataset = open_dataset(data, evaluation_split(data, need), need)
     image = figures.figure3(load_segmentation_net(job.segmentation_file, job.device), dataset)
-    caption = "Faces that the parser never saw in training, and the regions it finds."
+    caption = "Faces that the segmentation network never saw in training, and the regions it finds."
     return {"figure3": ("Figure 3: faces and their regions", caption, image)}
 
 

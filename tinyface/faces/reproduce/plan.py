@@ -24,7 +24,7 @@ BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders o
 
 @dataclass(frozen=True)
 class Step:
-    """One training. folder: below --out. train(job, step, say). data: its folder, None for a parser's.
+    """One training. folder: below --out. train(job, step, say). data: its folder, None for a segmentation network's.
 
     given: pairs of option and value, of this training alone. last, end: files below the folder, the checkpoint that
     tells how far it is, and what is there when all is done.
@@ -112,7 +112,7 @@ def few_label_step(job, share, count, init, seed, mode):
 def finished(job, step):
     """Whether a step is done.
 
-    Raises TinyfaceError where its folder holds a run with other options, or one with another parser.
+    Raises TinyfaceError where its folder holds a run with other options, or one with another segmentation network.
     """
     folder = job.out / step.folder
     if not (folder / step.last).exists():
@@ -133,6 +133,7 @@ def finished(job, step):
         and not same_content(kept, job.segmentation_file)
     ):
         raise TinyfaceError(
-            f"{kept}: the networks here were trained with another parser than {job.segmentation_file}; choose another --out"
+            f"{kept}: the networks here were trained with another segmentation network than "
+            f"{job.segmentation_file}; choose another --out"
         )
     return saved["step"] == options.steps and (folder / step.end).exists()

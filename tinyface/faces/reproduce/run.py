@@ -210,7 +210,7 @@ def spread(job):
 
 
 def trained_on(job):
-    """What all networks in the job's folder, and its parser, were trained on."""
+    """What all networks in the job's folder, and its segmentation network, were trained on."""
     files = [job.segmentation_file, *sorted(job.out.rglob(BEST))]
     return provenance.line(file for file in files if file.is_file())
 

@@ -1,11 +1,11 @@
 """Three ways of reading a face in one table: what they get right, and what they cost.
 
-Kalayeh et al. 2017   a parser, SSP and SSG, their predictions averaged
+Kalayeh et al. 2017   a segmentation network, SSP and SSG, their predictions averaged
 Shu et al. 2021       SSPL: the basic network, which begins with what was learned without labels
 Liu et al. 2015       ANet and its SVMs. All systems see the same faces, which are aligned, so LNet has none to find.
 
-Parameters and multiply-adds are those of all that reads a face, the parser included. Time is that of all training
-steps, as the logs have it; validating, drawing and measuring are apart.
+Parameters and multiply-adds are those of all that reads a face, the segmentation network included. Time is that of
+all training steps, as the logs have it; validating, drawing and measuring are apart.
 """
 
 import json
@@ -50,7 +50,7 @@ def training_minutes(run):
 
 
 def cost_of_networks(segmentation_net, files):
-    """(parameters, multiply-adds) of reading one face with a parser, or None, and these networks."""
+    """(parameters, multiply-adds) of reading one face with a segmentation network, or None, and these networks."""
     rows = [
         row for file in [*filter(None, [segmentation_net]), *files] for row in summarise(load_network(file))
     ]
@@ -70,7 +70,7 @@ def cost_of_anet(folder):
 def table(job, measured, notes):
     """measured: {"basic", "ssp+ssg", "sspl", "anet": [measures of each seed]}."""
     out, shown_by, seeds = job.out, job.segmentation_file, range(job.seeds)
-    own = training_minutes(shown_by.parent)  # the parser's
+    own = training_minutes(shown_by.parent)  # the segmentation network's
     segmentation_net = own or 0.0
     few = [out / pretrained_on_all(seed) for seed in seeds]
 
@@ -111,7 +111,11 @@ def table(job, measured, notes):
     notes = (
         *notes,
         "Training: the steps alone, on this machine, as busy as it was; "
-        + ("the parser's too, where one is needed." if own else "the parser was given and is left out."),
+        + (
+            "the segmentation network's too, where one is needed."
+            if own
+            else "the segmentation network was given and is left out."
+        ),
         "LNet has nothing to find in aligned faces and is not counted.",
     )
     return tables.Table("systems", "Three systems on the same faces, measures in %", COLUMNS, rows, notes)

@@ -102,7 +102,9 @@ def parsing_table(alone, joint, notes):
         rows.append(
             [region, without, with_attributes, Summary(gain, deviation, count), *paper, paper[1] - paper[0]]
         )
-    title = "Table 4: IoU of a parser trained alone and of one trained together with attributes, %"
+    title = (
+        "Table 4: IoU of a segmentation network trained alone and of one trained together with attributes, %"
+    )
     return Table("table4", title, columns, rows, notes)
 
 

@@ -10,13 +10,13 @@ from ..commands.joint import train_joint
 from ..commands.segmentation import train_segmentation
 from ..commands.sspl import pretrain_sspl
 from ..data.layouts import open_dataset
-from ..models.attribute_nets import ATTRIBUTE_NETWORKS
+from ..models.attribute_networks import ATTRIBUTE_NETWORKS
 from ..predict import SEGMENTATION_FILE
 from . import sspl
 
 
 def train_segmentation_net(job, step, log):
-    """The parser, or Table 4's parser without attributes."""
+    """The segmentation network, or Table 4's segmentation network without attributes."""
     given = job.given("segmentation", step.seed, job.seg_data)
     folder = make_folder(job.out / step.folder)
     train_segmentation(given, folder, resume=(folder / LAST).exists(), log=log)
@@ -51,14 +51,14 @@ def fine_tune(job, step, log):
 
 
 def train_joint_net(job, step, log):
-    """Table 4's parser with attributes: it shares its encoder with the basic attribute network."""
+    """Table 4's segmentation network with attributes: it shares its encoder with the basic attribute network."""
     given = {**job.given("joint", step.seed, job.seg_data), "attr_data": job.data}
     folder = make_folder(job.out / step.folder)
     train_joint(given, None, folder, (folder / LAST).exists(), log)
 
 
 def pretrain(job, step, log):
-    """SSPL's first stage, with the parser of the attribute networks."""
+    """SSPL's first stage, with the segmentation network of the attribute networks."""
     given = job.given("sspl", step.seed, step.data)
     folder = make_folder(job.out / step.folder)
     pretrain_sspl(given, job.segmentation_file, folder, (folder / LAST).exists(), log)

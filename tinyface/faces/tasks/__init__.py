@@ -4,7 +4,7 @@ segmentation.py  parse faces
 attributes.py    read attributes; joint.py: both at once
 sspl.py          learn from faces without labels
 wild.py          LNet and ANet
-parsing.py       what a frozen parser tells the others
+parsing.py       what a frozen segmentation network tells the others
 """
 
 from ..data.loader import batches_in_order

@@ -16,7 +16,10 @@ AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are read one by one
 
 
 class AttributeTask:
-    """Read the 40 attributes, with the help of a frozen parser where the network's mode needs one; judged by error."""
+    """Predict the 40 attributes, given the regions of a frozen segmentation network where the mode needs them.
+
+    The measure is the error.
+    """
 
     targets = "attributes"
     measure, larger_is_better = "error", False
@@ -34,14 +37,15 @@ class AttributeTask:
         return self.network.mode == "bbox"
 
     def heads_needed(self, landmarks=None):
-        """How many of the parser's heads the network looks at: with landmarks given, bbox looks at none."""
+        """How many heads of the segmentation network are used: none by bbox where landmarks are given."""
         return 0 if self.landmarks and landmarks is not None else HEADS_NEEDED[self.network.mode]
 
     def logits(self, images, heads=None, landmarks=None):
         """(N, 3, H, W) float32 → tensor (N, 40).
 
-        heads: the parser's, where they are known already. landmarks: (N, 5, 2) in pixels of the images; for bbox, which
-        without them takes what the parser's regions tell. That is worked out on the CPU, for which a GPU waits.
+        heads: the segmentation network's, where they are known already. landmarks: (N, 5, 2) in pixels of the images;
+        for bbox, which without them takes what the segmentation network's regions tell. That is worked out on the
+        CPU, for which a GPU waits.
         """
         if heads is None:
             heads = segmentation_heads(self.segmentation_net, images, self.heads_needed(landmarks))
@@ -115,8 +119,8 @@ def positive_weights(attributes):
 def gather(tasks, batches):
     """Every task's probabilities, a list of (N, 40), and the targets (N, 40) of all batches.
 
-    A parser that several tasks share runs once for each batch. Raises NotFiniteError where a probability is
-    NaN: some activation overflowed.
+    A segmentation network that several tasks share runs once for each batch. Raises NotFiniteError where a
+    probability is NaN: some activation overflowed.
     """
     probabilities, targets = [[] for _ in tasks], []
     for batch in batches:

@@ -1,4 +1,4 @@
-"""What a parser sees in images, without a thought of learning."""
+"""What a segmentation network sees in images, without a thought of learning."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def regions_of(logits):
 
 
 def segmentation_heads(segmentation_net, images, needed):
-    """The parser's first `needed` maps of logits, without history: it is frozen (section 5)."""
+    """The segmentation network's first `needed` maps of logits, without history: it is frozen (section 5)."""
     if not needed:
         return None
     segmentation_net.eval()

@@ -1,4 +1,4 @@
-"""SSPL's first stage (Shu et al., CVPR 2021): learn from faces without labels, with what a frozen parser sees in them.
+"""SSPL's first stage (Shu et al., CVPR 2021): learn from faces without labels, from predicted regions.
 
 L = L_place + L_angle      which tile is turned (9-way softmax), and by which angle (4-way)               PRT
   + L_map                  the region of each pixel (softmax), turned along with the tile                 PST
@@ -21,7 +21,7 @@ from ..metrics import ConfusionMatrix
 from ..models.segmentation import REGIONS
 from .parsing import segmentation_heads
 
-HEADS = 3  # of the parser: the third has half the image's size, which is all that the decoder resolves
+HEADS = 3  # of the segmentation network: the third has half the image's size, which is all that the decoder resolves
 NOWHERE = -1  # the place of a turn by 0°: ignored
 
 
@@ -32,7 +32,7 @@ class PretextBatch:
     images: object  # (N, 3, H, W)
     places: object  # (N,) the turned tile, or NOWHERE
     angles: object  # (N,) quarter turns
-    maps: object  # (N, H, W) uint8: the parser's regions, turned along
+    maps: object  # (N, H, W) uint8: the segmentation network's regions, turned along
     presence: object  # (N, 7, 3, 3) float32, 0 or 1
 
 
@@ -52,8 +52,8 @@ class Tally:
 class SSPLTask:
     """The three tasks on one backbone; judged by the mean of their measures.
 
-    parser: a trained SegmentationNet, frozen. seed: of the tiles and angles, which are functions of it and of the
-    step alone. targets: "attributes" or "labels", whichever the data set has; they are not looked at.
+    segmentation_net: a trained SegmentationNet, frozen. seed: of the tiles and angles, which are functions of it
+    and of the step alone. targets: "attributes" or "labels", whichever the data set has; they are not looked at.
     """
 
     landmarks = False
@@ -141,7 +141,7 @@ class SSPLTask:
 
     def summarise(self, tally):
         """The measures to log, plain numbers: accuracy of places (of what was turned), angles and presence, mean IoU
-        against the parser, and the mean of the four."""
+        against the segmentation network, and the mean of the four."""
         measures = {
             "angle_accuracy": tally.angles / tally.images,
             "place_accuracy": tally.places / max(tally.turned, 1),

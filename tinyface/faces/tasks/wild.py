@@ -11,7 +11,7 @@ RESPONSE_PENALTY = 0.3  # what a response of C5 costs, in the loss of LNet
 
 
 class TagTask(AttributeTask):
-    """Tell the tags of a photo without a parser; judged by error."""
+    """Tell the tags of a photo without a segmentation network; judged by error."""
 
     landmarks = False
 
