@@ -81,7 +81,8 @@ def workshop(tmp_path):
             insert(tmp_path / path, content)
 
         def python(*arguments):
-            environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+            path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+            environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
             done = subprocess.run(
                 [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
             )

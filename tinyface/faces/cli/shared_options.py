@@ -9,9 +9,9 @@ from tinyface.optim import SCHEDULES
 
 from .. import choices
 from ..presets import DEFAULT, PRESETS
-from .base import option
+from .base import RUN, option
 
-NETWORKS, DATA, LEARNING, RUN = "Which networks", "What to learn from", "How to learn", "The run"
+NETWORKS, DATA, LEARNING = "Which networks", "What to learn from", "How to learn"
 
 
 class FiniteNumber(click.FloatRange):
