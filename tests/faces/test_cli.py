@@ -707,7 +707,7 @@ def test_the_folder_of_a_run_stands_for_its_segmentation_net(trained, faces):
     assert Path("out/parser.h5").read_bytes() == (trained / "seg/best.h5").read_bytes()
     again = "train-attr", "--ssp", "--out", "out", "--resume", "--seg-weights"
     assert run(*again, trained / "attr").exit_code == 0
-    fails(*again, "nowhere.h5", naming=["--seg-weights nowhere.h5", "another parser"])
+    fails(*again, "nowhere.h5", naming=["--seg-weights nowhere.h5", "another segmentation network"])
     result = run("evaluate", "out/ssp", "--data", faces, "--seg-weights", trained / "attr")
     assert result.exit_code == 0, result.output
     fails("evaluate", "out/ssp", "--data", faces, "--seg-weights", faces, naming=[faces, "is a folder"])

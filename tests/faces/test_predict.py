@@ -239,7 +239,7 @@ def test_a_run_of_all_networks(folder):
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
 def test_a_network_without_the_segmentation_net_it_needs(mode):
-    with pytest.raises(TinyfaceError, match=f"the {mode} network needs a parser"):
+    with pytest.raises(TinyfaceError, match=f"the {mode} network needs a segmentation network"):
         FacePredictor(None, [network(mode)])
 
 
@@ -270,7 +270,7 @@ def test_a_network_that_needs_no_segmentation_net_looks_for_none(folder):
 def test_what_stands_for_the_segmentation_net_must_be_one(folder):
     path = folder("ssp.h5", "ssg.h5")
     (path / "ssg.h5").rename(path / "parser.h5")
-    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a parser"):
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a segmentation network"):
         segmentation_net_for(*find_networks([path / "ssp.h5"]))
 
 
@@ -282,7 +282,7 @@ def test_files_come_in_any_order_and_twice_counts_once(folder):
 
 def test_what_is_missing_is_said(folder, tmp_path):
     path = folder("ssp.h5", "one.h5", "two.h5")
-    with pytest.raises(TinyfaceError, match="ssp network needs a parser"):
+    with pytest.raises(TinyfaceError, match="ssp network needs a segmentation network"):
         FacePredictor.from_paths([path / "ssp.h5"])
     with pytest.raises(TinyfaceError, match=r"one\.h5 and .*two\.h5 are both parsers"):
         FacePredictor.from_paths([path / "one.h5", path / "two.h5"])

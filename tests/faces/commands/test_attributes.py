@@ -45,7 +45,9 @@ def test_a_run_is_resumed_with_the_networks_and_the_segmentation_net_it_was_star
     assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
     other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
     save_segmentation_net(Path("runs/seg-tiny/best.h5"), seed=5)  # trained since; not what the run began with
     before = (folder / REPORT).read_bytes()
     train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
@@ -89,7 +91,9 @@ def test_who_joins_a_run_takes_its_options_and_its_segmentation_net(faces, both,
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
     other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(join, {}, other, folder, True, silent)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
     text = refused(join, {}, None, folder, False, silent)
     assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; go on with it by --resume")
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before

@@ -250,7 +250,9 @@ def test_a_segmentation_net_that_does_not_compare(faces, plain, tmp_path):
     text = refused(joint, faces, compare=other)
     assert text.startswith(f"--compare {other}: is made for images of 40×32, this run for 55×45")
     checkpoint.save(other, checkpoint.Checkpoint(AttributeNet(1, "avg")))
-    assert refused(joint, faces, compare=other).startswith(f"{other}: holds an AttributeNet, but a parser")
+    assert refused(joint, faces, compare=other).startswith(
+        f"{other}: holds an AttributeNet, but a segmentation network"
+    )
     assert refused(joint, faces, compare="none.h5").startswith("none.h5: no such file")
     assert not Path("runs").exists()
 

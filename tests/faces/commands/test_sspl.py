@@ -157,7 +157,9 @@ def test_what_contradicts_the_run_is_named(faces, whole, tmp_path):
     assert text.startswith("--backbone resnet18: the run to be resumed was started with encoder;")
     other = save_segmentation_net(tmp_path / "other.h5", seed=7)
     text = refused(pretrain, faces, other, folder, True)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
 
 
 # ---------------------------------------------------------------- bad input
@@ -168,7 +170,9 @@ def test_bad_input_is_named_before_anything_is_written(faces, tmp_path):
     checkpoint.save(other, checkpoint.Checkpoint(AttributeNet(1, "avg")))
     assert refused(pretrain, "nowhere").startswith("nowhere: no such folder")
     assert refused(pretrain, faces).startswith("--seg-weights: no segmentation network for images of 55×45")
-    assert refused(pretrain, faces, other).startswith(f"{other}: holds an AttributeNet, but a parser")
+    assert refused(pretrain, faces, other).startswith(
+        f"{other}: holds an AttributeNet, but a segmentation network"
+    )
     assert refused(pretrain, faces, backbone="vgg").startswith("--backbone must be one of encoder, resnet18")
     assert [path.name for path in tmp_path.iterdir()] == ["avg.h5"]
 

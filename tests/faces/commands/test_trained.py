@@ -44,7 +44,7 @@ def test_the_segmentation_net_named_comes_first(tmp_path):
     save_segmentation_net(Path("runs/seg-tiny/best.h5"), faces=PHOTOS)
     mine, said = save_segmentation_net(tmp_path / "mine.h5", faces=DRAWN), []
     assert find_segmentation_net("mine.h5", TINY.size, said.append, PHOTOS) == Path(mine.name)
-    assert said == ["parser: mine.h5, trained on drawn faces only"]
+    assert said == ["segmentation network: mine.h5, trained on drawn faces only"]
 
 
 def test_then_the_last_one_trained_for_this_size_then_the_bundled_one(tmp_path):
@@ -177,7 +177,7 @@ def test_photos_of_people_are_not_learned_from_with_a_segmentation_net_of_drawn_
     train_segmentation({**SHORT, "data": faces}, "runs/helen", log=silent)
     for command, modes in ((train_attributes, [["ssp"]]), (pretrain_sspl, [])):
         text = refused(command, *modes, {**SHORT, "data": photos}, log=silent)
-        assert text.startswith("--seg-weights: no parser") and text.endswith(
+        assert text.startswith("--seg-weights: no segmentation network") and text.endswith(
             f"such as {Path('runs/helen/best.h5')}"
         )
     assert os.listdir("runs") == ["helen"]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tinyface.faces.models.attribute_networks import ATTRIBUTE_NETWORKS, make_attribute_network
 
 from tinyface import Tensor, backend, ops
 from tinyface.faces.models import AttributeNet, ResNetAttributes, SegmentationNet, SSPLNet
+from tinyface.faces.models.attribute_networks import ATTRIBUTE_NETWORKS, make_attribute_network
 from tinyface.faces.models.attributes import HEADS_NEEDED
 from tinyface.faces.models.resnet import BasicBlock, ResNet18
 
