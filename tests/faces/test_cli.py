@@ -182,7 +182,7 @@ def test_baselines_from_training_to_prediction(trained, faces, photo):
     fails("train-attr", "--out", "all", "--resume", naming=["all", "spp and naive and bbox", "--resume"])
 
 
-def test_train_attr_takes_the_parser_trained_last_and_says_so(faces, trained):
+def test_train_attr_takes_the_segmentation_net_trained_last_and_says_so(faces, trained):
     shutil.copytree(trained / "seg", "runs/seg-tiny")
     result = run("train-attr", "--ssg", "--data", faces, *QUICK)
     assert result.exit_code == 0, result.output
@@ -190,7 +190,7 @@ def test_train_attr_takes_the_parser_trained_last_and_says_so(faces, trained):
     assert Path("runs/attr-tiny/ssg/best.h5").is_file()
 
 
-def test_evaluate_parser(trained, faces):
+def test_evaluate_segmentation_net(trained, faces):
     result = run("evaluate", trained / "seg/best.h5", "--data", faces)
     assert result.exit_code == 0, result.output
     assert "split test: 6 faces" in result.stdout
@@ -699,7 +699,7 @@ def test_a_folder_that_holds_no_run_or_another_kind_of_run(trained, faces, tmp_p
     assert {path.name for path in faces.iterdir()} == {"celeba", "helen"}
 
 
-def test_the_folder_of_a_run_stands_for_its_parser(trained, faces):
+def test_the_folder_of_a_run_stands_for_its_segmentation_net(trained, faces):
     result = run(
         "train-attr", "--ssp", "--data", faces, *QUICK, "--seg-weights", trained / "seg", "--out", "out"
     )
@@ -707,7 +707,7 @@ def test_the_folder_of_a_run_stands_for_its_parser(trained, faces):
     assert Path("out/parser.h5").read_bytes() == (trained / "seg/best.h5").read_bytes()
     again = "train-attr", "--ssp", "--out", "out", "--resume", "--seg-weights"
     assert run(*again, trained / "attr").exit_code == 0
-    fails(*again, "nowhere.h5", naming=["--seg-weights nowhere.h5", "another parser"])
+    fails(*again, "nowhere.h5", naming=["--seg-weights nowhere.h5", "another segmentation network"])
     result = run("evaluate", "out/ssp", "--data", faces, "--seg-weights", trained / "attr")
     assert result.exit_code == 0, result.output
     fails("evaluate", "out/ssp", "--data", faces, "--seg-weights", faces, naming=[faces, "is a folder"])
@@ -719,7 +719,7 @@ def test_summary_of_a_run(trained):
     fails("summary", "nowhere", naming="nowhere")
 
 
-def test_attribute_network_as_parser(trained, faces, photo):
+def test_attribute_network_as_segmentation_net(trained, faces, photo):
     ssp, ssg = trained / "attr/ssp/best.h5", trained / "attr/ssg/best.h5"
     fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=[ssp, "parser"])
     fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=[ssp, "parser"])
@@ -855,7 +855,7 @@ def test_version(program):
     assert done.stdout == f"tinyface, version {tinyface.__version__}\n"
 
 
-def test_a_reader_that_has_seen_enough():
+def test_a_predictor_that_has_seen_enough():
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -895,7 +895,7 @@ def test_more_faces_than_there_are_names_for():
 
 
 @pytest.mark.slow
-def test_a_parser_that_nobody_asks_is_refused(trained, faces):
+def test_a_segmentation_net_that_nobody_asks_is_refused(trained, faces):
     fails(
         "evaluate",
         trained / "seg",

@@ -92,7 +92,7 @@ def test_several_networks_are_averaged_each_at_its_own_size(photo, segmentation_
     np.testing.assert_allclose(prediction.probabilities, np.mean(each, axis=0), rtol=1e-6)
 
 
-def test_labels_are_the_parsers_brought_to_the_photos_size(photo, segmentation_net):
+def test_labels_are_the_segmentation_nets_brought_to_the_photos_size(photo, segmentation_net):
     prediction = FacePredictor(segmentation_net, [network("ssp", OTHER)]).predict(photo)
     assert prediction.labels.shape == (50, 41) and prediction.labels.dtype == np.uint8
     small = parse(segmentation_net, as_input(photo))[0]
@@ -134,7 +134,7 @@ def test_networks_handed_over_in_training_are_put_to_evaluation(photo, segmentat
     np.testing.assert_array_equal(prediction.labels, expected.labels)
 
 
-def test_parser_alone_and_basic_network_alone(photo, segmentation_net):
+def test_segmentation_net_alone_and_basic_network_alone(photo, segmentation_net):
     prediction = FacePredictor(segmentation_net).predict(photo)
     assert prediction.labels.shape == (50, 41) and prediction.probabilities is None
     assert list(pictures(prediction)) == ["parsing"] and list(to_json(prediction)) == ["regions"]
@@ -238,12 +238,12 @@ def test_a_run_of_all_networks(folder):
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
-def test_a_network_without_the_parser_it_needs(mode):
-    with pytest.raises(TinyfaceError, match=f"the {mode} network needs a parser"):
+def test_a_network_without_the_segmentation_net_it_needs(mode):
+    with pytest.raises(TinyfaceError, match=f"the {mode} network needs a segmentation network"):
         FacePredictor(None, [network(mode)])
 
 
-def test_run_of_the_basic_network_and_run_of_the_parser(folder):
+def test_run_of_the_basic_network_and_run_of_the_segmentation_net(folder):
     path = folder("avg/best.h5")
     predictor = FacePredictor.from_paths([path])
     assert predictor.segmentation_net is None and [net.mode for net in predictor.networks] == ["avg"]
@@ -252,14 +252,14 @@ def test_run_of_the_basic_network_and_run_of_the_parser(folder):
 
 
 @pytest.mark.parametrize("names", [("parser.h5", "ssp.h5"), ("parser.h5", "ssp/best.h5")])
-def test_an_attribute_network_finds_the_parser_beside_it(folder, photo, names):
+def test_an_attribute_network_finds_the_segmentation_net_beside_it(folder, photo, names):
     path = folder(*names)
     assert isinstance(segmentation_net_for(*find_networks([path / names[1]])), SegmentationNet)
     alone, together = FacePredictor.from_paths([path / names[1]]), FacePredictor.from_paths([path])
     np.testing.assert_array_equal(alone.predict(photo).probabilities, together.predict(photo).probabilities)
 
 
-def test_a_network_that_needs_no_parser_looks_for_none(folder):
+def test_a_network_that_needs_no_segmentation_net_looks_for_none(folder):
     path = folder("avg.h5")
     (path / "parser.h5").write_text("no checkpoint")
     assert segmentation_net_for(*find_networks([path / "avg.h5"])) is None
@@ -267,10 +267,10 @@ def test_a_network_that_needs_no_parser_looks_for_none(folder):
         segmentation_net_for(*find_networks([folder("ssp.h5") / "ssp.h5"]))
 
 
-def test_what_stands_for_the_parser_must_be_one(folder):
+def test_what_stands_for_the_segmentation_net_must_be_one(folder):
     path = folder("ssp.h5", "ssg.h5")
     (path / "ssg.h5").rename(path / "parser.h5")
-    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a parser"):
+    with pytest.raises(TinyfaceError, match=r"parser\.h5: holds an AttributeNet, but a segmentation network"):
         segmentation_net_for(*find_networks([path / "ssp.h5"]))
 
 
@@ -282,7 +282,7 @@ def test_files_come_in_any_order_and_twice_counts_once(folder):
 
 def test_what_is_missing_is_said(folder, tmp_path):
     path = folder("ssp.h5", "one.h5", "two.h5")
-    with pytest.raises(TinyfaceError, match="ssp network needs a parser"):
+    with pytest.raises(TinyfaceError, match="ssp network needs a segmentation network"):
         FacePredictor.from_paths([path / "ssp.h5"])
     with pytest.raises(TinyfaceError, match=r"one\.h5 and .*two\.h5 are both parsers"):
         FacePredictor.from_paths([path / "one.h5", path / "two.h5"])
@@ -309,8 +309,13 @@ def test_what_the_networks_were_trained_on_goes_with_the_reading(folder, photo, 
     path = folder("parser.h5", "ssp.h5", "avg/best.h5")
     save(path / "parser.h5", segmentation_net, "photos")
     save(path / "ssp.h5", network("ssp"), "drawn")
-    prediction = FacePredictor.from_paths([path / "ssp.h5"]).predict(photo)  # the parser lies beside it
-    line = "attributes trained on drawn faces only, parser trained on photos of people (CelebA in my photos)"
+    prediction = FacePredictor.from_paths([path / "ssp.h5"]).predict(
+        photo
+    )  # the segmentation network lies beside it
+    line = (
+        "attributes trained on drawn faces only, segmentation network trained on photos of people "
+        "(CelebA in my photos)"
+    )
     assert prediction.networks == to_json(prediction)["networks"] == line
     assert (
         FacePredictor.from_paths([path / "avg/best.h5"]).trained_on == "trained on data that are not recorded"

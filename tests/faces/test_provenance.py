@@ -80,7 +80,7 @@ def test_networks_of_one_origin(file, kind, words):
 def test_networks_of_several_origins_are_told_apart_by_role(file):
     files = [file("ssp.h5", reader(), PHOTOS), file("parser.h5", segmentation_net(), DRAWN)]
     assert provenance.line(files) == (
-        "attributes trained on photos of people (CelebA in my photos), parser trained on drawn faces only"
+        "attributes trained on photos of people (CelebA in my photos), segmentation network trained on drawn faces only"
     )
 
 
@@ -92,7 +92,7 @@ def test_what_a_network_began_with_is_told_though_it_is_not_there(file):
     assert list(others) == ["pre-trained network", "parser", "attributes"]
     assert provenance.line([file("ssp.h5", reader(), PHOTOS, others=others)]) == (
         "attributes trained on photos of people (CelebA in my photos) and drawn faces, pre-trained network trained on "
-        "drawn faces only, parser trained on data that are not recorded"
+        "drawn faces only, segmentation network trained on data that are not recorded"
     )
 
 

@@ -1,4 +1,4 @@
-"""What tests of the commands share: a quick run's options, a parser that was never trained, refusals, runs compared."""
+"""What tests of the commands share: a quick run's options, untrained networks, refusals, runs compared."""
 
 import json
 import shutil

@@ -179,7 +179,7 @@ def format_region_table(confusion, names):
     lines = _table(("region", "IoU", "F1"), names, (iou, confusion.f1()), means)
     if np.isnan(iou).any():
         listed = ", ".join(names[i] for i in np.flatnonzero(np.isnan(iou)))
-        lines.append(f"mean over {len(names) - np.isnan(iou).sum()} of {len(names)}, never seen: {listed}")
+        lines.append(f"mean over {len(names) - np.isnan(iou).sum()} of {len(names)}, never present: {listed}")
     lines.append(f"pixel accuracy {percent(confusion.pixel_accuracy()).strip()} %")
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """Photos to attributes and regions: what `cli.py predict` does, for use in programs as well.
 
-reader = FaceReader.from_paths(["weights"])
-reading = reader.read("photo.jpg")
-print(to_text(reading))
+predictor = FacePredictor.from_paths(["weights"])
+prediction = predictor.predict("photo.jpg")
+print(to_text(prediction))
 """
 
 import itertools
@@ -51,11 +51,11 @@ class Prediction:
 
 
 class FacePredictor:
-    """A segmentation network and attribute networks, ready to read photos.
+    """A segmentation network and attribute networks, ready to predict.
 
     Each attribute network sees the photo at the size it was trained on, and the segmentation network's heads for that
-    very input, or the landmarks that its regions tell; the probabilities of several networks are averaged (Kalayeh et
-    al. 2017, section 4.3.1).
+    very input, or the landmarks derived from its regions; the probabilities of several networks are averaged (Kalayeh
+    et al. 2017, section 4.3.1).
     """
 
     trained_on = None  # a line, where the networks come from files
@@ -82,7 +82,7 @@ class FacePredictor:
         return predictor
 
     def predict(self, path):
-        """The Reading of one image file, whatever its size. Raises TinyfaceError where it can't be read.
+        """The Prediction for one image file, whatever its size. Raises TinyfaceError where it can't be read.
 
         It shows the photo in its own size, or with LARGEST pixels along the longer side if it has more.
         """
@@ -157,7 +157,7 @@ def find_networks(paths, device="cpu"):
         network = load_network(file).to(device)
         if isinstance(network, SSPLNet):
             raise TinyfaceError(
-                f"{file}: holds a pre-trained network, which reads nothing yet; train one that does with "
+                f"{file}: holds a pre-trained network, which predicts no attributes; train one that does with "
                 "train-attr --init sspl --sspl-weights and this file"
             )
         if not isinstance(network, AttributeNet | ResNetAttributes | JointNet | SegmentationNet):

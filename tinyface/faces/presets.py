@@ -66,8 +66,8 @@ class Preset:
         return self.wild.faces
 
 
-# Short trainings learn best at a rate that goes down to zero, and with little weight decay. The rates of demo and small
-# were searched for, see docs/results.md.
+# Short trainings work best with a learning rate that decreases to zero, and with little weight decay. The rates of
+# demo and small were searched for, see docs/results.md.
 cosine = partial(Training, schedule="cosine", weight_decay=1e-5)
 
 # What several kinds of training have in common, by preset.
@@ -86,7 +86,7 @@ PAPER_ATTRIBUTES = Training(steps=40_000, batch_size=32, lr=0.001)
 PAPER_WILD = Training(optimizer="adam", steps=40_000, batch_size=128, lr=0.001)
 
 PRESETS = {
-    # For tests: seconds.
+    # Seconds.
     "tiny": Preset(
         use="for trying out",
         width=4,

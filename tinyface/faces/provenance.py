@@ -1,10 +1,10 @@
-"""What networks were trained on: faces that tinyface drew, or photos of people. Told in one line.
+"""What networks were trained on: faces that tinyface drew, or photos of people; as notes and in one line.
 
 A checkpoint's notes have, besides the command, its options and the path of its data as it was typed:
 
     version      of tinyface
     trained_on   data sets: {"faces", "layout", "folder", "splits"}, the folder by its name alone
-    others       {role: the same} of networks that it began with, or that showed it regions or faces
+    others       {role: the same} of networks that gave it initial weights, regions or faces
 """
 
 import os
@@ -21,7 +21,7 @@ ROLES = {
     "LNet": "LNet",
     "ANet": "ANet",
     "AttributeSVM": "ANet",
-}  # all others read attributes
+}  # all others predict attributes; the names are those in checkpoints
 NOT_RECORDED = "not recorded"
 WORDS = {
     PHOTOS: "photos of people",
@@ -93,7 +93,8 @@ def line(files):
     """
     roles = {}
     for role, data_sets in by_role(files).items():
-        roles.setdefault(_words(data_sets), []).append(role)
+        name = "segmentation network" if role == "parser" else role
+        roles.setdefault(_words(data_sets), []).append(name)
     if list(roles) == [DRAWN_ONLY]:
         return f"trained on {DRAWN_ONLY}; results on photos of real people mean little"
     if len(roles) == 1:

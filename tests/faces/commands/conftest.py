@@ -10,7 +10,7 @@ from tinyface.faces.models.attributes import MODES
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Every test in a folder of its own, since runs go to runs/ of the current one, and nothing is shipped."""
+    """Every test in a folder of its own, since runs go to runs/ of the current one, and nothing is bundled."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tinyface.faces.commands.trained.DEFAULT_WEIGHTS", tmp_path / "weights")
 

@@ -36,14 +36,18 @@ def test_a_run_is_not_overwritten(faces, both, tmp_path):
     assert text == "--out run: holds a run already; go on with it by --resume, or choose another folder"
 
 
-def test_a_run_is_resumed_with_the_networks_and_the_parser_it_was_started_with(faces, both, tmp_path):
+def test_a_run_is_resumed_with_the_networks_and_the_segmentation_net_it_was_started_with(
+    faces, both, tmp_path
+):
     folder, _ = both
     given = {"data": faces}
     text = refused(train_attributes, [], given, None, folder, True, silent)  # no network named
     assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
     other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
     save_segmentation_net(Path("runs/seg-tiny/best.h5"), seed=5)  # trained since; not what the run began with
     before = (folder / REPORT).read_bytes()
     train_attributes(["ssp", "ssg"], given, None, folder, True, silent)
@@ -79,7 +83,7 @@ def test_networks_join_a_run_by_resume(faces, both, tmp_path):
     assert list(alone) == ["avg", "naive"] and {name: report[name] for name in alone} == alone
 
 
-def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path):
+def test_who_joins_a_run_takes_its_options_and_its_segmentation_net(faces, both, tmp_path):
     folder = shutil.copytree(both[0], tmp_path / "mine")
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     join = functools.partial(train_attributes, ["concat"])
@@ -87,7 +91,9 @@ def test_who_joins_a_run_takes_its_options_and_its_parser(faces, both, tmp_path)
     assert text.startswith("--lr 0.7: the run to be resumed was started with 0.02;")
     other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(join, {}, other, folder, True, silent)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
     text = refused(join, {}, None, folder, False, silent)
     assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; go on with it by --resume")
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
@@ -139,7 +145,7 @@ def test_all_networks_in_one_run(faces, baselines):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_evaluate_one_file_of_a_run(faces, baselines, mode):
-    """By the parser and the landmarks that it was trained with."""
+    """By the segmentation network and the landmarks that it was trained with."""
     report = json.loads((baselines / REPORT).read_text())["networks"]
     assert evaluate([baselines / mode / training.BEST], faces, log=silent) == {mode: report[mode]}
 
@@ -163,14 +169,14 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_pa
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_network_can_begin_with_the_parser(faces, baselines, mode):
+def test_every_network_can_begin_with_the_segmentation_net(faces, baselines, mode):
     given = {**SHORT, "data": faces, "steps": 1, "init": "parser"}
     folder = train_attributes([mode], given, baselines / SEGMENTATION_FILE, log=silent, judging=False)
     assert checkpoint.load_network(folder / mode / training.BEST).mode == mode
 
 
 def test_bbox_learns_from_the_landmarks_of_the_data_set(faces, baselines, tmp_path):
-    """Without them, from those of the parser's regions: other weights."""
+    """Without them, from those of the segmentation network's regions: other weights."""
     blind = shutil.copytree(faces, tmp_path / "faces")
     for file in blind.rglob("list_landmarks*"):
         file.unlink()
@@ -245,7 +251,7 @@ def test_each_network_and_their_average_are_reported(faces, both):
     )
 
 
-def test_the_run_keeps_the_parser_it_was_trained_with(both):
+def test_the_run_keeps_the_segmentation_net_it_was_trained_with(both):
     folder, _ = both
     assert (folder / SEGMENTATION_FILE).read_bytes() == (folder.parent / "parser.h5").read_bytes()
     expected = {training.BEST, training.LAST, training.LOG, "curve.png"}
@@ -254,7 +260,7 @@ def test_the_run_keeps_the_parser_it_was_trained_with(both):
         assert checkpoint.load(folder / mode / training.BEST).network.mode == mode
 
 
-def test_networks_record_their_data_and_the_parser(faces, both, tmp_path):
+def test_networks_record_their_data_and_the_segmentation_net(faces, both, tmp_path):
     for mode in ("ssp", "ssg"):
         notes = checkpoint.load(both[0] / mode / training.BEST).notes
         [data_set] = notes["trained_on"]
@@ -267,7 +273,7 @@ def test_networks_record_their_data_and_the_parser(faces, both, tmp_path):
     given = {**SHORT, "data": photos, "init": "parser"}
     folder = train_attributes(["avg"], given, segmentation_net, tmp_path / "run", log=silent)
     assert provenance.line([folder / "avg" / training.BEST]) == (
-        "attributes trained on photos of people (CelebA in photos), parser trained on drawn faces only"
+        "attributes trained on photos of people (CelebA in photos), segmentation network trained on drawn faces only"
     )
 
 
@@ -291,7 +297,7 @@ def test_without_a_validation_split_there_is_nothing_to_report(command):
     assert len(list(folder.rglob(training.BEST))) == 1
 
 
-def test_the_basic_network_needs_no_parser(faces):
+def test_the_basic_network_needs_no_segmentation_net(faces):
     folder = train_attributes(["avg"], {**SHORT, "data": faces, "steps": 1}, log=silent)
     assert folder == Path("runs/attr-tiny") and not (folder / SEGMENTATION_FILE).exists()
     assert list(json.loads((folder / REPORT).read_text())["networks"]) == ["avg"]

@@ -29,7 +29,7 @@ def test_evaluate_says_the_same_as_the_training(faces, both):
 
 
 def test_what_the_networks_were_trained_on_is_told(faces, both, tmp_path):
-    """Of the networks, of the parser that showed regions in training, and of the one that does now."""
+    """Of the networks, of the segmentation network that showed regions in training, and of the one that does now."""
     segmentation_net, said = save_segmentation_net(tmp_path / "mine.h5", faces="photos"), []
     evaluate(
         [both[0] / "ssp"],
@@ -37,7 +37,7 @@ def test_what_the_networks_were_trained_on_is_told(faces, both, tmp_path):
         seg_weights=segmentation_net,
         log=said.append,
     )
-    line = "attributes trained on drawn faces only, parser trained on {}"
+    line = "attributes trained on drawn faces only, segmentation network trained on {}"
     assert (
         "networks: " + line.format("photos of people (CelebA in my photos) and data that are not recorded")
         in said
@@ -48,13 +48,13 @@ def test_what_the_networks_were_trained_on_is_told(faces, both, tmp_path):
     assert json.loads(said[-1])["networks"] == "trained on photos of people (CelebA in my photos)"
 
 
-def test_a_network_without_its_parser_takes_one_of_the_same_kind_of_faces(faces, both, tmp_path):
+def test_a_network_without_its_segmentation_net_takes_one_of_the_same_kind_of_faces(faces, both, tmp_path):
     alone, said = shutil.copy(both[0] / "ssp" / training.BEST, tmp_path / "alone.h5"), []
     fits = save_segmentation_net(Path("runs/drawn/best.h5"), faces="drawn")
     os.utime(fits, (1000, 1000))
     save_segmentation_net(Path("runs/photos/best.h5"), faces="photos")
     evaluate([alone], faces, log=said.append)
-    assert f"parser: {fits}, the last one trained on drawn faces only" in said
+    assert f"segmentation network: {fits}, the last one trained on drawn faces only" in said
     fits.unlink()
     assert "that was trained on drawn faces" in refused(evaluate, [alone], faces, log=silent)
 
@@ -116,7 +116,7 @@ def test_evaluate_networks_of_several_sizes(faces, tmp_path):
     assert "a.h5 for images of 55×45 and " in text and "b.h5 for images of 40×32: " in text
 
 
-def test_evaluate_a_parser(faces, both):
+def test_evaluate_a_segmentation_net(faces, both):
     path, said = both[0] / SEGMENTATION_FILE, []
     result = evaluate([path], faces, split="train", log=said.append)
     task = tasks.SegmentationTask(checkpoint.load_network(path))

@@ -167,7 +167,7 @@ def test_a_run_of_other_faces_must_be_named(trained, faces, tmp_path):
     assert os.listdir("runs") == ["mine"]
     folder = tune("runs/mine", data=photos, modes=["ssp"])
     assert provenance.line([folder / "ssp" / training.BEST]).startswith(
-        "attributes trained on photos of people (CelebA in photos) and drawn faces, parser trained on "
+        "attributes trained on photos of people (CelebA in photos) and drawn faces, segmentation network trained on "
     )
 
 

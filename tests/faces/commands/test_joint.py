@@ -1,4 +1,4 @@
-"""train-joint: what a run leaves, that it resumes to the same bits, what it says of a plain parser, bad input."""
+"""train-joint: what a run leaves, bit-identical resuming, comparison with a plain segmentation network, bad input."""
 
 import json
 import signal
@@ -40,7 +40,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """The file of a parser that attributes did not help."""
+    """The file of a segmentation network that attributes did not help."""
     path = tmp_path_factory.mktemp("plain") / "best.h5"
     checkpoint.save(path, checkpoint.Checkpoint(SegmentationNet(TINY.width, TINY.size)))
     return path
@@ -219,8 +219,8 @@ def test_predict_and_summary_take_a_joint_run(whole, faces):
     assert all(summary.summarise(network) for network in networks)
 
 
-def test_a_joint_run_serves_as_parser(whole, faces, tmp_path):
-    """Beside attribute networks it is the parser alone: its own attribute network joins no average."""
+def test_a_joint_run_serves_as_segmentation_net(whole, faces, tmp_path):
+    """Beside attribute networks it is the segmentation network alone: its own attribute network joins no average."""
     given = {**SHORT, "data": str(faces), "steps": 1}
     folder = train_attributes(["ssp"], given, whole[0], tmp_path / "attr", log=lambda line: None)
     segmentation_nets, attribute_nets = predict.find_networks([folder])
@@ -244,13 +244,15 @@ def test_data_without_labels_or_without_attributes(faces, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_parser_that_does_not_compare(faces, plain, tmp_path):
+def test_a_segmentation_net_that_does_not_compare(faces, plain, tmp_path):
     other = tmp_path / "other.h5"
     checkpoint.save(other, checkpoint.Checkpoint(SegmentationNet(1, (40, 32))))
     text = refused(joint, faces, compare=other)
     assert text.startswith(f"--compare {other}: is made for images of 40×32, this run for 55×45")
     checkpoint.save(other, checkpoint.Checkpoint(AttributeNet(1, "avg")))
-    assert refused(joint, faces, compare=other).startswith(f"{other}: holds an AttributeNet, but a parser")
+    assert refused(joint, faces, compare=other).startswith(
+        f"{other}: holds an AttributeNet, but a segmentation network"
+    )
     assert refused(joint, faces, compare="none.h5").startswith("none.h5: no such file")
     assert not Path("runs").exists()
 

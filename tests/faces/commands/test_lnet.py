@@ -145,7 +145,7 @@ def test_without_backgrounds_all_photos_have_a_face(photos, found):
     shutil.copytree(Path(photos) / "celeba", "alone/celeba")
     localizer = load_localizer(found[0])
     empty = find_backgrounds("alone", None, silent)
-    assert lnet.settle_threshold(localizer, "alone", empty, silent) == 0
+    assert lnet.choose_threshold(localizer, "alone", empty, silent) == 0
 
 
 def test_what_is_no_run_of_lnet_is_refused(found):
@@ -294,7 +294,7 @@ def test_a_part_of_the_system_is_no_network_for_the_other_one(found):
         predict.find_networks([found[0] / "lnet_o/best.h5"])
 
 
-def test_readers_need_a_finished_run(found, read, monkeypatch, tmp_path):
+def test_predictors_need_a_finished_run(found, read, monkeypatch, tmp_path):
     with pytest.raises(TinyfaceError, match=r"svm\.h5"):
         wild.WildPredictor.from_folder(found[0])
     with pytest.raises(TinyfaceError, match="--weights"):

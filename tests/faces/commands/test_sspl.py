@@ -74,7 +74,7 @@ def test_a_run_leaves_all_it_promises(whole, faces, segmentation_net):
     assert best.notes["command"] == "pretrain-sspl (encoder)" and best.notes["data"] == str(faces)
     validations = [r["validation"] for r in training.read_log(folder / training.LOG) if "validation" in r]
     assert provenance.line([folder / training.BEST]) == (
-        "pre-trained network trained on drawn faces only, parser trained on data that are not recorded"
+        "pre-trained network trained on drawn faces only, segmentation network trained on data that are not recorded"
     )
     assert best.notes["validation"]["mean"] == max(v["mean"] for v in validations) and len(validations) == 2
     assert f"{folder}: {training.BEST} for train-attr --init sspl" in said
@@ -157,7 +157,9 @@ def test_what_contradicts_the_run_is_named(faces, whole, tmp_path):
     assert text.startswith("--backbone resnet18: the run to be resumed was started with encoder;")
     other = save_segmentation_net(tmp_path / "other.h5", seed=7)
     text = refused(pretrain, faces, other, folder, True)
-    assert text.startswith(f"--seg-weights {other}: the run to be resumed was started with another parser")
+    assert text.startswith(
+        f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
+    )
 
 
 # ---------------------------------------------------------------- bad input
@@ -167,8 +169,10 @@ def test_bad_input_is_named_before_anything_is_written(faces, tmp_path):
     other = tmp_path / "avg.h5"
     checkpoint.save(other, checkpoint.Checkpoint(AttributeNet(1, "avg")))
     assert refused(pretrain, "nowhere").startswith("nowhere: no such folder")
-    assert refused(pretrain, faces).startswith("--seg-weights: no parser for images of 55×45")
-    assert refused(pretrain, faces, other).startswith(f"{other}: holds an AttributeNet, but a parser")
+    assert refused(pretrain, faces).startswith("--seg-weights: no segmentation network for images of 55×45")
+    assert refused(pretrain, faces, other).startswith(
+        f"{other}: holds an AttributeNet, but a segmentation network"
+    )
     assert refused(pretrain, faces, backbone="vgg").startswith("--backbone must be one of encoder, resnet18")
     assert [path.name for path in tmp_path.iterdir()] == ["avg.h5"]
 
@@ -215,7 +219,9 @@ def test_what_is_pretrained_reads_nothing_yet(whole, faces):
             text.startswith(f"{folder / training.BEST}: holds a pre-trained network")
             and "--init sspl" in text
         )
-    assert "a parser (SegmentationNet) is needed" in refused(load_segmentation_net, folder / training.BEST)
+    assert "a segmentation network (SegmentationNet) is needed" in refused(
+        load_segmentation_net, folder / training.BEST
+    )
 
 
 def test_summary_of_what_was_pretrained(whole):

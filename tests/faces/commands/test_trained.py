@@ -37,29 +37,29 @@ def begun(folder, step, steps=3):
     checkpoint.save(folder / training.LAST, checkpoint.Checkpoint(SegmentationNet(1, (19, 15)), {}, state))
 
 
-# ---------------------------------------------------------------- the parser
+# ---------------------------------------------------------------- the segmentation network
 
 
-def test_the_parser_named_comes_first(tmp_path):
+def test_the_segmentation_net_named_comes_first(tmp_path):
     save_segmentation_net(Path("runs/seg-tiny/best.h5"), faces=PHOTOS)
     mine, said = save_segmentation_net(tmp_path / "mine.h5", faces=DRAWN), []
     assert find_segmentation_net("mine.h5", TINY.size, said.append, PHOTOS) == Path(mine.name)
-    assert said == ["parser: mine.h5, trained on drawn faces only"]
+    assert said == ["segmentation network: mine.h5, trained on drawn faces only"]
 
 
-def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
+def test_then_the_last_one_trained_for_this_size_then_the_bundled_one(tmp_path):
     said = []
 
     def find():
         return find_segmentation_net(None, TINY.size, said.append)
 
     text = refused(find)
-    assert text.startswith("--seg-weights: no parser for images of 55×45 found in runs or")
+    assert text.startswith("--seg-weights: no segmentation network for images of 55×45 found in runs or")
     assert "train-seg" in text
 
-    shipped = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
-    assert find() == shipped
-    assert said[-1] == f"parser: {shipped}, the shipped one, trained on drawn faces only"
+    bundled = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
+    assert find() == bundled
+    assert said[-1] == f"segmentation network: {bundled}, the bundled one, trained on drawn faces only"
 
     kept = [
         save_segmentation_net(Path(f"runs/{name}/best.h5")) for name in ("seg-tiny-2", "seg-tiny", "seg-mine")
@@ -67,7 +67,7 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     for age, path in enumerate(kept):
         aged(path, 1000 - age)
     assert find() == kept[0]
-    assert said[-1] == f"parser: {kept[0]}, the last one trained on data that are not recorded"
+    assert said[-1] == f"segmentation network: {kept[0]}, the last one trained on data that are not recorded"
     aged(kept[1], 2000)
     assert find() == kept[1]
 
@@ -75,10 +75,10 @@ def test_then_the_last_one_trained_for_this_size_then_the_shipped_one(tmp_path):
     assert find() == kept[1]
     for path in kept:
         path.unlink()
-    assert find() == shipped
+    assert find() == bundled
 
 
-def test_the_file_tells_what_is_a_parser_not_its_folder():
+def test_the_file_tells_what_is_a_segmentation_net_not_its_folder():
     segmentation_net = aged(save_segmentation_net(Path("runs/helen/best.h5")), 1000)
     aged(save(Path("runs/seg-tiny/best.h5"), AttributeNet(1, "avg", TINY.size)), 2000)
     aged(save(Path("runs/seg-tiny/ssp/best.h5"), AttributeNet(1, "ssp", TINY.size)), 2000)
@@ -112,7 +112,7 @@ def test_a_finished_run_comes_before_one_that_is_not():
     assert find_segmentation_net(None, TINY.size, said.append) == finished
     shutil.rmtree(finished.parent)
     assert find_segmentation_net(None, TINY.size, said.append) == other
-    assert said[-1].startswith(f"parser: {other}, of a run that is not finished, trained on ")
+    assert said[-1].startswith(f"segmentation network: {other}, of a run that is not finished, trained on ")
     (other.parent / training.LAST).write_bytes(b"damaged")
     assert not is_finished(other.parent)
     (other.parent / training.LAST).unlink()
@@ -120,7 +120,7 @@ def test_a_finished_run_comes_before_one_that_is_not():
 
 
 @pytest.mark.parametrize(("faces", "others"), [(PHOTOS, DRAWN), (DRAWN, PHOTOS)])
-def test_a_parser_of_other_faces_is_not_taken_unless_it_is_named(faces, others):
+def test_a_segmentation_net_of_other_faces_is_not_taken_unless_it_is_named(faces, others):
     said = []
     fits = aged(save_segmentation_net(Path("runs/fits/best.h5"), faces=faces), 1000)
     other = aged(save_segmentation_net(Path("runs/other/best.h5"), faces=others), 2000)
@@ -130,7 +130,7 @@ def test_a_parser_of_other_faces_is_not_taken_unless_it_is_named(faces, others):
     text = refused(find_segmentation_net, None, TINY.size, silent, faces)
     words = {PHOTOS: "photos of people", DRAWN: "drawn faces"}[faces]
     assert text.startswith(
-        f"--seg-weights: no parser for images of 55×45 that was trained on {words}, as in this data,"
+        f"--seg-weights: no segmentation network for images of 55×45 that was trained on {words}, as in this data,"
     )
     assert text.endswith(f"or name its file to take it all the same, such as {other}")
     assert find_segmentation_net(other, TINY.size, silent, faces) == other
@@ -140,41 +140,44 @@ def test_a_parser_of_other_faces_is_not_taken_unless_it_is_named(faces, others):
     assert said[-1].endswith("the last one trained on data that are not recorded")
 
 
-def test_nor_is_the_shipped_one():
-    shipped = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
-    assert find_segmentation_net(None, TINY.size, silent, DRAWN) == shipped
+def test_nor_is_the_bundled_one():
+    bundled = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, faces=DRAWN)
+    assert find_segmentation_net(None, TINY.size, silent, DRAWN) == bundled
     text = refused(find_segmentation_net, None, TINY.size, silent, PHOTOS)
     assert "that was trained on photos of people, as in this data," in text and text.endswith(
-        f"such as {shipped}"
+        f"such as {bundled}"
     )
 
 
-def test_a_shipped_parser_of_another_size_serves_where_there_is_no_other():
-    shipped, said = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, size=(109, 89)), []
-    assert find_segmentation_net(None, TINY.size, said.append) == shipped
+def test_a_bundled_segmentation_net_of_another_size_serves_where_there_is_no_other():
+    bundled, said = save_segmentation_net(trained.DEFAULT_WEIGHTS / SEGMENTATION_FILE, size=(109, 89)), []
+    assert find_segmentation_net(None, TINY.size, said.append) == bundled
     assert said == [
-        f"parser: {shipped}, the shipped one (made for 109×89; one from train-seg would serve better), trained on data "
+        f"segmentation network: {bundled}, the bundled one (made for 109×89; one from train-seg would serve "
+        "better), trained on data "
         "that are not recorded"
     ]
 
 
-def test_a_parser_must_be_one(tmp_path):
+def test_a_segmentation_net_must_be_one(tmp_path):
     path = tmp_path / "avg.h5"
     checkpoint.save(path, checkpoint.Checkpoint(AttributeNet(1, "avg")))
     text = refused(load_segmentation_net, path)
-    assert text.startswith(f"{path}: holds an AttributeNet, but a parser (SegmentationNet) is needed;")
+    assert text.startswith(
+        f"{path}: holds an AttributeNet, but a segmentation network (SegmentationNet) is needed;"
+    )
     assert refused(load_segmentation_net, tmp_path / "none.h5").startswith(
         f"{tmp_path / 'none.h5'}: no such file"
     )
 
 
-def test_photos_of_people_are_not_learned_from_with_a_parser_of_drawn_faces(faces, tmp_path):
+def test_photos_of_people_are_not_learned_from_with_a_segmentation_net_of_drawn_faces(faces, tmp_path):
     """The way of a user: train-seg on toy faces under any name, then train-attr on photos."""
     photos, said = as_photos(faces, tmp_path / "photos"), []
     train_segmentation({**SHORT, "data": faces}, "runs/helen", log=silent)
     for command, modes in ((train_attributes, [["ssp"]]), (pretrain_sspl, [])):
         text = refused(command, *modes, {**SHORT, "data": photos}, log=silent)
-        assert text.startswith("--seg-weights: no parser") and text.endswith(
+        assert text.startswith("--seg-weights: no segmentation network") and text.endswith(
             f"such as {Path('runs/helen/best.h5')}"
         )
     assert os.listdir("runs") == ["helen"]
@@ -184,7 +187,7 @@ def test_photos_of_people_are_not_learned_from_with_a_parser_of_drawn_faces(face
     folder = train_attributes(["ssp"], {**SHORT, "data": photos}, log=said.append)
     assert (folder / SEGMENTATION_FILE).read_bytes() == Path("runs/mine/best.h5").read_bytes()
     assert (
-        f"parser: {Path('runs/mine/best.h5')}, the last one trained on photos of people (Helen in photos)"
+        f"segmentation network: {Path('runs/mine/best.h5')}, the last one trained on photos of people (Helen in photos)"
         in said
     )
 
@@ -204,7 +207,7 @@ def test_a_pretrained_network_of_other_faces_is_not_taken_unless_it_is_named(tmp
     )
     aged(
         save_segmentation_net(Path("runs/sspl-tiny/best.h5")), 3000
-    )  # a parser, whatever its folder is called
+    )  # a segmentation network, whatever its folder is called
     assert find(PHOTOS) == fits and find(DRAWN) == find(None) == other
     fits.unlink()
     text = refused(find, PHOTOS)

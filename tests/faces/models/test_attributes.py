@@ -16,7 +16,7 @@ def image(size=SIZE, count=2, seed=0):
 
 
 def heads(size=SIZE, count=2, seed=1):
-    """Logits as a parser would give them, coarse to fine."""
+    """Logits as a segmentation network would give them, coarse to fine."""
     rng = np.random.default_rng(seed)
     scales = [[-(-length // factor) for length in size] for factor in (8, 4, 2, 1)]
     return [Tensor(rng.standard_normal((count, 7, *scale)).astype(np.float32)) for scale in scales]
@@ -53,7 +53,9 @@ def test_every_parameter_gets_a_gradient(mode):
 @pytest.mark.parametrize("mode", ["ssp", "ssg", "naive", "concat", "joint"])
 def test_what_the_mode_needs_is_asked_for(mode):
     net, needed = build(mode), HEADS_NEEDED[mode]
-    with pytest.raises(ValueError, match=f"{mode} needs {needed} maps of the parser, got {needed - 1}"):
+    with pytest.raises(
+        ValueError, match=f"{mode} needs {needed} maps of the segmentation network, got {needed - 1}"
+    ):
         net(image(), heads()[: needed - 1])
     with pytest.raises(ValueError, match=f"needs {needed} maps"):
         net(image())
@@ -156,7 +158,7 @@ def test_ssg_normalises_behind_the_gate(monkeypatch):
     np.testing.assert_allclose(normalised[0].std(axis=(0, 2, 3)), 1, rtol=1e-3)
 
 
-def test_the_parser_gets_no_gradient_when_its_heads_have_no_history():
+def test_the_segmentation_net_gets_no_gradient_when_its_heads_have_no_history():
     net = build("ssp")
     given = heads()
     net(image(), given).backward(np.ones((2, 40)))
@@ -186,7 +188,7 @@ def test_config_builds_the_same_network_again(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
+def test_beginning_with_a_segmentation_net_takes_its_encoder_and_nothing_else(mode):
     segmentation_net, net = SegmentationNet(2, SIZE), build(mode)
     segmentation_net.encoder.conv11.norm.running_mean += 3  # its statistics come along
     before, theirs = net.state_dict(), segmentation_net.encoder.state_dict()
@@ -202,6 +204,6 @@ def test_beginning_with_a_parser_takes_its_encoder_and_nothing_else(mode):
         np.testing.assert_array_equal(array, expected, err_msg=name)
 
 
-def test_a_parser_of_another_width_is_refused():
-    with pytest.raises(ValueError, match="width 2 can't begin with a parser of 3"):
+def test_a_segmentation_net_of_another_width_is_refused():
+    with pytest.raises(ValueError, match="width 2 can't load the encoder of one of width 3"):
         build("avg").load_encoder_from(SegmentationNet(3, SIZE))

@@ -53,7 +53,7 @@ def test_config_builds_the_same_network_again():
     np.testing.assert_array_equal(net.eval()(images()).data, again.eval()(images()).data)
 
 
-def test_readers_are_called_by_their_mode():
+def test_predictors_are_called_by_their_mode():
     assert set(ATTRIBUTE_NETWORKS) == set(HEADS_NEEDED)
     for name in ATTRIBUTE_NETWORKS:
         net = make_attribute_network(name, 1, SIZE)
@@ -75,10 +75,18 @@ def test_it_begins_with_what_was_pretrained_and_nothing_else():
     ("net", "trained", "why"),
     [
         (lambda: ResNetAttributes(2), lambda: SSPLNet("encoder", 2), "resnet18 can't .* backbone encoder"),
-        (lambda: ResNetAttributes(2), lambda: SSPLNet("resnet18", 1), "width 2 can't begin with width 1"),
+        (
+            lambda: ResNetAttributes(2),
+            lambda: SSPLNet("resnet18", 1),
+            "width 2 can't load an encoder of width 1",
+        ),
         (lambda: ResNetAttributes(2), lambda: SegmentationNet(2), "resnet18 can't .* backbone encoder"),
         (lambda: AttributeNet(2), lambda: SSPLNet("resnet18", 2), "avg can't .* backbone resnet18"),
-        (lambda: AttributeNet(2), lambda: SSPLNet("encoder", 1), "width 2 can't begin with a parser of 1"),
+        (
+            lambda: AttributeNet(2),
+            lambda: SSPLNet("encoder", 1),
+            "width 2 can't load the encoder of one of width 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(net, trained, why):

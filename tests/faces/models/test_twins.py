@@ -151,7 +151,7 @@ def make_pair(name, width, size, dtype):
 
 
 def make_parser(size, dtype):
-    """A parser in evaluation mode, its running statistics no longer those of the start, and its twin."""
+    """A segmentation network in evaluation mode, its running statistics no longer those of the start, and its twin."""
     ours, theirs = make_pair("segmentation", 2, size, dtype)
     rng = np.random.default_rng(2)
     for buffer in ours.buffers():

@@ -99,7 +99,7 @@ def test_last_maps_are_the_features_in_evaluation(mode, device, put):
 
 
 @pytest.mark.parametrize("mode", ["avg", "spp", "bbox"])
-def test_last_maps_of_a_network_without_a_parser(mode):
+def test_last_maps_of_a_network_without_a_segmentation_net(mode):
     assert activations.last_maps(build(mode, segmentation_net=False), images(1)).shape == (1, 32, 3, 2)
 
 
@@ -124,7 +124,7 @@ def test_focus_is_the_mean_over_faces_and_their_top_channels(monkeypatch):
     assert activations.focus(task, task.segmentation_net, batches, None).silent == pytest.approx(1 / 15)
 
 
-def test_focus_of_a_network_and_a_parser(device):
+def test_focus_of_a_network_and_a_segmentation_net(device):
     task = build("ssp", device=device)
     found = activations.focus(task, task.segmentation_net, [Batch(0, None, None, images(3), None)])
     assert 1 / 6 <= found.spread <= 1 and found.lift >= 1 and found.faces == 3

@@ -47,7 +47,7 @@ def test_other_faces_are_not_lfwa(make_job, faces, silent):
     assert text.startswith("--lfwa ") and "CelebA" in text
 
 
-def test_seed_weights_must_be_a_parser(make_job, tmp_path, silent):
+def test_seed_weights_must_be_a_segmentation_net(make_job, tmp_path, silent):
     assert "none.h5" in refused(make_job(seg_weights=str(tmp_path / "none.h5")).find_data, True, silent)
 
 

@@ -14,7 +14,7 @@ from tinyface.faces.reproduce import measure, plan, run
 
 @pytest.fixture(scope="module")
 def trained(faces, tmp_path_factory):
-    """A job with a parser and the networks of SSP + SSG; not to be changed."""
+    """A job with a segmentation network and the networks of SSP + SSG; not to be changed."""
     from tinyface.faces.reproduce import Job
 
     options = {"steps": 2, "batch_size": 4, "save_every": 1, "workers": 0}
@@ -58,7 +58,7 @@ def test_networks_and_their_average_are_judged_on_the_test_split(trained, store,
         assert measures["balanced_accuracy"] == pytest.approx(wanted.mean_balanced_accuracy)
 
 
-def test_the_parser_is_judged_by_iou_on_the_test_split(trained, store, faces, silent):
+def test_the_segmentation_net_is_judged_by_iou_on_the_test_split(trained, store, faces, silent):
     dataset = open_dataset(faces, "test", "labels")
     size, confusion = trained.network.size, ConfusionMatrix(7)
     for i in range(len(dataset)):
@@ -92,7 +92,7 @@ def test_only_what_is_new_is_measured(trained, store):
 
 
 @pytest.mark.parametrize("file", ["seed-0/ssp/best.h5", "parser/best.h5"])
-def test_another_network_or_parser_is_measured_anew(trained, store, file, monkeypatch):
+def test_another_network_or_segmentation_net_is_measured_anew(trained, store, file, monkeypatch):
     measured(trained, store)
     path, said = trained.out / file, []
     content = path.read_bytes()

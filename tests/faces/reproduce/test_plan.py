@@ -31,7 +31,7 @@ def test_an_unknown_row_is_named_with_those_there_are():
     assert text.startswith("--only vgg: ") and all(row.key in text for row in ROWS)
 
 
-def test_a_parser_that_is_given_is_not_trained(make_job):
+def test_a_segmentation_net_that_is_given_is_not_trained(make_job):
     assert "parser" not in folders(make_job(seg_weights="parser.h5"), ["2"], ["3", "4"])
 
 
@@ -52,7 +52,7 @@ def test_table_3_needs_lfwa(make_job):
 
 @pytest.fixture
 def trained(make_job, silent):
-    """A job whose parser is trained, and the step."""
+    """A job whose segmentation network is trained, and the step."""
     job = make_job()
     job.find_data(True, silent)
     [step] = planning.plan(job, [], ["3"])
@@ -102,7 +102,7 @@ def test_without_options_a_finished_run_of_any_length_is_done(trained):
     assert planning.finished(make_other(job, options={}), step)
 
 
-def test_networks_of_another_parser_are_not_taken(trained, silent):
+def test_networks_of_another_segmentation_net_are_not_taken(trained, silent):
     job, _ = trained
     [step] = planning.plan(job, [], ["4"])[1:]
     run.train_all(job, [step], silent)

@@ -66,7 +66,7 @@ def test_one_tile_is_turned_and_its_regions_with_it(task, pretext_batch):
         np.testing.assert_array_equal(pretext_batch["maps"][n], labels)
 
 
-def test_presence_is_what_the_parser_saw_in_each_tile(task, pretext_batch):
+def test_presence_is_what_the_segmentation_net_saw_in_each_tile(task, pretext_batch):
     regions = regions_seen_by(task.segmentation_net)
     for tile, (rows, columns) in enumerate(tile_slices(SIZE)):
         for region in range(7):
@@ -76,7 +76,7 @@ def test_presence_is_what_the_parser_saw_in_each_tile(task, pretext_batch):
     assert 0 < pretext_batch["presence"].mean() < 1
 
 
-def test_puzzles_are_functions_of_seed_and_step(device):
+def test_pretext_batchs_are_functions_of_seed_and_step(device):
     def same(a, b):
         return all(np.array_equal(a[name], b[name]) for name in a)
 
@@ -125,7 +125,7 @@ def test_an_image_that_was_not_turned_has_no_place_to_learn(task):
     assert not task.network.place.weight.grad.any() and task.network.angle.weight.grad.any()
 
 
-def test_the_parser_stays_as_it_is(task):
+def test_the_segmentation_net_stays_as_it_is(task):
     before = task.segmentation_net.state_dict()
     task.loss(batch()).backward()
     assert all(p.grad is None for p in task.segmentation_net.parameters())
@@ -212,7 +212,7 @@ def test_outputs_that_are_no_numbers(task):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("backbone", ["encoder", "resnet18"])
-def test_the_gpu_gives_the_same_puzzle_and_loss(backbone):
+def test_the_gpu_gives_the_same_pretext_batch_and_loss(backbone):
     cpu, cuda = (make_task(device, backbone=backbone) for device in ("cpu", "cuda"))
     ours, theirs = (on_cpu(task.pretext_batch(batch())) for task in (cpu, cuda))
     for name in ours:

@@ -32,7 +32,7 @@ def batches():
 
 
 def make_parser():
-    """A parser whose running statistics are not those of the start, so that training mode would show."""
+    """A segmentation network whose running statistics are not those of the start, so that training mode would show."""
     backend.seed(1)
     segmentation_net = SegmentationNet(2, SIZE)
     rng = np.random.default_rng(1)
@@ -54,11 +54,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x.astype(np.float64)))
 
 
-# ---------------------------------------------------------------- the parser while attributes train
+# ---------------------------------------------------------------- the segmentation network while attributes train
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if HEADS_NEEDED[mode]])
-def test_the_parser_is_frozen(batches, mode):
+def test_the_segmentation_net_is_frozen(batches, mode):
     task = make_task(mode)
     task.segmentation_net.train()  # as a network fresh from training might come
     before = task.segmentation_net.state_dict()
@@ -257,7 +257,7 @@ def test_each_network_and_the_average_of_their_probabilities(batches):
     np.testing.assert_array_equal(alone.error, measured[0].error)
 
 
-def test_each_face_goes_once_through_each_network_and_the_parser_they_share(batches, monkeypatch):
+def test_each_face_goes_once_through_each_network_and_the_segmentation_net_they_share(batches, monkeypatch):
     trio = [make_task(mode) for mode in ("ssg", "ssp", "avg")]
     trio[1].segmentation_net = trio[0].segmentation_net
     runs = []
@@ -298,7 +298,7 @@ def with_landmarks(batch, seed=5):
     return dataclasses.replace(batch, landmarks=points.astype(np.float32))
 
 
-def test_bbox_takes_the_landmarks_of_the_batch_and_runs_no_parser(batches, monkeypatch):
+def test_bbox_takes_the_landmarks_of_the_batch_and_runs_no_segmentation_net(batches, monkeypatch):
     task, batch = make_task("bbox"), with_landmarks(batches["attributes"][0])
     monkeypatch.setattr(SegmentationNet, "forward", None)
     with no_grad():
@@ -309,7 +309,7 @@ def test_bbox_takes_the_landmarks_of_the_batch_and_runs_no_parser(batches, monke
     assert task.loss(with_landmarks(batch, seed=6)).item() != loss
 
 
-def test_bbox_without_landmarks_takes_those_of_the_parsers_regions(batches, monkeypatch):
+def test_bbox_without_landmarks_takes_those_of_the_segmentation_nets_regions(batches, monkeypatch):
     task, batch = make_task("bbox"), batches["attributes"][0]
     finest = np.random.default_rng(0).standard_normal((3, REGIONS, *SIZE))
     monkeypatch.setattr(
@@ -333,7 +333,7 @@ def test_only_bbox_wants_landmarks(batches):
             np.testing.assert_array_equal(got, task.probabilities(batch.images))
 
 
-def test_networks_with_parsers_of_their_own(batches):
+def test_networks_with_segmentation_nets_of_their_own(batches):
     pair = [make_task("ssp"), make_task("ssg")]
     pair[1].segmentation_net.deconv33.bias.data += np.arange(7, dtype=np.float32)
     measured = tasks.evaluate_all(pair, batches["attributes"])

@@ -51,7 +51,7 @@ def test_patches_take_turns_and_the_middle_one_judges():
     np.testing.assert_allclose(task.probabilities(images), logistic(middle), rtol=1e-4)
 
 
-def test_tags_need_no_parser():
+def test_tags_need_no_segmentation_net():
     backend.seed(0)
     network, rng = LNet(1, (48, 48), 2), np.random.default_rng(0)
     images = rng.uniform(-1, 1, (3, 3, 48, 48)).astype(np.float32)

@@ -22,7 +22,7 @@ class Examples(click.Command):
 class Commands(Examples, click.Group):
     """The group of all commands: lists them by section, and turns every expected error into one line.
 
-    Exit codes: 1 something to mend, 2 a wrong option, 128 + signal where a signal ended a training.
+    Exit codes: 1 a fault to fix, 2 a wrong option, 128 + signal where a signal ended a training.
     """
 
     def main(self, *args, **options):
@@ -40,9 +40,9 @@ class Commands(Examples, click.Group):
         except click.Abort:  # Ctrl-C
             code = 130
         except click.ClickException as error:
-            code = print_error(name_first(error), error.exit_code)
+            code = print_error(usage_error_text(error), error.exit_code)
         except Exception as error:
-            code = explain(error)
+            code = handle_error(error)
         sys.exit(code or 0)
 
     def list_commands(self, ctx):
@@ -97,7 +97,7 @@ def write_sections(formatter, entries):
             formatter.write_dl(rows)
 
 
-def name_first(error):
+def usage_error_text(error):
     """A click error in one line that begins with the option or argument it is about."""
     parameter = getattr(error, "param", None)
     if parameter is None or isinstance(error, click.MissingParameter):
@@ -106,8 +106,8 @@ def name_first(error):
     return f"{name}: {error.message}"
 
 
-def explain(error):
-    """Print what an expected error says; returns the exit code. A bug keeps its traceback."""
+def handle_error(error):
+    """Print an expected error; returns the exit code. A bug keeps its traceback."""
     from tinyface.errors import TinyfaceError
     from tinyface.training import Interrupted
 
@@ -119,7 +119,7 @@ def explain(error):
     if isinstance(error, OSError) and error.filename is not None:
         return print_error(f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT):
-        return print_error(f"standard output: {error.strerror}; make room, or send it elsewhere")
+        return print_error(f"standard output: {error.strerror}; make room, or redirect it")
     if isinstance(error, MemoryError):
         return print_error("not enough memory; try a smaller --batch-size, --preset or number of faces")
     raise error
@@ -132,8 +132,12 @@ def print_error(text, code=1):
     return code
 
 
+<<<<<<< HEAD
 RUN = "The run"  # a section of options
 TRAINING, USING, INSPECTING = "Training", "Using what was trained", "Looking inside"
+=======
+TRAINING, USING, INSPECTING = "Training", "Using trained networks", "Inspecting"
+>>>>>>> faces
 
 
 def command(name, section):
@@ -151,14 +155,14 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.version_option(__version__, prog_name="tinyface")
 @click.pass_context
 def cli(context):
-    """Read 40 attributes off a face with the help of face parsing, on a framework written by hand.
+    """Predict 40 facial attributes with the help of semantic segmentation, on a framework written by hand.
 
-    Everything runs without a data set: the training commands draw toy faces to learn from. In short:
+    Everything runs without a data set: the training commands draw toy faces to train on. In short:
 
     \b
-      python cli.py train-seg                  learn to parse a face into 7 regions
-      python cli.py train-attr --ssp --ssg     learn the attributes, helped by the regions
-      python cli.py predict photo.jpg          use the networks that come along
+      python cli.py train-seg                  train the segmentation network: 7 regions of a face
+      python cli.py train-attr --ssp --ssg     train attribute networks that use the regions
+      python cli.py predict photo.jpg          predict with the bundled weights
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

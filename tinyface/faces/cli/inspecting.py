@@ -30,9 +30,9 @@ def summary(weights, preset):
 @click.argument("op", required=False)
 @device
 def gradcheck(op, device):
-    """Hold the gradients of every operation, or of OP, against differences.
+    """Compare the gradients of every operation, or of OP, with finite differences.
 
-    Each is tried in float64 on a small, awkward input: odd sizes, ties, kinks. The exit code is 1 if a
+    Each is checked in float64 on a small, awkward input: odd sizes, ties, kinks. The exit code is 1 if a
     gradient is wrong.
     """
     from tinyface import backend
@@ -40,7 +40,7 @@ def gradcheck(op, device):
 
     backend.check_device(device)
     if op is not None and op not in EXAMPLES:
-        raise click.UsageError(f"OP: {op} is no operation; there are {', '.join(EXAMPLES)}")
+        raise click.UsageError(f"OP: {op} is no operation; choose one of {', '.join(EXAMPLES)}")
     code = 0
     for name in [op] if op else EXAMPLES:
         try:

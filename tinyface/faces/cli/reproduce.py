@@ -10,8 +10,8 @@ from .shared_options import (
     EVERY,
     FILE,
     FOLDER,
-    LEARNING,
     NUMBER,
+    OPTIMIZATION,
     PRESET,
     RUN,
     run_device,
@@ -80,20 +80,20 @@ def listed(meanings):
     **NUMBER,
     default=1,
     show_default=True,
-    section=LEARNING,
-    help="Train every network so many times, from other first weights; the tables then show mean and deviation.",
+    section=OPTIMIZATION,
+    help="Train every network so many times, from other initial weights; the tables then show mean and deviation.",
 )
 @option(
     "--steps",
     **NUMBER,
-    section=LEARNING,
+    section=OPTIMIZATION,
     help="Batches, of every training.  [default: the preset's]",
 )
 @option(
     "--batch-size",
     type=click.IntRange(min=2),
     metavar="N",
-    section=LEARNING,
+    section=OPTIMIZATION,
     help="Images in a batch, of every training.  [default: the preset's]",
 )
 @option(
@@ -108,14 +108,14 @@ def listed(meanings):
     "--val-every",
     **EVERY,
     section=RUN,
-    help="Validate in between as well, which lets that split choose among the steps.  [default: only at the end]",
+    help="Validate in between as well, which selects the best step by that split.  [default: only at the end]",
 )
 @save_every("[default: the preset's]")
 def reproduce(tables, figures, only, data, seg_data, seg_weights, lfwa, preset, seeds, out, **options):
-    """Make the paper's tables and figures, and say which of its claims came out.
+    """Make the paper's tables and figures, and report which of its claims hold.
 
     Trains what is missing, skips what is done, and puts each table beside the paper's own numbers. Stop it at
-    any time; the same command goes on. It leaves the tables as CSV, Markdown and PNG, and report.html, one
+    any time; the same command resumes. It leaves the tables as CSV, Markdown and PNG, and report.html, one
     page with everything on it.
 
     \b

@@ -11,7 +11,11 @@ from .. import choices
 from ..presets import DEFAULT, PRESETS
 from .base import RUN, option
 
+<<<<<<< HEAD
 NETWORKS, DATA, LEARNING = "Which networks", "What to learn from", "How to learn"
+=======
+NETWORKS, DATA, OPTIMIZATION, RUN = "Networks", "Data", "Optimization", "Run"
+>>>>>>> faces
 
 
 class FiniteNumber(click.FloatRange):
@@ -24,8 +28,8 @@ class FiniteNumber(click.FloatRange):
         return number
 
 
-class Place(click.Path):
-    """A file or folder. An empty text is a slip, such as a shell variable that is not set, not the current folder."""
+class NonEmptyPath(click.Path):
+    """A file or folder. Empty text, as of a shell variable that is not set, is an error, not the current folder."""
 
     def convert(self, value, param, ctx):
         if not value:
@@ -33,18 +37,18 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
-PATH = Place()
+PATH = NonEmptyPath()
 COUNT, FROM_ZERO = click.IntRange(min=1), click.IntRange(min=0)
 FOLDER, FILE = ({"type": PATH, "metavar": name} for name in ("FOLDER", "FILE"))
 NUMBER, EVERY = ({"type": COUNT, "metavar": name} for name in ("N", "STEPS"))
 NUMBER_OR_NONE = {"type": FROM_ZERO, "metavar": "N"}
-FACES = {"type": click.IntRange(min=0, max=999_999), "metavar": "N"}  # their files have six digits
+FACE_COUNT = {"type": click.IntRange(min=0, max=999_999), "metavar": "N"}  # their files have six digits
 POSITIVE, NOT_NEGATIVE = FiniteNumber(min=0, min_open=True), FiniteNumber(min=0)
 DEVICE, PRESET, BACKBONE, OPTIMIZER, SCHEDULE = (
     click.Choice([*names])
     for names in (choices.DEVICES, PRESETS, choices.BACKBONES, choices.OPTIMIZERS, SCHEDULES)
 )
-SHARE = FiniteNumber(min=0, min_open=True, max=1)
+FRACTION = FiniteNumber(min=0, min_open=True, max=1)
 
 # fmt: off
 seg_weights = option(
@@ -64,7 +68,7 @@ device = option("--device", type=DEVICE, default="cpu", show_default=True, help=
 
 def save_every(default):
     return option(
-        "--save-every", **EVERY, section=RUN, help=f"How often last.h5 is saved, to go on from.  {default}"
+        "--save-every", **EVERY, section=RUN, help=f"How often last.h5 is saved, for --resume.  {default}"
     )
 
 
@@ -92,28 +96,28 @@ def training_options(**kinds):
                help=f"A data set: {', '.join(choices.DATASETS[:-1])} or {choices.DATASETS[-1]} as it lies on disk, or "
                     f"a folder of such folders.  [default: {drawn}, drawn when first needed]"),
         option("--preset", type=PRESET, section=DATA,
-               help=f"Size of network and images: {sizes}. It also sets how to learn, unless told otherwise below.  "
+               help=f"Size of network and images: {sizes}. It also sets the defaults of the options below.  "
                     f"[default: {DEFAULT}]"),
         workers,
-        option("--steps", **NUMBER, section=LEARNING, help=f"Batches to train on.  {default('steps')}"),
-        option("--batch-size", type=pair, metavar="N", section=LEARNING,
+        option("--steps", **NUMBER, section=OPTIMIZATION, help=f"Batches to train on.  {default('steps')}"),
+        option("--batch-size", type=pair, metavar="N", section=OPTIMIZATION,
                help=f"Images in a batch.  {default('batch_size')}"),
-        option("--lr", type=POSITIVE, metavar="X", section=LEARNING,
+        option("--lr", type=POSITIVE, metavar="X", section=OPTIMIZATION,
                help=f"Learning rate, the highest of the schedule.  {default('lr')}"),
-        option("--weight-decay", type=NOT_NEGATIVE, metavar="X", section=LEARNING,
-               help=f"This times the weight is added to each gradient.  {default('weight_decay')}"),
-        option("--schedule", type=SCHEDULE, section=LEARNING,
+        option("--weight-decay", type=NOT_NEGATIVE, metavar="X", section=OPTIMIZATION,
+               help=f"This times the weight is added to its gradient.  {default('weight_decay')}"),
+        option("--schedule", type=SCHEDULE, section=OPTIMIZATION,
                help=f"How the learning rate decreases over the run.  {default('schedule')}"),
-        option("--warmup", **NUMBER_OR_NONE, section=LEARNING,
+        option("--warmup", **NUMBER_OR_NONE, section=OPTIMIZATION,
                help=f"Steps over which the learning rate first rises from zero.  {default('warmup')}"),
-        option("--optimizer", type=OPTIMIZER, section=LEARNING,
+        option("--optimizer", type=OPTIMIZER, section=OPTIMIZATION,
                help=f"AdaGrad is that of Kalayeh et al. 2017; SGD has momentum 0.9.  [default: {optimizer}]"),
-        option("--seed", **NUMBER_OR_NONE, section=LEARNING,
+        option("--seed", **NUMBER_OR_NONE, section=OPTIMIZATION,
                help="Determines the initial weights, the order of the images and which are mirrored.  [default: 0]"),
         option("--out", **FOLDER, section=RUN,
                help="Where checkpoints, log and pictures go.  [default: a new folder in runs/]"),
         option("--resume", is_flag=True, section=RUN,
-               help="Go on from the last checkpoint in --out (or of the newest run). The result is bit-identical to "
+               help="Resume from the last checkpoint in --out (or of the newest run). The result is bit-identical to "
                     "that of a run without interruption."),
         run_device,
         tf32,

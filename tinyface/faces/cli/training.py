@@ -9,9 +9,9 @@ from .shared_options import (
     DATA,
     FILE,
     FOLDER,
+    FRACTION,
     NETWORKS,
     RUN,
-    SHARE,
     from_preset,
     seg_weights,
     training_options,
@@ -21,10 +21,10 @@ from .shared_options import (
 @command("train-seg", TRAINING)
 @training_options(segmentation="")
 def train_seg(out, resume, **given):
-    """Train the network that parses a face into 7 regions.
+    """Train the segmentation network, which segments a face into 7 regions.
 
-    The regions are background, hair, face skin, eyes, eyebrows, mouth and nose. Without --data it learns from
-    toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+    The regions are background, hair, face skin, eyes, eyebrows, mouth and nose. Without --data it is trained
+    on toy faces. Ctrl-C saves first; --resume continues to bit-identical results.
 
     \b
       python cli.py train-seg
@@ -72,7 +72,7 @@ def mode_flag(name, mode=None):
 @option(
     "--backbone",
     type=BACKBONE,
-    help="resnet18: ResNet-18 in place of the networks above; it knows no regions.  [default: encoder]",
+    help="resnet18: ResNet-18 in place of the networks above; it uses no regions.  [default: encoder]",
     section=NETWORKS,
 )
 @option(
@@ -91,18 +91,18 @@ def mode_flag(name, mode=None):
 )
 @option(
     "--labels",
-    type=SHARE,
-    metavar="SHARE",
+    type=FRACTION,
+    metavar="FRACTION",
     section=DATA,
-    help="Learn from this share of the training faces only, at even distances: 0.01 for 1 %. Steps, batch size and "
-    "rate are then such that each is seen 100 times at most.  [default: 1]",
+    help="Train on this fraction of the training faces only, at even distances: 0.01 for 1 %. Steps, batch size and "
+    "learning rate are scaled so that there are 100 epochs at most.  [default: 1]",
 )
 @option(
     "--balanced",
     is_flag=True,
     section=NETWORKS,
-    help="Fine-tune trained networks for balanced accuracy: a positive counts (1-p)/p times, with p the attribute's "
-    "rate. Preset, data and segmentation network are those they were trained with.",
+    help="Fine-tune trained networks for balanced accuracy: a positive has weight (1-p)/p, with p the attribute's "
+    "frequency. Preset, data and segmentation network are those they were trained with.",
 )
 @option(
     "--from",
@@ -123,12 +123,12 @@ def train_attr(
     resume,
     **given,
 ):
-    """Train networks that read the 40 attributes of CelebA off a face.
+    """Train networks that predict the 40 attributes of CelebA.
 
-    With --ssp and --ssg both networks are trained one after the other, and each is judged, as is the average
-    of the two; so are others, each by itself. With none it is the basic network, which knows no regions. Without
-    --data they learn from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened, and can add
-    networks to a run.
+    With --ssp and --ssg both networks are trained one after the other, and each is evaluated, as is the average
+    of the two; so are others, each by itself. With none it is the basic network, which uses no regions. Without
+    --data they are trained on toy faces. Ctrl-C saves first; --resume continues to bit-identical results, and can
+    add networks to a run.
 
     \b
       python cli.py train-attr --ssp --ssg
@@ -142,7 +142,7 @@ def train_attr(
     modes = list(dict.fromkeys(pool)) + [mode for mode in FLAGS if given.pop(mode)]
     if backbone == choices.RESNET:
         if modes:
-            raise click.UsageError("--backbone resnet18: is a network by itself; leave --ssp, --pool, … out")
+            raise click.UsageError("--backbone resnet18: is a network of its own; leave --ssp, --pool, … out")
         if given["init"] == "parser":
             raise click.UsageError(
                 "--init parser: no segmentation network has a ResNet-18; choose random or sspl"
@@ -150,7 +150,7 @@ def train_attr(
         modes = [backbone]
     if seg_weights and not {*modes} - {*POOLS, choices.RESNET} and given["init"] != "parser":
         raise click.UsageError(
-            "--seg-weights: the networks asked for know no regions; add --ssp, --ssg, … or --init parser"
+            "--seg-weights: the networks asked for use no regions; add --ssp, --ssg, … or --init parser"
         )
     if start_from and not balanced:
         raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
@@ -194,15 +194,15 @@ def train_attr(
     "--compare",
     **FILE,
     section=RUN,
-    help="A segmentation network of train-seg, or its run, to tell its IoU beside the joint one's.",
+    help="A segmentation network of train-seg, or its run, to compare its IoU with the joint one's.",
 )
 @training_options(joint="")
 def train_joint(compare, out, resume, **given):
     """Train a segmentation network and an attribute network that share their first eight layers.
 
-    It is the paper's reverse problem: whether attributes help parsing (section 4.4, Table 4). Each step takes a
+    It is the paper's reverse problem: whether attributes help segmentation (section 4.4, Table 4). Each step takes a
     batch of faces with label maps and one of faces with attributes, and adds the losses; --batch-size is the size
-    of each. Without --data it learns from toy faces. Ctrl-C saves first; --resume goes on as if nothing had happened.
+    of each. Without --data it is trained on toy faces. Ctrl-C saves first; --resume continues to bit-identical results.
 
     \b
       python cli.py train-joint --compare runs/seg-small
@@ -225,12 +225,12 @@ def train_joint(compare, out, resume, **given):
 @seg_weights
 @training_options(sspl="")
 def pretrain_sspl(seg_weights, out, resume, **given):
-    """Pre-train a network on faces without labels, so that it needs few to learn the attributes (SSPL).
+    """Pre-train a network on faces without labels, so that few are needed for the attributes (SSPL).
 
-    It is the first stage of Shu et al. 2021. One tile of each face is turned; the network tells which and how far,
-    which regions each tile has, and the region of each pixel, as a trained segmentation network sees them. Attributes
-    and label maps of --data are not looked at. Without it the faces are toy faces. Then, with labels for one face in
-    a hundred:
+    It is the first stage of Shu et al. 2021. One tile of each face is turned; the network predicts which and how far,
+    which regions each tile has, and the region of each pixel; the targets are predictions of a trained segmentation
+    network. Attributes and label maps of --data are not used. Without it the faces are toy faces. Then, with labels
+    for one face in a hundred:
 
     \b
       python cli.py train-seg
@@ -255,9 +255,9 @@ def pretrain_sspl(seg_weights, out, resume, **given):
 def train_lnet(backgrounds, out, resume, **given):
     """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
 
-    It is the first half of Liu et al. 2015. LNet_o sees the whole photo and finds head and shoulders, LNet_s sees
-    these and finds the face. No box is learned from; where --data has some, they judge. Without --data the networks
-    learn from toy photos. --steps and the like hold for each of the two.
+    It is the first half of Liu et al. 2015. LNet_o takes the whole photo and finds head and shoulders, LNet_s takes
+    these and finds the face. No box is used in training; where --data has some, they serve evaluation. Without
+    --data the networks are trained on toy photos. --steps and the like hold for each of the two.
 
     \b
       python cli.py train-lnet
@@ -280,7 +280,7 @@ def train_lnet(backgrounds, out, resume, **given):
     "--no-identities",
     is_flag=True,
     section=NETWORKS,
-    help="Learn the attributes from the start, without pre-training on who it is.",
+    help="Train on the attributes from the start, without pre-training on identities.",
 )
 @option(
     "--aligned",
@@ -290,10 +290,10 @@ def train_lnet(backgrounds, out, resume, **given):
 )
 @training_options(identities=" on identities", faces=" on attributes")
 def train_anet(lnet, no_identities, aligned, out, resume, **given):
-    """Train the network that reads attributes off the faces LNet finds, ANet, and a linear SVM per attribute.
+    """Train the network that predicts attributes of the faces LNet finds, ANet, and a linear SVM per attribute.
 
-    It is the second half of Liu et al. 2015. ANet first learns to tell people apart, then their attributes; the SVMs
-    learn on its features. Photos are those of train-lnet, and need identities unless told otherwise. --steps and
+    It is the second half of Liu et al. 2015. ANet is trained on identities first, then on attributes; the SVMs
+    on its features. Photos are those of train-lnet, and need identities unless --no-identities is given. --steps and
     the like hold for each of the two trainings.
 
     \b

@@ -7,7 +7,7 @@ import click
 
 from ..choices import LNET_ANET, PARSING, SPLITS, SYSTEMS
 from .base import USING, command, option, print_error
-from .shared_options import FACES, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, device
+from .shared_options import FACE_COUNT, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, device
 
 
 @command("evaluate", USING)
@@ -32,8 +32,8 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
 
     WEIGHTS are checkpoints or folders of runs: of the segmentation network (IoU and F1 of each region), or of
     attribute networks (error, average precision, balanced accuracy of each attribute), and of SSP and SSG
-    also the average of their predictions. Of runs of train-lnet and train-anet it tells how many faces are found,
-    of pretrain-sspl how well the tasks without labels are done.
+    also the average of their predictions. Of runs of train-lnet and train-anet it reports how many faces are found,
+    of pretrain-sspl the measures of the tasks without labels.
 
     \b
       python cli.py evaluate runs/seg-small
@@ -48,7 +48,7 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
         )
     if wild and seg_weights:
         raise click.UsageError(
-            "--seg-weights: a run of train-lnet or train-anet knows no regions; leave it out"
+            "--seg-weights: a run of train-lnet or train-anet uses no regions; leave it out"
         )
     if wild:
         anet.evaluate(wild[0], data, split, as_json, device, click.echo)
@@ -91,11 +91,11 @@ def evaluate(weights, data, split, seg_weights, batch_size, as_json, device):
     "--several", is_flag=True, help="With lnet-anet: all faces of a photo, not only the most certain one."
 )
 def predict(images, paths, out, as_json, everything, device, system, several):
-    """Read the attributes off photos, and parse the faces in them.
+    """Predict the attributes and regions of the faces in photos.
 
     Photos may have any size; the face should fill most of it, as in CelebA. For each, the attributes are
     printed and two pictures written: NAME_parsing.png has the regions laid over the photo,
-    NAME_attributes.png is a card of all that was found. A folder stands for the images in it.
+    NAME_attributes.png is a card with the results. A folder stands for the images in it.
 
     \b
       python cli.py predict photo.jpg
@@ -108,17 +108,17 @@ def predict(images, paths, out, as_json, everything, device, system, several):
         raise click.UsageError("--several: only --system lnet-anet looks for faces; add it")
     if system == LNET_ANET and len(paths) > 1:
         raise click.UsageError("--weights: lnet-anet is one run of train-anet; name only one")
-    read = predict.predict(
+    succeeded = predict.predict(
         images, paths, out, system, several, everything, as_json, device, click.echo, print_error
     )
-    return 0 if read else 1
+    return 0 if succeeded else 1
 
 
 @command("draw-faces", USING)
 @option("--out", **FOLDER, help="A new folder.  [default: toyfaces/]")
-@option("--train", **FACES, default=2000, show_default=True, help="Faces to train on.")
-@option("--val", **FACES, default=300, show_default=True, help="Faces to validate on.")
-@option("--test", **FACES, default=300, show_default=True, help="Faces to test on.")
+@option("--train", **FACE_COUNT, default=2000, show_default=True, help="Faces to train on.")
+@option("--val", **FACE_COUNT, default=300, show_default=True, help="Faces to validate on.")
+@option("--test", **FACE_COUNT, default=300, show_default=True, help="Faces to test on.")
 @option("--seed", **NUMBER_OR_NONE, default=0, help="Other faces for another seed.  [default: 0]")
 @option("--sheet", type=PATH, metavar="FILE.png", help="Only draw one picture of the first 40 faces.")
 @option("--overlay", is_flag=True, help="Tint the regions in the picture of --sheet.")
@@ -133,7 +133,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     """Draw toy faces: portraits with their regions, 40 attributes and landmarks.
 
     They are written twice over, in the layouts of CelebA (attributes) and of Helen (regions), so that the
-    training commands read them like the real thing. With --wild they lie as CelebA's original images do, with
+    training commands read them like real data sets. With --wild they lie as CelebA's original images do, with
     identities and boxes, and photos without a face beside them.
 
     \b
@@ -146,7 +146,7 @@ def draw_faces(out, train, val, test, seed, sheet, overlay, wild, per_person):
     from ..data import toyfaces
 
     if per_person is not None and not wild:
-        raise click.UsageError("--per-person: portraits know no persons; add --wild")
+        raise click.UsageError("--per-person: portraits have no identities; add --wild")
     if sheet and wild:
         raise click.UsageError("--sheet: shows portraits; leave out --wild")
     if overlay and not sheet:

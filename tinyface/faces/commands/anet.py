@@ -2,7 +2,8 @@
 
 A run is a folder: LNet's networks as they were found (none with --aligned), identities/ and attributes/ with a stage
 each, svm.h5. The networks learn from the training split. The SVMs learn from the validation split, other people, as in
-the paper, and where that has fewer photos than the paper's from the training split too; never from the one that judges.
+the paper, and where that has fewer photos than the paper's from the training split too; never from the split that is
+evaluated.
 """
 
 import json
@@ -43,7 +44,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     """Train ANet and its SVMs. Returns the run's folder.
 
     given: {option: value or None}; lnet: a run of train-lnet, else the newest; identities: whether to pre-train on
-    them; aligned: whether the photos are aligned faces, so that none needs to be found. out, resume, say: as in
+    them; aligned: whether the photos are aligned faces, so that none needs to be found. out, resume, log: as in
     `train_segmentation`.
     """
     if aligned and lnet:
@@ -107,7 +108,7 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
     if split:
         report(folder, {"split": split, "networks": {"lnet-anet": evaluate_anet(predictor, dataset, log)}})
     else:
-        log("no split to judge on, so nothing is measured")
+        log("no split to evaluate on, so nothing is measured")
     if not isinstance(localizer, Aligned):
         draw_localization(localizer, dataset, folder / "localization.png")
     log(f"the run is in {folder}: use it by predict --system lnet-anet --weights {folder}")
@@ -117,7 +118,8 @@ def train_anet(given, lnet=None, identities=True, aligned=False, out=None, resum
 def keep_localizer(folder, lnet, aligned, device, log, faces=None):
     """The Localizer that a run's folder holds, or the one to be used, copied to it.
 
-    faces: as in `find_parser`. Raises TinyfaceError where there is none, or where `aligned` contradicts the folder.
+    faces: as in `find_segmentation_net`. Raises TinyfaceError where there is none, or where `aligned` contradicts the
+    folder.
     """
     there = (folder / LOCALIZER).exists()
     if aligned and not there:
@@ -125,7 +127,7 @@ def keep_localizer(folder, lnet, aligned, device, log, faces=None):
         atomic_write(folder / LOCALIZER, json.dumps(ALIGNED))
     elif not there:
         source = Path(lnet) if lnet else find_lnet(faces)
-        load_localizer(source)  # complains before anything is made
+        load_localizer(source)  # raises before anything is written
         make_folder(folder)
         for stage in STAGES:
             make_folder(folder / stage)
@@ -148,7 +150,7 @@ def keep_localizer(folder, lnet, aligned, device, log, faces=None):
 def find_lnet(faces):
     """The folder of the last run of train-lnet, not of train-anet, which has copies of one's networks.
 
-    faces: as in `find_parser`. Raises TinyfaceError where there is none.
+    faces: as in `find_segmentation_net`. Raises TinyfaceError where there is none.
     """
     found, other = (last_run("LNet", LOCALIZER, kind, ANET_STAGES) for kind in (faces, None))
     if found is None:
@@ -170,7 +172,7 @@ def boxes_of(localizer, dataset, log):
 def choose_for_svms(sets, boxes, evaluated_on):
     """[(dataset, boxes)] for the SVMs, no more than SVM_PHOTOS: validation photos, then training photos to fill up.
 
-    sets, boxes: by split. judged: the split that judges, which is left out unless there is no other.
+    sets, boxes: by split. evaluated_on: the split to evaluate on, which is left out unless there is no other.
     """
     chosen, room = [], SVM_PHOTOS
     for split in ("val", "train"):
@@ -196,11 +198,11 @@ def fit_svms(network, faces):
     return svm.fit(features.reshape(-1, features.shape[2]), np.repeat(targets, PATCHES**2, axis=0))
 
 
-# ---------------------------------------------------------------- judging
+# ---------------------------------------------------------------- evaluation
 
 
 def evaluate_anet(predictor, dataset, log):
-    """Error, average precision and balanced accuracy on a data set's photos; a dictionary, and a table that is said."""
+    """Error, average precision and balanced accuracy on a data set's photos; a dictionary; logs them."""
     probabilities = np.stack(
         [prediction.probabilities for prediction in predictor.predict_many(dataset.images)]
     )

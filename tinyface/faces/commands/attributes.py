@@ -1,4 +1,4 @@
-"""train-attr: learn to read the attributes off a face, by one network after the other."""
+"""train-attr: train attribute networks, one after the other."""
 
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def train_attributes(
     start_from=None,
     sspl_weights=None,
 ):
-    """Train one attribute network per name in READERS, report each and the average of SSP and SSG.
+    """Train one attribute network per name in ATTRIBUTE_NETWORKS, report each and the average of SSP and SSG.
 
     modes: "avg" where it is empty. With resume also modes that the run in the folder does not have yet: they join it,
     with its options and its segmentation network. seg_weights: the segmentation network's file; else the last one
-    trained, else the shipped one. evaluate_at_end: whether to measure all finished networks of the folder. Returns
+    trained, else the bundled one. evaluate_at_end: whether to measure all finished networks of the folder. Returns
     the run's folder. balanced: fine-tune trained networks for balanced accuracy, those of the run start_from, else of
     the newest one, and with its segmentation network. sspl_weights: for --init sspl, the file that pretrain-sspl
     made; else the last one made.
@@ -113,7 +113,7 @@ def train_attributes(
             network = make_attribute_network(mode, preset.width, preset.size, options.region_pooling)
             task = tasks.AttributeTask(network, segmentation_net)
             if options.init != "random":
-                # Loading draws random numbers, so each network loads what it begins with.
+                # Loading draws random numbers, so each network loads its initial weights itself.
                 trained = load_pretrained(kept[PRETRAINED]) if options.init == "sspl" else segmentation_net
                 load_encoder_from(network, trained, options.init)
         starts = [folder / mode / finetune.START] * balanced
@@ -137,7 +137,7 @@ def which_networks(modes, folder, resume):
     if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
             f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
-            "by the flags it was started with"
+            "by the options it was started with"
         )
     modes = list(modes) or ["avg"]
     others = [mode for mode in there if mode not in modes]
@@ -150,7 +150,7 @@ def which_networks(modes, folder, resume):
 
 
 def report_measures(folder, labelled, validation, options, segmentation_net, balanced, log):
-    """Measure all finished networks of a folder on the validation split: say the tables, write report.json.
+    """Measure all finished networks of a folder on the validation split: log the tables, write report.json.
 
     labelled: what they learned from. balanced: also those that fine-tuning began with, which had this segmentation
     network.

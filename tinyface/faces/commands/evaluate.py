@@ -1,4 +1,4 @@
-"""evaluate: what trained networks are worth on a split that they never learned from."""
+"""evaluate: the measures of trained networks on a split that they were not trained on."""
 
 import json
 
@@ -45,9 +45,9 @@ def evaluate(
     backend.check_device(device)
     start_workers(device)
     segmentation_nets, attribute_nets = find_networks(weights, device)
-    shows_regions = any(HEADS_NEEDED[network.mode] for _, network in attribute_nets)
-    if seg_weights and not shows_regions:
-        raise TinyfaceError("--seg-weights: none of these networks is shown regions; leave it out")
+    uses_regions = any(HEADS_NEEDED[network.mode] for _, network in attribute_nets)
+    if seg_weights and not uses_regions:
+        raise TinyfaceError("--seg-weights: none of these networks uses regions; leave it out")
     log_text = (lambda text: None) if as_json else log
     joint = {path for path, _ in segmentation_nets} & {path for path, _ in attribute_nets}
     needs = (
@@ -74,7 +74,7 @@ def evaluate(
             source = segmentation_net = None
             if seg_weights:
                 source = segmentation_file(seg_weights)
-            elif shows_regions:
+            elif uses_regions:
                 source, segmentation_net = choose_segmentation_net(segmentation_nets, attribute_nets)
                 source = source or find_segmentation_net(None, size, log_text, kind_of_all(files))
             if source:
@@ -145,7 +145,7 @@ def plain(metrics):
 
 
 def measure_segmentation_nets(segmentation_nets, dataset, batch_size, log):
-    """{file: measures} of segmentation networks, pairs (file, network), on one data set; says their tables."""
+    """{file: measures} of segmentation networks, pairs (file, network), on one data set; logs their tables."""
     result = {}
     for path, segmentation_net in segmentation_nets:
         task = tasks.SegmentationTask(segmentation_net)

@@ -1,9 +1,9 @@
-"""Learning from a share of the labelled images (Shu et al., CVPR 2021): which images, and how long.
+"""Training on a fraction of the labelled images (Shu et al., CVPR 2021): which images, and how long.
 
 Images of the training split at even distances, every hundredth for a share of 0.01, so that the choice is the same for
-all networks. Few images are soon known by heart: unless told otherwise a run passes over them PASSES times at most,
-with no larger batch than there are images, and is validated VALIDATIONS times, for the best step may come early. A run
-that is shortened so learns at half the rate.
+all networks. Few images are soon overfitted: unless options say otherwise a run makes at most PASSES epochs, with no
+larger batch than there are images, and is validated VALIDATIONS times, for the best step may come early. A run that is
+shortened so has half the learning rate.
 """
 
 import math
@@ -31,7 +31,7 @@ def labelled(dataset, share):
 
 
 def scale_schedule(given, training, share, count):
-    """The options in `given`, and those that suit `count` labelled images where `given` has none.
+    """The options in `given`; those that it lacks are scaled to `count` labelled images.
 
     training: the preset's, which is never exceeded. Raises TinyfaceError where a batch can't be filled.
     """

@@ -51,7 +51,7 @@ def find_run(named, modes, preset, runs):
 def check_faces(file, faces):
     """Raises TinyfaceError where a network that nobody named was trained on other faces than those to learn from.
 
-    faces: as in `trained.find_parser`.
+    faces: as in `trained.find_segmentation_net`.
     """
     notes = checkpoint.read_header(file).notes
     if not go_together(kind_of(notes), faces):
@@ -121,7 +121,7 @@ def check_kind(folder, modes, balanced):
 
 
 def format_change(before, after):
-    """Measures of each network before and after, two dictionaries as `evaluate.judge` makes them, as aligned text."""
+    """Measures of each network before and after, dictionaries of `evaluate.evaluate_tasks`, as aligned text."""
     measures = {"error": "error %", "average_precision": "AP %", "balanced_accuracy": "balanced %"}
     width = max(map(len, ["network", *after]))
     lines = ["network".ljust(width) + "".join(f"{title:>20}" for title in measures.values())]

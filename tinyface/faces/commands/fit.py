@@ -9,7 +9,7 @@ from .. import provenance
 
 
 def fit(task, options, folder, feed, notes, saved, log):
-    """Train a task's network in a folder on what a Feed gives, or go on with it from `saved`."""
+    """Train a task's network in a folder on the batches of a Feed, or resume from `saved`."""
     start_workers(options.device)
     network = task.network.to(options.device)
     notes = {**notes, "data": feed.name, "options": dataclasses.asdict(options)}
@@ -34,7 +34,7 @@ def fit(task, options, folder, feed, notes, saved, log):
     if evaluate:
         validation = training.Validation(evaluate, options.val_every, folder, notes)
     else:
-        if task.measure:  # else none is meant to be
+        if task.measure:  # else the task has no validation
             log(f"{feed.name}: no validation split, so the best network is the last one")
         validation = training.KeepLast(folder, notes)
     saver = training.Saver(options.save_every, folder, dataclasses.asdict(options), notes)

@@ -1,7 +1,7 @@
-"""Joint training: attributes help parsing (Kalayeh et al. 2017, section 4.4, Table 4).
+"""Joint training: attributes help segmentation (Kalayeh et al. 2017, section 4.4, Table 4).
 
 Each step takes one batch of either data set, labelled faces and faces with attributes, and adds the two losses. What
-is shared with the other training commands stands in files of its own beside this one.
+is shared with the other training commands is in files of its own beside this one.
 """
 
 import contextlib
@@ -50,15 +50,15 @@ class PairedFeed:
 
         None where no labelled faces are there to validate on; None for AttributeMetrics where no others are.
         """
-        parsing, reading = self.labelled.evaluator(), self.attributed.evaluator()
-        return parsing and (lambda: (parsing(), reading and reading()))
+        segmentation, attributes = self.labelled.evaluator(), self.attributed.evaluator()
+        return segmentation and (lambda: (segmentation(), attributes and attributes()))
 
 
 def train_joint(given, compare=None, out=None, resume=False, log=print):
     """Train a segmentation network and a basic attribute network with one encoder. Returns the run's folder.
 
     given: {option: value or None}; its "data" has the label maps, and the attributes too unless "attr_data" does.
-    compare: a plain segmentation network, whose IoU is told beside the joint one's. out, resume, say: as in
+    compare: a plain segmentation network, whose IoU is logged beside the joint one's. out, resume, log: as in
     `train_segmentation`.
     """
     folder = run_folder("joint", given, out, resume, log)
@@ -115,12 +115,12 @@ def report_measures(folder, labelled, attributed, plain, device, log):
     task, measures = tasks.JointTask(best), {}
     if split := validation_split(labelled, "labels"):
         dataset = open_dataset(labelled, split, "labels")
-        confusion = parsing_of(best.parser, dataset)
+        confusion = confusion_of(best.parser, dataset)
         log(format_region_table(confusion, REGIONS))
         measures |= {"split": split, **task.segmentation_task.summarise(confusion), **per_region(confusion)}
         if plain:
             path, segmentation_net = plain
-            without = parsing_of(segmentation_net, dataset)
+            without = confusion_of(segmentation_net, dataset)
             log(format_comparison(without, confusion))
             measures["compare"] = {"parser": str(path), "mean_iou": without.mean_iou(), **per_region(without)}
     if split := validation_split(attributed, "attributes"):
@@ -131,7 +131,7 @@ def report_measures(folder, labelled, attributed, plain, device, log):
         report(folder, measures)
 
 
-def parsing_of(segmentation_net, dataset):
+def confusion_of(segmentation_net, dataset):
     """ConfusionMatrix of a segmentation network on a data set."""
     return tasks.validation(
         tasks.SegmentationTask(segmentation_net),

@@ -1,8 +1,8 @@
 """Training LNet (Liu et al. 2015, section 3.1): two networks that find faces, from tags alone.
 
 LNet_o learns the tags of whole photos; then LNet_s those of the regions that LNet_o points at. No box is used. Photos
-without a face, where there are some, learn along as photos without a tag, and settle together with faces from which
-score on there is a face; both from other photos than those that are learned from. Boxes only judge.
+without a face, where there are some, are trained on as photos without a tag. The threshold of the score is chosen on
+validation photos with and without faces. Boxes serve evaluation alone.
 """
 
 import json
@@ -31,7 +31,7 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, log=print):
     """Train LNet_o and LNet_s. Returns the run's folder.
 
     given: {option: value or None}; backgrounds: the folder of photos without a face, else the folder `backgrounds`
-    beside or in the data set. out, resume, say: as in `train_segmentation`.
+    beside or in the data set. out, resume, log: as in `train_segmentation`.
     """
     folder = run_folder("lnet", given, out, resume, log)
     saved = {stage: resumable(folder / stage, resume) for stage in STAGES}
@@ -49,7 +49,7 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, log=print):
         task = tasks.LocatingTask(LNet(wild.lnet_width, wild.lnet_size, wild.lnet_stride))
         sets = photos
         if stage == "lnet_s":
-            log("where LNet_o sees head and shoulders, in all photos to learn from")
+            log("finding head and shoulders by LNet_o in all photos to train on")
             lnet_o = checkpoint.load_network(folder / "lnet_o" / training.BEST).to(options.device)
             sets = {split: shoulders_of(Localizer(lnet_o, None), photos[split]) for split in photos}
         feed = Feed(task, sets["train"], sets["val"], options)
@@ -59,14 +59,14 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, log=print):
     localizer = Localizer(
         *(checkpoint.load_network(folder / s / training.BEST).to(options.device) for s in STAGES)
     )
-    localizer.threshold = settle_threshold(localizer, data, empty, log)
+    localizer.threshold = choose_threshold(localizer, data, empty, log)
     atomic_write(folder / LOCALIZER, json.dumps({"threshold": localizer.threshold}))
     split = split_to_evaluate(data, "attributes")
     if split:
         measures = evaluate_localizer(localizer, open_dataset(data, split, "attributes"), empty[split], log)
         report(folder, {"split": split, **measures})
     else:
-        log("no split to judge on, so nothing is measured")
+        log("no split to evaluate on, so nothing is measured")
     shown = open_dataset(data, split or "train", "attributes")
     draw_localization(localizer, shown, folder / "localization.png")
     log(
@@ -75,13 +75,13 @@ def train_lnet(given, backgrounds=None, out=None, resume=False, log=print):
     return folder
 
 
-# ---------------------------------------------------------------- judging
+# ---------------------------------------------------------------- evaluation
 
 
-def settle_threshold(localizer, data, backgrounds, log):
+def choose_threshold(localizer, data, backgrounds, log):
     """The score from which on there is a face, from the validation photos; 0 where there are none of either kind."""
     if not validation_split(data, "attributes") or not backgrounds["val"]:
-        log("no photos to settle a threshold with, so every photo is taken to have a face")
+        log("no photos to determine a threshold from, so every photo is taken to have a face")
         return 0.0
     files = open_dataset(data, "val", "attributes").images, backgrounds["val"]
     faces, empty = (np.array(list(localizer.scores(paths))) for paths in files)

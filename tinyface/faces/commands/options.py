@@ -29,7 +29,7 @@ CHANGEABLE_ON_RESUME = (
 
 @dataclasses.dataclass
 class Options:
-    """Every option of a training command, settled: what was typed, else the preset's value."""
+    """Every option of a training command, resolved: what was given, else the preset's value."""
 
     preset: str
     steps: int

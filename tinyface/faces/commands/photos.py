@@ -14,7 +14,7 @@ from .sources import find_data, validation_split
 
 
 def find_wild(path, log):
-    """The folder of the photos; without one, toy photos, drawn if they are not there yet. Says what was found."""
+    """The folder of the photos; without one, toy photos, drawn if they are not there yet. Logs what was found."""
     from ..data import toywild
 
     if path is None:

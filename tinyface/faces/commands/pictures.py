@@ -24,7 +24,7 @@ def draw_curve(folder, measure):
 
 
 def draw_parsing(folder, data, size, faces=6):
-    """parsing.png: some faces the network never trained on, their true regions, and the ones it sees."""
+    """parsing.png: some faces that the network was not trained on, their true and their predicted regions."""
     dataset = open_dataset(data, validation_split(data, "labels") or "train", "labels")
     indices = range(min(faces, len(dataset)))
     images = np.stack([dataset.image(i, size) for i in indices])

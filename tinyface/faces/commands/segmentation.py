@@ -1,4 +1,4 @@
-"""train-seg: learn to parse a face into regions."""
+"""train-seg: train the segmentation network."""
 
 from tinyface import backend, checkpoint, training
 from tinyface.files import make_folder

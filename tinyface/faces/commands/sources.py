@@ -8,7 +8,7 @@ TOYFACES = Path("toyfaces")
 
 
 def find_data(path, need, log):
-    """The folder of the data set; without one, toy faces, drawn if they are not there yet. Says what was found."""
+    """The folder of the data set; without one, toy faces, drawn if they are not there yet. Logs what was found."""
     if path is None:
         path = TOYFACES
         if not path.exists():

@@ -38,13 +38,13 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
     """Pre-train a backbone. Returns the run's folder, in which best.h5 holds an SSPLNet.
 
     given: {option: value or None}, "backbone" among them. seg_weights: the file of the segmentation network that
-    shows the regions; else the last one trained, else the shipped one. out, resume, say: as in `train_segmentation`.
+    predicts the regions; else the last one trained, else the bundled one. out, resume, log: as in `train_segmentation`.
     """
     folder = run_folder("sspl", given, out, resume, log)
     saved = resumable(folder, resume)
     options = Options.resolve("sspl", given, saved and saved.training["options"])
     preset = find_preset(options.preset)
-    need = whatever_is_there(options.data)
+    need = available_need(options.data)
     data = find_data(options.data, need, log)
     origin = provenance.record((data, need))
     source = same_segmentation_net(seg_weights, folder / SEGMENTATION_FILE, resume)
@@ -80,7 +80,7 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
 
 
 def evaluate_task(task, dataset, batch_size, log):
-    """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Says them."""
+    """The measures of a network on a data set's faces, and the IoU of each region; plain numbers. Logs them."""
     tally = tasks.validation(task, dataset, batch_size, tuple(task.network.config["size"]))
     measures = task.summarise(tally)
     log(f"regions, beside the segmentation network's:\n{format_region_table(tally.confusion, REGIONS)}")
@@ -116,7 +116,7 @@ def evaluate(
         raise TinyfaceError(
             f"{folder / training.BEST}: holds no network of pretrain-sspl; name the checkpoint itself"
         )
-    need = whatever_is_there(data)
+    need = available_need(data)
     data = find_data(data, need, log_text)
     dataset = open_dataset(data, split or evaluation_split(data, need), need)
     log_text(f"split {dataset.split}: {len(dataset)} faces")
@@ -139,7 +139,7 @@ def evaluate(
     return measures
 
 
-def whatever_is_there(data):
+def available_need(data):
     """ "attributes" or "labels", whichever a data set has: SSPL looks at the images alone."""
     if data is None:
         return "attributes"

@@ -1,4 +1,4 @@
-"""Networks trained earlier that a command makes use of: the segmentation network, and what training begins with."""
+"""Networks of earlier runs that a command uses: the segmentation network, and initial weights."""
 
 import contextlib
 from pathlib import Path
@@ -14,7 +14,7 @@ from .folders import RUNS
 
 
 def find_segmentation_net(seg_weights, size, log, faces=None):
-    """The file of a segmentation network: the one named, else the last one trained for this image size, else the bundled.
+    """The file of a segmentation network: the one named, else the last trained for this image size, else the bundled.
 
     A joint network has a segmentation network too. faces: what it will see, as `provenance.kind_of` has it. Unless it
     is named, a segmentation network of drawn faces is not taken for photos, nor the other way round; TinyfaceError
@@ -33,16 +33,16 @@ def find_segmentation_net(seg_weights, size, log, faces=None):
         if go_together(kind_of(run.header.notes), faces):
             log(f"segmentation network: {run.file}, {run.rank} {phrase(run.header.notes)}")
             return run.file
-    shipped = DEFAULT_WEIGHTS / SEGMENTATION_FILE
-    header = checkpoint.read_header(shipped) if shipped.exists() else None
+    bundled = DEFAULT_WEIGHTS / SEGMENTATION_FILE
+    header = checkpoint.read_header(bundled) if bundled.exists() else None
     if header and go_together(kind_of(header.notes), faces):
         h, w = header.config["size"]
         made_for = (
             "" if (h, w) == tuple(size) else f" (made for {h}×{w}; one from train-seg would serve better)"
         )
-        log(f"segmentation network: {shipped}, the shipped one{made_for}, {phrase(header.notes)}")
-        return shipped
-    others = [run.file for run in fitting] + [shipped] * (header is not None)
+        log(f"segmentation network: {bundled}, the bundled one{made_for}, {phrase(header.notes)}")
+        return bundled
+    others = [run.file for run in fitting] + [bundled] * (header is not None)
     raise TinyfaceError(
         f"--seg-weights: no segmentation network for images of {size[0]}×{size[1]}{of_these(faces, others)} found in "
         f"{RUNS} or "
@@ -70,7 +70,7 @@ def find_pretrained(named, kept, modes, preset, resume, log, faces=None):
     """The file for --init sspl: the one named; else the one that the resumed run began with; else the last one that
     pretrain-sspl made for this backbone and preset. Raises TinyfaceError where there is none, or another than `kept`.
 
-    faces: as in `find_parser`.
+    faces: as in `find_segmentation_net`.
     """
     backbone = RESNET if RESNET in modes else "encoder"
     if named is not None:
@@ -164,7 +164,7 @@ def is_finished(run):
 def last_run(kind, sign, faces=None, without=()):
     """The folder of the last run in runs/ with a network of a class in a sub-folder, and the file `sign` beside that.
 
-    faces: as in `find_parser`. without: sub-folders that it must not have. None where there is no such run.
+    faces: as in `find_segmentation_net`. without: sub-folders that it must not have. None where there is no such run.
     """
     for file, header, _ in networks_in_runs(kind):
         run = file.parent.parent

@@ -1,4 +1,4 @@
-"""Parts of photos: a data set of which each image is a region of a photo, as the second network and ANet see it."""
+"""Parts of photos: a data set of which each image is a region of a photo, as LNet_s and ANet take it."""
 
 from __future__ import annotations
 

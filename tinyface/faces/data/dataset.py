@@ -1,4 +1,4 @@
-"""What every face data set looks like to the rest of tinyface, whatever its files look like on disk."""
+"""The common form of all face data sets, whatever their files on disk look like."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     loader → pinned memory → (second stream) → device memory → (main stream) mirrored network input
 
-The host never waits. Pinned memory lets the copy run beside the kernels; who may write where, and when, is settled
+The host never waits. Pinned memory lets the copy run beside the kernels; who may write where, and when, is decided
 by events between the two streams:
 
     the copy waits until the main stream has read what lay in that device memory before (`taken`)

@@ -29,7 +29,7 @@ def scale_landmarks(landmarks: np.ndarray, old: Size, new: Size) -> np.ndarray:
 def mirror_landmarks(landmarks: np.ndarray, flips: np.ndarray, width: int) -> np.ndarray:
     """Points (N, 5, 2) of images of which those in `flips` (N,) were mirrored left to right; a new array.
 
-    The left eye's point is then where the right eye was. The points keep their order all the same: who pools around
+    The left eye's point is then where the right eye was. The points keep their order: pooling around
     them (`models/masks.py: box_masks`) shares its weights among all boxes, so the order has no meaning.
     """
     landmarks = landmarks.copy()
@@ -38,7 +38,7 @@ def mirror_landmarks(landmarks: np.ndarray, flips: np.ndarray, width: int) -> np
 
 
 def landmarks_from_regions(labels: np.ndarray) -> np.ndarray:
-    """Points guessed from the regions of parsed faces, for images without landmarks: (N, H, W) ids → (N, 5, 2) float32.
+    """Points estimated from regions, for images without landmarks: (N, H, W) ids → (N, 5, 2) float32.
 
     Our reading; the paper takes CelebA's own points. Eyes: the centroids of the eye pixels left and right of the face's
     middle, which is the mean x of the face's pixels. Nose: the centroid of the lower half of its pixels, for the
@@ -57,7 +57,7 @@ def landmarks_from_regions(labels: np.ndarray) -> np.ndarray:
 
 
 def _points_of(face):
-    """The points of one label map (H, W), NaN where there are no pixels to tell."""
+    """The points of one label map (H, W), NaN where there are no pixels of that part."""
     points = np.full((5, 2), np.nan)
     eyes, nose, mouth = (np.argwhere(face == region)[:, ::-1] for region in (EYES, NOSE, MOUTH))  # x, y
     if len(eyes):

@@ -1,4 +1,4 @@
-"""Which data set lies in a folder, and how to open it: the layouts that tinyface reads, told apart by a look."""
+"""Which data set lies in a folder, and how to open it: the layouts that tinyface reads, recognised by their files."""
 
 from __future__ import annotations
 

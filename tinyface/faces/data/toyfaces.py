@@ -172,14 +172,14 @@ def draw_face(rng: np.random.Generator, size=(218, 178), attributes=None) -> Toy
     )
 
 
-# The parts of a face in which chance has a say, in the order in which draw_face asks it.
+# The parts of a face with random numbers of their own, in the order in which draw_face draws them.
 RANDOM_PARTS = ("body", "necklace", "mouth", "eyes", "glasses", "hair", "hat", "earrings")
 
 
 def paint_person(easel, has, look, chances):
     """Paint a head and shoulders on what the easel shows; returns the landmarks (5, 2).
 
-    has: attribute name -> bool. chances: a generator for each part in CHANCY.
+    has: attribute name -> bool. chances: a generator for each part in RANDOM_PARTS.
     """
     parts.back_hair(easel, has, look)
     parts.body(easel, has, look, chances["body"])

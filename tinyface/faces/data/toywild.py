@@ -1,6 +1,6 @@
 """Toy photos in the wild: a toy face at any place and scale on clutter, or clutter alone.
 
-What LNet + ANet (Liu et al. 2015) learn from: the photo's 40 tags, and who it is; the box is there to judge by.
+What LNet + ANet (Liu et al. 2015) learn from: the photo's 40 tags, and the identity; the box serves evaluation.
 People are drawn several times. A person's attributes, look, hair and eyes stay; pose, light, clothes, the mouth,
 the focus and what is behind vary. Photo j of person k depends on (seed, k, j) and on nothing else.
 """
@@ -31,7 +31,7 @@ from .toyfaces import (
 SIZE = (160, 160)  # of a photo: height, width
 FACE = (0.25, 0.6)  # height of a face as a share of the photo's shorter side
 CHANGING = ("Smiling", "Mouth_Slightly_Open", "Blurry")  # attributes that a photo decides, not the person
-LASTING = ("eyes", "hair", "glasses", "hat")  # parts in which chance decides once for a person
+LASTING = ("eyes", "hair", "glasses", "hat")  # parts whose random numbers are drawn once for a person
 FACE_UNITS = 148  # of a head, from the top of the skull to the chin
 PERSON, PHOTO, BACKGROUND = range(3)  # streams of random numbers
 

@@ -127,7 +127,7 @@ def require_same_size(label_path: Path, label_size: Size, image_path: Path, imag
 def to_network_input(images: np.ndarray) -> np.ndarray:
     """(N, h, w, 3) uint8 RGB to (N, 3, h, w) float32 in [-1, 1]: RGB / 127.5 − 1.
 
-    The only such function: training, `evaluate` and `predict` all call it, so they can't disagree. On a GPU the same
+    The only such function: training, `evaluate` and `predict` all call it, so they can't differ. On a GPU the same
     numbers, bit for bit.
     """
     if backend.on_gpu(images):

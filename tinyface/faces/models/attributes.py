@@ -1,13 +1,13 @@
-"""The attribute network: 40 attributes off a face, helped by the regions of a parsed one (Kalayeh et al. 2017).
+"""The attribute network: 40 attributes of a face, with the help of its regions (Kalayeh et al. 2017).
 
 mode    what stands where                                                                section
 avg     twelve convolution layers, global average pooling, one linear layer              3.1.1
-ssp     the pooling is per region; a second branch weighs the regions' verdicts          3.1.2
+ssp     the pooling is per region; a second branch weighs the regions' scores            3.1.2
 concat  the pooling is per region; one linear layer on all regions' features             3.1.2
 ssg     before MaxPool3 each region has its own, masked copy of the activations          3.1.3
 joint   SSG's gate and SSP's head in one network                                         beyond the paper
 spp     the pooling is a pyramid of 1×1 and 2×2 cells (SPPNet*)                          4.3.1
-naive   the segmentation network's seven maps are input channels beside the image's three              4.3.1
+naive   the seven maps of regions are input channels beside the image's three            4.3.1
 bbox    SSP's head on boxes around five landmarks in place of regions                    4.3.1
 """
 
@@ -25,8 +25,8 @@ from .segmentation import REGIONS
 
 ATTRIBUTES = 40
 MODES = tuple(choices.MODES)
-# How far the segmentation network must run: to Deconv23, Deconv33 or its end. Of bbox only where nobody gives it
-# landmarks.
+# How many heads of the segmentation network are needed: up to Deconv33, Deconv23 or Deconv13. By bbox only where no
+# landmarks are given.
 HEADS_NEEDED = {
     "avg": 0, "ssp": 3, "ssg": 2, "spp": 0, "naive": 4, "bbox": 4, "concat": 3, "joint": 3, "resnet18": 0
 }  # fmt: skip
@@ -142,20 +142,20 @@ class AttributeNet(nn.Module):
             )
 
     def load_encoder_from(self, segmentation_net):
-        """Take over the encoder of a trained SegmentationNet: the first eight layers then know what a face is.
+        """Copy the weights of the first eight layers from a trained SegmentationNet or SSPLNet.
 
-        Or that of an SSPLNet. Beyond the paper, which trains from scratch. What has no counterpart of its shape
-        there, as in SSG's gate and the naive network's first kernels, keeps its first values.
+        Beyond the paper, which trains from scratch. What has no counterpart of its shape
+        there, as in SSG's gate and the naive network's first kernels, keeps its initial values.
         Raises ValueError where the trained network is of another width, or has another backbone.
         """
         backbone = segmentation_net.config.get("backbone", "encoder")
         if backbone != "encoder":
             raise ValueError(
-                f"AttributeNet: mode {self.mode} can't begin with a network of backbone {backbone}"
+                f"AttributeNet: mode {self.mode} can't load the encoder of a network of backbone {backbone}"
             )
         if segmentation_net.config["width"] != self.config["width"]:
             raise ValueError(
-                f"AttributeNet: width {self.config['width']} can't begin with a segmentation network of "
+                f"AttributeNet: width {self.config['width']} can't load the encoder of one of width "
                 f"{segmentation_net.config['width']}"
             )
         own, theirs = self.encoder.state_dict(), segmentation_net.encoder.state_dict()

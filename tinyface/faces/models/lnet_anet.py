@@ -1,10 +1,10 @@
-"""LNet and ANet of Liu et al. 2015: where the face is, learned from tags alone, and what it is like.
+"""LNet and ANet of Liu et al. 2015: where the face is, learned from tags alone, and its attributes.
 
-LNet   five convolution layers as AlexNet's, trained to tell a photo's 40 tags; then the layer of tags is left aside,
-       and the mean over the channels of the fifth layer's map tells where the face is (section 3.1).
+LNet   five convolution layers as AlexNet's, trained to predict a photo's 40 tags; then the layer of tags is unused,
+       and the mean over the channels of the fifth layer's map shows where the face is (section 3.1).
        LNet_o sees the whole photo and finds head and shoulders, LNet_s sees these and finds the face.
-ANet   C1 and C2 are convolutions, C3 and C4 locally shared ones, then a fully connected layer whose features tell
-       identities first, attributes later (section 3.2).
+ANet   C1 and C2 are convolutions, C3 and C4 locally shared ones, then a fully connected layer whose features serve
+       to predict identities first, attributes later (section 3.2).
 
     ANet                                               channels
     C1    5×5, stride 2; BN, ReLU; pool 2, stride 2      width
@@ -26,7 +26,7 @@ from tinyface.nn.init import constant, he_normal
 from .svm import fit_svm
 
 ATTRIBUTES = 40
-NO_TAG = -4.0  # logit of every tag where the map is silent: a probability of 2 %
+NO_TAG = -4.0  # logit of every tag where the map is zero: a probability of 2 %
 FIRST = {2: (7, 3), 4: (11, 2)}  # stride of LNet's C1 → its kernel and padding; AlexNet's is 4
 CELLS, PAIRS = (3, 3), (2, 2)  # of C3 and C4
 
@@ -56,10 +56,10 @@ class TagLayer(nn.Module):
 class LNet(nn.Module):
     """Tags of a photo, and where in it they come from.
 
-    The tags' layer takes each channel where it is loudest, and has no bias to learn: its logits are
-    weights · maximum of C5 + NO_TAG. A photo with nothing in it has no tags, so a silent map is right there, and the
-    map has to speak up where a face is. With a bias of its own the network may as well learn to be loud on clutter and
-    silent on faces; then its mean tells nothing. And a maximum is as high for a small face as for a large one.
+    The tags' layer takes each channel's maximum, and has no bias to learn: its logits are weights · maximum of C5 +
+    NO_TAG. A photo of nothing has no tags, so zero responses are right there, and the map must respond to a face. With
+    a learned bias the network may as well respond to clutter and not to faces; then its mean shows nothing. And a
+    maximum is as high for a small face as for a large one.
 
     width: in 32nds of AlexNet, which has 96, 256, 384, 384, 256 channels. size: (height, width) of its images.
     stride: of C1; 4 at the paper's 227×227, 2 for smaller images. C5's map has a cell for every 4·stride pixels.
@@ -93,7 +93,7 @@ class LNet(nn.Module):
         return self.tags(self.features(x))
 
     def response(self, x):
-        """Where the photo's tags come from: (N, 3, H, W) → (N, h, w), C5's mean over its channels."""
+        """The response map: (N, 3, H, W) → (N, h, w), C5's mean over its channels."""
         return ops.mean(self.features(x), axis=1)
 
 
@@ -111,7 +111,7 @@ class LocallySharedConv2d(nn.Module):
 
 
 class ANet(nn.Module):
-    """What a face is like: features, and from them logits of `outputs` identities or attributes.
+    """Features of a face, and from them logits of `outputs` identities or attributes.
 
     size: (height, width) of its patches, square, such that C3's map divides into 3×3 cells.
     """
@@ -148,7 +148,7 @@ class ANet(nn.Module):
         return self.head(self.features(x))
 
     def load_encoder_from(self, other):
-        """Take over all but the head of another ANet: attributes after identities."""
+        """Copy all weights but the head's from another ANet: attributes after identities."""
         theirs = {name: a for name, a in other.state_dict().items() if not name.startswith("head.")}
         self.load_state_dict({**self.state_dict(), **theirs})
 
@@ -202,7 +202,7 @@ class AttributeSVM(nn.Module):
         )
 
     def fit(self, features, targets, c=0.001):
-        """Find the machines for features (N, F) and targets (N, A) of 0 and 1, on the host."""
+        """Fit the machines to features (N, F) and targets (N, A) of 0 and 1, on the host."""
         self.mean[...], deviation = features.mean(axis=0), features.std(axis=0)
         self.deviation[...] = np.where(deviation > 1e-6, deviation, 1)
         self.weight[...], self.bias[...] = fit_svm((features - self.mean) / self.deviation, targets, c)

@@ -1,4 +1,4 @@
-"""What SSP's head pools under: the regions of a parsed face, or boxes around its landmarks (sections 4.3.1 and 5)."""
+"""What SSP's head pools under: the regions of a face, or boxes around its landmarks (sections 4.3.1 and 5)."""
 
 from tinyface import backend, ops
 

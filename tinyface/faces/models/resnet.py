@@ -82,10 +82,12 @@ class ResNetAttributes(nn.Module):
         return self.linear(ops.global_avg_pool2d(self.encoder(x)))
 
     def load_encoder_from(self, trained):
-        """Take over the ResNet-18 of a trained SSPLNet. Raises ValueError where it has another backbone or width."""
+        """Copy the weights of the ResNet-18 of a trained SSPLNet. Raises ValueError where it does not fit."""
         backbone, width = trained.config.get("backbone"), trained.config["width"]
         if backbone != RESNET:
-            raise ValueError(f"{RESNET} can't begin with a network of backbone {backbone or 'encoder'}")
+            raise ValueError(
+                f"{RESNET} can't load the encoder of a network of backbone {backbone or 'encoder'}"
+            )
         if width != self.config["width"]:
-            raise ValueError(f"{RESNET}: width {self.config['width']} can't begin with width {width}")
+            raise ValueError(f"{RESNET}: width {self.config['width']} can't load an encoder of width {width}")
         self.encoder.load_state_dict(trained.encoder.state_dict())

@@ -1,4 +1,4 @@
-"""The semantic segmentation network: a face parsed into seven regions (Kalayeh et al. 2017, section 3.2, Table 1)."""
+"""The semantic segmentation network: seven regions of a face (Kalayeh et al. 2017, section 3.2, Table 1)."""
 
 from tinyface import nn, ops
 

@@ -8,7 +8,7 @@
     lift              max_r (Σ_i p[i]·m[r,i] / Σ_i m[r,i]) · cells   mean under the best region's mask ÷ mean of the map
 
 The lift of a map with equal cells is 1, however large the regions are. Regions of less than half a cell don't count.
-A channel without a positive cell is silent and counts in neither.
+A channel without a positive cell is inactive and counts in neither.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def top_channels(maps, count=TOP):
 
 
 def spread(maps):
-    """Share of the cells that a channel is spread over, in effect: maps (…, h, w) → (…), NaN where silent."""
+    """Share of the cells that a channel is spread over, in effect: maps (…, h, w) → (…), NaN where inactive."""
     shares = _shares(maps)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
     return np.exp(-(shares * logs).sum(axis=-1)) / shares.shape[-1]
@@ -63,7 +63,7 @@ def spread(maps):
 def region_lift(maps, masks):
     """How much stronger a channel is in its best region than over the whole map.
 
-    maps (C, h, w), masks (R, h, w) → (C,), NaN where silent, or where every region is empty.
+    maps (C, h, w), masks (R, h, w) → (C,), NaN where inactive, or where every region is empty.
     """
     masks = np.asarray(masks, np.float64).reshape(len(masks), -1)
     area = masks.sum(axis=1)
@@ -86,7 +86,7 @@ class Focus:
 def focus(task, segmentation_net, batches, top=TOP):
     """Focus of an AttributeTask's network over batches of images. top=None: all channels.
 
-    Means are NaN where every channel is silent.
+    Means are NaN where every channel is inactive.
     """
     spreads, lifts = [], []
     for batch in batches:
@@ -100,7 +100,7 @@ def focus(task, segmentation_net, batches, top=TOP):
 
 
 def _shares(maps):
-    """p: maps (…, h, w) → (…, h·w) float64, NaN where silent."""
+    """p: maps (…, h, w) → (…, h·w) float64, NaN where inactive."""
     positive = np.maximum(np.asarray(maps, np.float64), 0)
     positive = positive.reshape(*positive.shape[:-2], -1)
     total = positive.sum(axis=-1, keepdims=True)

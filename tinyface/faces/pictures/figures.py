@@ -1,9 +1,9 @@
-"""The paper's Figures 3, 4 and 5, and maps of where each attribute was read (Kalayeh et al. 2017, section 4.5).
+"""The paper's Figures 3, 4 and 5, and maps of the regions behind each attribute (Kalayeh et al. 2017, section 4.5).
 
 Each function returns a PIL image; save with `drawing.save_png`. Those that begin with a figure's name take networks
 and a data set, and call one that draws arrays.
 
-figure3              faces and the regions that the segmentation network sees in them
+figure3              faces and the regions that the segmentation network predicts
 figure4              the regions' weights for each attribute
 figure5              the last layer's channels, of several networks
 localization_figure  the places behind the attributes that faces have (beyond the paper)
@@ -111,7 +111,7 @@ def channel_grids(image, maps, top=TOP, columns=10, height=48):
 
 
 def localization_figure(task, dataset, indices=range(4), limit=7):
-    """For some faces of a split, where the attributes that they have were read: a row per face.
+    """For some faces of a split, the regions that the attributes they have are predicted from: a row per face.
 
     Raises TinyfaceError where the AttributeTask's network does not weigh the seven regions.
     """
@@ -129,7 +129,7 @@ def localization_sheet(images, maps, has, names=ATTRIBUTES, limit=7):
     """Rows of a face and, for up to `limit` attributes it has, the place of each laid over it, the clearest first.
 
     images: N pictures as the network sees them; maps (N, A, h, w) in [0, 1] of cells of 16×16 pixels, as
-    `localization.attribute_maps` makes them; has (N, A). The stronger the colour, the more the verdict is from there.
+    `localization.attribute_maps` makes them; has (N, A). The stronger the colour, the more of the score is from there.
     """
     if not len(images):
         raise ValueError("a localization sheet needs at least one image")

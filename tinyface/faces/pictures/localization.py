@@ -1,4 +1,4 @@
-"""Which region speaks for an attribute: SSP's weights over a data set (Figure 4), and whether the place is right.
+"""Which region an attribute is predicted from: SSP's weights over a data set (Figure 4), and if the place is right.
 
 w[r,a] is the weight of region r for attribute a on one face, Σ_r w[r,a] = 1 (Kalayeh et al. 2017, section 3.1.2).
 On toy faces it is known where an attribute shows, so that "the weights match human expectation" can be counted.
@@ -40,8 +40,8 @@ def gather_weights(task, batches):
 def heaviest_regions(weights, targets):
     """Each attribute's mean weights over the faces that HAVE it, (R, A), and the heaviest region, (A,) int.
 
-    weights (N, R, A), targets (N, A) of 0 and 1. Only those faces, because the weights depend on the face: they say
-    which region the verdict comes from, and where an attribute is absent there is no place to point at. (Figure 4
+    weights (N, R, A), targets (N, A) of 0 and 1. Only those faces, because the weights depend on the face: they show
+    which region the score comes from, and an absent attribute has no place. (Figure 4
     takes the mean over all faces.) An attribute that no face has gets NaN and region −1.
     Raises ValueError for shapes that do not fit.
     """
@@ -148,7 +148,7 @@ def format_localization_table(result):
 
 
 def attribute_maps(weights, masks):
-    """Where each attribute's verdict comes from: Σ_r w[r,a]·m[r], (N, R, A) and (N, R, h, w) → (N, A, h, w).
+    """Where each attribute's score comes from: Σ_r w[r,a]·m[r], (N, R, A) and (N, R, h, w) → (N, A, h, w).
 
     Between 0 and 1 where masks are. Raises ValueError where the regions or the faces differ in number.
     """

@@ -1,4 +1,4 @@
-"""The picture of SSPL's pre-training: which tile of a face is turned, and what the network tells of it."""
+"""The picture of SSPL's pre-training: which tile of a face is turned, and what the network predicts."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,11 +11,11 @@ from .visualize import legend, overlay
 ZOOM, TEXT = 2, 44  # pixels for one of the image; height of the two lines below a face
 
 
-def pretext_sheet(images, truth, told, alpha=0.6):
+def pretext_sheet(images, truth, predicted, alpha=0.6):
     """A sheet with one row per face: the image with its turned tile framed, the true and the predicted regions.
 
-    images (N, H, W, 3) uint8. truth and told: each (tiles (N,), quarter turns (N,), label maps (N, h, w)); a tile of
-    −1 is none. Raises ValueError without any image.
+    images (N, H, W, 3) uint8. truth and predicted: each (tiles (N,), quarter turns (N,), label maps (N, h, w)); a
+    tile of −1 is none. Raises ValueError without any image.
     """
     if not len(images):
         raise ValueError("a sheet needs at least one image")
@@ -25,16 +25,16 @@ def pretext_sheet(images, truth, told, alpha=0.6):
     key = legend(width=inner)
     row = height + TEXT
     sheet, draw = canvas(inner + 2 * margin, margin + head + len(images) * row + key.height + margin)
-    for column, caption in enumerate(("image", "parser", "network")):
+    for column, caption in enumerate(("image", "segmentation", "network")):
         x = margin + column * (width + gap) + width // 2
         draw.text((x, margin + head // 2 - 5), caption, INK, font_of(16), anchor="mm")
     for n, image in enumerate(images):
         y = margin + head + n * row
-        maps = (resize_labels(np.asarray(labels[n]), image.shape[:2]) for _, _, labels in (truth, told))
+        maps = (resize_labels(np.asarray(labels[n]), image.shape[:2]) for _, _, labels in (truth, predicted))
         pictures = [framed(image, truth[0][n]), *(enlarged(overlay(image, labels, alpha)) for labels in maps)]
         for column, picture in enumerate(pictures):
             sheet.paste(picture, (margin + column * (width + gap), y))
-        text = f"{describe(truth[0][n], truth[1][n])};  network: {describe(told[0][n], told[1][n])}"
+        text = f"{describe(truth[0][n], truth[1][n])};  network: {describe(predicted[0][n], predicted[1][n])}"
         draw.text((margin, y + height + 16), text, INK, font_of(14), anchor="lm")
     sheet.paste(key, (margin, margin + head + len(images) * row))
     return sheet

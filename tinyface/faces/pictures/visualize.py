@@ -1,4 +1,4 @@
-"""Pictures, drawn with Pillow alone: parsing overlays and sheets, attribute cards, curves, region weights.
+"""Pictures, drawn with Pillow alone: overlays and sheets of regions, attribute cards, curves, region weights.
 
 Every function returns a PIL image (RGB); `save_png` writes one. Images come as PIL images or as arrays
 (H, W, 3) uint8; label maps as integer arrays (H, W) with the ids of REGIONS.
@@ -114,7 +114,7 @@ def parsing_sheet(images, predicted, truth=None, alpha=0.6):
 
 
 def attribute_card(image, overlay, names, probabilities, top=12, note=None):
-    """A face, its parsing (`overlay`, an image, or None) and bars of its `top` most probable attributes.
+    """A face, its regions (`overlay`, an image, or None) and bars of its `top` most probable attributes.
 
     names: A attribute names; probabilities: (A,) in [0, 1]. Bars from 50 % on are strong, the others pale. note: a
     sentence below.
@@ -188,9 +188,9 @@ def training_curve(log_records, path=None, loss="loss", measure=None):
 def region_weight_map(weights, attribute_names, region_names=REGIONS, grouped=False, values=False):
     """Heat map of SSP's weights w[r, a] (R, A) for its regions' scores (Kalayeh et al. 2017, Figure 4).
 
-    One line per attribute, one column per region; the darker, the heavier. Weights of one attribute add to 1; NaN
-    leaves a cell empty. grouped: attributes of one heaviest region stand together, the heaviest first; those without
-    weights come last. values: the weights also as numbers.
+    One line per attribute, one column per region; the darker, the larger. Weights of one attribute add to 1; NaN
+    leaves a cell empty. grouped: attributes whose largest weight is of one region stand together, the largest weight
+    first; those without weights come last. values: the weights also as numbers.
     """
     weights = np.asarray(weights, float)
     if weights.shape != (len(region_names), len(attribute_names)):

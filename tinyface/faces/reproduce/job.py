@@ -60,14 +60,14 @@ class Job:
 
     @property
     def segmentation_file(self):
-        """The file of the segmentation network that shows the regions to the attribute networks."""
+        """The file of the segmentation network that predicts regions for the attribute networks."""
         return segmentation_file(self.seg_weights) if self.seg_weights else self.out / "parser" / BEST
 
     def find_data(self, need_labels, log):
-        """Settle the folders of the data, drawing toy faces if none is named; refuse what can't be used.
+        """Determine the folders of the data, drawing toy faces if none is named; refuse what can't be used.
 
         Raises TinyfaceError before anything is trained: for a folder that is not a data set, or that has no
-        attributes, no label maps where they are needed, or no split to judge on.
+        attributes, no label maps where they are needed, or no split to evaluate on.
         """
         self.data = str(find_data(self.data, "attributes", log))
         usable(self.data, "attributes", "--data")
@@ -111,14 +111,14 @@ class Job:
 
     def given(self, kind, seed, data):
         """The options of one training. It is validated at its end only, so no network is chosen by the
-        split that it is judged on. kind: which Training of the preset.
+        split that it is evaluated on. kind: which Training of the preset.
         """
         steps = self.options.get("steps") or getattr(self.network, kind).steps
         return {"val_every": steps, **self.options, "preset": self.preset, "seed": seed, "data": str(data)}
 
 
 def usable(data, need, option):
-    """Raises TinyfaceError, naming the option, where data lacks what is needed to train and to judge."""
+    """Raises TinyfaceError, naming the option, where data lacks what is needed to train and to evaluate."""
     try:
         for split in ("train", evaluation_split(data, need)):
             open_dataset(data, split, need)

@@ -1,7 +1,7 @@
 """What finished networks are worth, kept in measures.json, so that nothing is measured twice.
 
 An entry is good as long as its identity is: the SHA-256 of the files of the networks and of the segmentation network,
-and what they were judged on.
+and what they were evaluated on.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Measures:
 
 
 def identify(files, data, need):
-    """A text that changes with the content of the files, and with the data and split that they are judged on."""
+    """A text that changes with the content of the files, and with the data and split that they are evaluated on."""
     split = evaluation_split(data, need)
     where = f"{choose_layout(data, need).describe()}, {split}"
     return " ".join([where, *(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files)])
@@ -60,7 +60,7 @@ def identify(files, data, need):
 def measure_attribute_nets(job, store, folder, modes, averages, data, log):
     """Measures of attribute networks in one folder, and of averages of their predictions: {mode or modes: measures}.
 
-    Those that are not kept yet are judged together, so the segmentation network looks at each face once.
+    Those that are not kept yet are evaluated together, so the segmentation network runs once for each face.
     """
     files = {mode: job.out / folder / mode / BEST for mode in modes}
     names = {(mode,): f"{folder}/{mode}" for mode in modes}

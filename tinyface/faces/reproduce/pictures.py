@@ -55,7 +55,7 @@ def draw_table(table):
 
 
 def figure3(job):
-    """Parsing of faces that the segmentation network never saw, beside the truth where that is known."""
+    """Parsing of faces that the segmentation network was not trained on, beside the truth where that is known."""
     need = "labels" if job.seg_data else "attributes"
     data = job.seg_data or job.data
     dataset = open_dataset(data, evaluation_split(data, need), need)
@@ -72,11 +72,14 @@ def figure4(job):
         f"The weight of each region for each attribute, mean over {of_faces(job, seen)} (seed 0): "
         "where SSP looks for it."
     )
-    places = "For some of these faces, the attributes they have, and in colour where SSP read each of them."
+    places = (
+        "For some of these faces, the attributes they have, and in colour the regions that SSP predicts each of them "
+        "from."
+    )
     return {
-        "figure4": ("Figure 4: which regions SSP looks at", caption, figures.weight_figure(weights)),
+        "figure4": ("Figure 4: the weights of the regions in SSP", caption, figures.weight_figure(weights)),
         "localization": (
-            "Where the attributes were read (beyond the paper)",
+            "Which regions the predictions come from (beyond the paper)",
             places,
             figures.localization_figure(task, seen),
         ),
@@ -145,7 +148,7 @@ def attribute_task(job, mode):
 
 
 def unseen(job):
-    """The first faces, at most LOOKED_AT, of the split that is judged on: a FaceDataset."""
+    """The first faces, at most LOOKED_AT, of the split that is evaluated on: a FaceDataset."""
     dataset = open_dataset(job.data, evaluation_split(job.data, "attributes"), "attributes")
     count = min(LOOKED_AT, len(dataset))
     cut = {name: getattr(dataset, name) for name in ("images", "attributes", "identities", "landmarks")}

@@ -24,7 +24,7 @@ BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders o
 
 @dataclass(frozen=True)
 class Step:
-    """One training. folder: below --out. train(job, step, say). data: its folder, None for a segmentation network's.
+    """One training. folder: below --out. train(job, step, log). data: its folder, None for a segmentation network's.
 
     given: pairs of option and value, of this training alone. last, end: files below the folder, the checkpoint that
     tells how far it is, and what is there when all is done.

@@ -17,7 +17,7 @@ from .paper import LFWA_ROWS, ROWS
 from .plan import ALONE, BALANCED, JOINT, choose_rows, finished, plan
 
 REPORT = "report.html"
-NEEDS_LFWA = "--table 3: is of LFWA, which is not at hand; give its folder by --lfwa"
+NEEDS_LFWA = "--table 3: needs LFWA; give its folder by --lfwa"
 
 
 def reproduce(job, wanted_tables, wanted_figures, only=(), log=print):
@@ -72,7 +72,7 @@ def write(job, made, claims, drawn):
 
 
 def train_all(job, steps, log):
-    """Train the steps that are not finished, saying which."""
+    """Train the steps that are not finished, logging which."""
     missing = [step for step in steps if not finished(job, step)]
     if len(missing) < len(steps):
         log(f"{len(steps) - len(missing)} of {len(steps)} networks are trained already")
@@ -125,7 +125,7 @@ def measure_seeds(job, store, folder, rows, data, log):
 
 def table2(job, rows, attribute_nets, tuned):
     notes = (
-        f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",
+        f"Evaluated on {described_split(job.data, 'attributes')}; {spread(job)}",
         f"Always the majority of the training split: error {100 * always_the_majority(job.data):.2f} %.",
         "The paper's numbers are those of CelebA's pre-cropped images, its second column.",
     )
@@ -147,8 +147,8 @@ def table3(job, store, rows, log):
         attribute_nets = {}
     else:
         attribute_nets = measure_seeds(job, store, "lfwa/seed-{}", rows, job.lfwa, log)
-        notes = (f"Judged on {described_split(job.lfwa, 'attributes')}; {spread(job)}",)
-    notes += ("Of the paper's Table 3 only these two errors are at hand.",)
+        notes = (f"Evaluated on {described_split(job.lfwa, 'attributes')}; {spread(job)}",)
+    notes += ("Of the paper's Table 3 only these two errors are known.",)
     return tables.attribute_table(
         "table3", "Table 3: attributes on LFWA, in %", rows, attribute_nets, {},
         lambda row: (row.lfwa_error, None, None), notes,
@@ -157,7 +157,7 @@ def table3(job, store, rows, log):
 
 def table4(job, alone, joint):
     notes = (
-        f"Judged on {described_split(job.seg_data, 'labels')}; {spread(job)}",
+        f"Evaluated on {described_split(job.seg_data, 'labels')}; {spread(job)}",
         "The paper's numbers are those of Helen.",
     )
     return tables.parsing_table(alone, joint, notes)
@@ -170,7 +170,7 @@ def table_of_few_labels(job, store, rows, log):
         for share in counts
         for init in sspl.INITS
     }
-    notes = (f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",)
+    notes = (f"Evaluated on {described_split(job.data, 'attributes')}; {spread(job)}",)
     return sspl.table(job, rows, counts, measured, notes)
 
 
@@ -187,7 +187,7 @@ def table_of_systems(job, store, log):
             systems.anet_measures(job.out / f"seed-{seed}" / systems.FOLDER) for seed in range(job.seeds)
         ],
     }
-    notes = (f"Judged on {described_split(job.data, 'attributes')}; {spread(job)}",)
+    notes = (f"Evaluated on {described_split(job.data, 'attributes')}; {spread(job)}",)
     return systems.table(job, measured, notes)
 
 

@@ -1,7 +1,7 @@
-"""Error against the share of labelled faces, with and without pre-training (Shu et al., CVPR 2021).
+"""Error against the fraction of labelled faces, with and without pre-training (Shu et al., CVPR 2021).
 
-One pre-training on all training faces, without their labels, serves every share and seed. What it starts is compared
-with the same networks from random weights, on the same labelled faces, for as many steps.
+One pre-training on all training faces, without their labels, serves every share and seed. The networks that begin
+with it are compared with the same from random weights, on the same labelled faces, for as many steps.
 """
 
 from tinyface.errors import TinyfaceError
@@ -46,7 +46,7 @@ def given_of(job, share, init, count):
 
 
 def chooses_step(job, data):
-    """Whether the validation split may choose among the steps: only where another split judges."""
+    """Whether the validation split may choose among the steps: only where another split is evaluated."""
     return evaluation_split(data, "attributes") == "test"
 
 
@@ -70,5 +70,5 @@ def table(job, rows, counts, measured, notes):
         f"Steps: at most 100 passes over the labelled faces; {chosen}.",
         "The paper's are SSPL's ResNet-18 on CelebA, accuracies turned into errors.",
     )
-    title = "SSPL: error against the share of labelled faces, %"
+    title = "SSPL: error against the fraction of labelled faces, %"
     return tables.Table("sspl", title, (*columns, "SSPL, paper"), lines, notes)

@@ -1,10 +1,10 @@
-"""Three ways of reading a face in one table: what they get right, and what they cost.
+"""Three systems in one table: their measures, and what they cost.
 
 Kalayeh et al. 2017   a segmentation network, SSP and SSG, their predictions averaged
-Shu et al. 2021       SSPL: the basic network, which begins with what was learned without labels
+Shu et al. 2021       SSPL: the basic network, pre-trained without labels
 Liu et al. 2015       ANet and its SVMs. All systems see the same faces, which are aligned, so LNet has none to find.
 
-Parameters and multiply-adds are those of all that reads a face, the segmentation network included. Time is that of
+Parameters and multiply-adds are those of all networks of a system, the segmentation network included. Time is that of
 all training steps, as the logs have it; validating, drawing and measuring are apart.
 """
 
@@ -33,7 +33,7 @@ def pretrained_on_all(seed):
 
 
 def anet_measures(folder):
-    """What train-anet found its run to be worth."""
+    """The measures that train-anet reported for its run."""
     return json.loads((folder / REPORT).read_text(encoding="utf-8"))["networks"]["lnet-anet"]
 
 
@@ -50,7 +50,7 @@ def training_minutes(run):
 
 
 def cost_of_networks(segmentation_net, files):
-    """(parameters, multiply-adds) of reading one face with a segmentation network, or None, and these networks."""
+    """(parameters, multiply-adds) for one face of a segmentation network, or None, and these networks."""
     rows = [
         row for file in [*filter(None, [segmentation_net]), *files] for row in summarise(load_network(file))
     ]
@@ -58,7 +58,7 @@ def cost_of_networks(segmentation_net, files):
 
 
 def cost_of_anet(folder):
-    """(parameters, multiply-adds) of reading one face with ANet, interwoven, and its SVMs."""
+    """(parameters, multiply-adds) of predicting one face's attributes with ANet, interwoven, and its SVMs."""
     anet, svm = load_network(folder / "attributes" / BEST).eval(), load_network(folder / SVM)
     side = image_side(anet.config["size"][0], PATCHES)
     image = np.zeros((1, 3, side, side), np.float32)

@@ -1,4 +1,4 @@
-"""By which function each network is trained. All of them go on from what their folder holds."""
+"""The function that trains each network. All of them resume from what their folder holds."""
 
 from tinyface.files import make_folder
 from tinyface.training import LAST

@@ -1,10 +1,10 @@
-"""What is trained: for each task the loss of a batch, and what its network is worth on faces it never saw.
+"""What is trained: for each task the loss of a batch, and the measures on a validation split.
 
-segmentation.py  parse faces
-attributes.py    read attributes; joint.py: both at once
+segmentation.py  regions of faces
+attributes.py    attributes; joint.py: both at once
 sspl.py          learn from faces without labels
 wild.py          LNet and ANet
-parsing.py       what a frozen segmentation network tells the others
+parsing.py       the frozen segmentation network's outputs for the others
 """
 
 from ..data.loader import batches_in_order

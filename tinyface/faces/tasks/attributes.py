@@ -1,4 +1,4 @@
-"""Reading attributes: one network, several whose predictions are averaged, and fine-tuning for balanced accuracy."""
+"""Predicting attributes: one network, several whose predictions are averaged, and fine-tuning for balanced accuracy."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..metrics import attribute_metrics
 from ..models.attributes import HEADS_NEEDED
 from .parsing import regions_of, segmentation_heads, to_tensor
 
-AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are read one by one
+AVERAGED = "ssp", "ssg"  # SSP + SSG; the baselines are evaluated one by one
 
 
 class AttributeTask:
@@ -44,8 +44,8 @@ class AttributeTask:
         """(N, 3, H, W) float32 → tensor (N, 40).
 
         heads: the segmentation network's, where they are known already. landmarks: (N, 5, 2) in pixels of the images;
-        for bbox, which without them takes what the segmentation network's regions tell. That is worked out on the
-        CPU, for which a GPU waits.
+        for bbox, which without them derives them from the predicted regions. That is computed on the CPU, for
+        which a GPU waits.
         """
         if heads is None:
             heads = segmentation_heads(self.segmentation_net, images, self.heads_needed(landmarks))
@@ -81,7 +81,7 @@ MAX_WEIGHT = 100  # how much a positive or a negative may count; CelebA's rarest
 
 
 class BalancedTask(AttributeTask):
-    """Fine-tune an attribute network for balanced accuracy (section 4.3.1); judged by it.
+    """Fine-tune an attribute network for balanced accuracy (section 4.3.1), which is its measure.
 
     The loss counts a positive of attribute a w[a] times, see `positive_weights`.
     """
@@ -107,7 +107,7 @@ def positive_weights(attributes):
 
         w[a] = (1 − p[a]) / p[a],   p[a] the share of positives: then all positives weigh as much as all negatives
 
-    Held between 1/HEAVIEST and HEAVIEST, lest a handful of faces decide on the gradient. 1 where all faces or none
+    Clipped to [1/MAX_WEIGHT, MAX_WEIGHT], so that no handful of faces dominates the gradient. 1 where all faces or none
     have the attribute: there is nothing to balance.
     """
     p = np.asarray(attributes).mean(axis=0, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Parsing and attributes at once."""
+"""Segmentation and attributes at once."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from .segmentation import SegmentationTask
 
 @dataclass
 class JointBatch:
-    """What one step of joint training learns from: a Batch of each data set."""
+    """The data of one step of joint training: a Batch of each data set."""
 
     labelled: Batch
     attributed: Batch
 
 
 class JointTask:
-    """Parse faces and read attributes with one encoder (section 4.4); judged by mean IoU, which is the question."""
+    """Segment faces and predict attributes with one encoder (section 4.4). The measure is mean IoU."""
 
     measure, larger_is_better = "mean_iou", True
 

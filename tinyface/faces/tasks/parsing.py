@@ -1,4 +1,4 @@
-"""What a segmentation network sees in images, without a thought of learning."""
+"""The outputs of a segmentation network that is not being trained."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Parsing faces."""
+"""Segmentation of faces."""
 
 from ..metrics import ConfusionMatrix
 from ..models import segmentation_loss
@@ -7,7 +7,7 @@ from .parsing import parse, to_tensor
 
 
 class SegmentationTask:
-    """Parse faces into regions; judged by mean IoU."""
+    """Segment faces into regions. The measure is mean IoU."""
 
     targets, landmarks = "labels", False
     measure, larger_is_better = "mean_iou", True

@@ -27,7 +27,7 @@ NOWHERE = -1  # the place of a turn by 0°: ignored
 
 @dataclass
 class PretextBatch:
-    """Images with one tile turned, and what is to be told of them; arrays where the network is."""
+    """Images with one tile turned, and the targets; arrays on the network's device."""
 
     images: object  # (N, 3, H, W)
     places: object  # (N,) the turned tile, or NOWHERE
@@ -38,7 +38,7 @@ class PretextBatch:
 
 @dataclass
 class Tally:
-    """Right answers so far, and how many there were to give."""
+    """Correct predictions so far, and how many there were to make."""
 
     confusion: ConfusionMatrix
     places: int = 0
@@ -50,10 +50,10 @@ class Tally:
 
 
 class SSPLTask:
-    """The three tasks on one backbone; judged by the mean of their measures.
+    """The three tasks on one backbone. The measure is the mean of theirs.
 
     segmentation_net: a trained SegmentationNet, frozen. seed: of the tiles and angles, which are functions of it
-    and of the step alone. targets: "attributes" or "labels", whichever the data set has; they are not looked at.
+    and of the step alone. targets: "attributes" or "labels", whichever the data set has; they are not used.
     """
 
     landmarks = False
@@ -72,7 +72,7 @@ class SSPLTask:
         return sum_of(self.losses(self.pretext_batch(batch)))
 
     def losses(self, pretext_batch):
-        """{name: scalar tensor} of one Puzzle."""
+        """{name: scalar tensor} of one PretextBatch."""
         place, angle, logits, presence = self.network(Tensor(pretext_batch.images))
         return {
             "place": ops.softmax_cross_entropy(place, pretext_batch.places, ignore=NOWHERE),
@@ -82,7 +82,7 @@ class SSPLTask:
         }
 
     def pretext_batch(self, batch, validating=False):
-        """The Puzzle of a batch."""
+        """The PretextBatch of a batch."""
         device = self.network.device
         images = backend.to_device(batch.images, device)
         [*_, logits] = segmentation_heads(self.segmentation_net, images, HEADS)
@@ -102,8 +102,8 @@ class SSPLTask:
             (shares >= PRESENT).astype(np.float32).reshape(*shares.shape[:2], GRID, GRID),
         )
 
-    def answers(self, pretext_batch):
-        """What the network tells of a Puzzle: places, angles, maps (N, ⌈H/2⌉, ⌈W/2⌉), presence; arrays on the CPU."""
+    def predictions(self, pretext_batch):
+        """Predicted places, angles, maps (N, ⌈H/2⌉, ⌈W/2⌉) and presence for a PretextBatch; arrays on the CPU."""
         self.network.eval()
         with no_grad():
             outputs = [x.numpy() for x in self.network(Tensor(pretext_batch.images))]
@@ -119,7 +119,7 @@ class SSPLTask:
         tally = Tally(ConfusionMatrix(REGIONS))
         for batch in batches:
             pretext_batch = self.pretext_batch(batch, validating=True)
-            place, angle, maps, presence = self.answers(pretext_batch)
+            place, angle, maps, presence = self.predictions(pretext_batch)
             places, angles, labels, present = (
                 backend.to_device(a, "cpu")
                 for a in (

@@ -7,11 +7,11 @@ from .attributes import AttributeTask
 from .parsing import to_tensor
 
 PAIR_WEIGHT = 0.003  # of the distance of features of one identity
-RESPONSE_PENALTY = 0.3  # what a response of C5 costs, in the loss of LNet
+RESPONSE_PENALTY = 0.3  # weight of C5's mean response in the loss of LNet
 
 
 class TagTask(AttributeTask):
-    """Tell the tags of a photo without a segmentation network; judged by error."""
+    """Predict the tags of a photo without a segmentation network. The measure is the error."""
 
     landmarks = False
 
@@ -24,19 +24,19 @@ class TagTask(AttributeTask):
 
 
 class LocatingTask(TagTask):
-    """Tell tags in order to tell where they come from (LNet); judged by average precision.
+    """Predict tags, so that the response map shows where they come from (LNet). The measure is average precision.
 
-    L = sigmoid cross-entropy of the tags + LOUDNESS · mean of C5
+    L = sigmoid cross-entropy of the tags + RESPONSE_PENALTY · mean of C5
 
-    Tags come from each channel's maximum alone, so how loud the rest of the map is would be left to chance, and with it
-    how far a face seems to reach. [read] A small price on all of it keeps silent what tells no tag.
-    Not judged by error: no tag at all is a good guess where half of the photos have no face.
+    Tags depend on each channel's maximum alone, which leaves the rest of the map undetermined, and with it the extent
+    of a face. [read] A small penalty on the whole map keeps responses low where there is no evidence for a tag.
+    The error is no good measure: predicting no tag at all does well where half of the photos have no face.
     """
 
     measure, larger_is_better = "average_precision", True
 
     def loss(self, batch):
-        """Scalar tensor: the mean over photos and tags, and the price."""
+        """Scalar tensor: the mean over photos and tags, and the penalty."""
         c5 = self.network.features(to_tensor(self.network, batch.images))
         return (
             ops.sigmoid_cross_entropy(self.network.tags(c5), batch.targets) + ops.mean(c5) * RESPONSE_PENALTY
@@ -44,10 +44,10 @@ class LocatingTask(TagTask):
 
 
 class FaceTask(TagTask):
-    """Tell the attributes of a face (ANet's fine-tuning, Liu et al. 2015, section 3.2); judged by error.
+    """Predict the attributes of a face (ANet's fine-tuning, Liu et al. 2015, section 3.2). The measure is the error.
 
-    Images are larger than ANet's patches, and the patches take turns: features of all of them will be asked for. A
-    network that only ever saw the middle one errs twice as much on its neighbours. Judged by the middle.
+    Images are larger than ANet's patches, and the patches take turns: features of all of them are needed later. A
+    network trained on the middle one alone errs twice as much on its neighbours. Evaluated on the middle one.
     """
 
     def loss(self, batch):
@@ -61,7 +61,7 @@ class FaceTask(TagTask):
 
 
 class IdentityTask:
-    """Tell who it is (ANet's pre-training, Liu et al. 2015, section 3.2), by patches that take turns as in FaceTask.
+    """Predict the identity (ANet's pre-training, Liu et al. 2015, section 3.2), from patches in turn as in FaceTask.
 
     L = softmax cross-entropy of the identities + PAIR_WEIGHT · Σ over pairs of one identity ‖f_i − f_j‖² / N
     """

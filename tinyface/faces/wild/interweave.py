@@ -4,8 +4,8 @@ Patches of an image that lie STEP pixels apart have C2 in common, moved by one c
 then each of C3's nine filters, each over the whole map, in so far as its cell comes to lie there in some patch: nine
 maps. Their numbers at one place are what one patch has at that place of its nine cells, so interwoven, place by place,
 they are C3 of every patch, and each of C4's four filters, which takes the same place of four cells, is a 1×1
-convolution of four maps: of cells 1, 2, 4, 5 and so on. The fully connected layer then reads each patch off the result.
-Crop by crop gives the same features.
+convolution of four maps: of cells 1, 2, 4, 5 and so on. The fully connected layer then takes each patch's part of the
+result. Crop by crop gives the same features.
 """
 
 import numpy as np

@@ -1,13 +1,13 @@
-"""Where the face is in a photo, from networks that only ever saw tags (Liu et al. 2015, section 3.1).
+"""Where the face is in a photo, from networks trained on tags alone (Liu et al. 2015, section 3.1).
 
     photo → LNet_o → response map → best window → head and shoulders → LNet_s → response map → best window: the face
 
-The last window is sought on LNet_s's map and what LNet_o's shows of that region, each 1 at its loudest, added: what two
-looks agree on. Whether there is a face at all, the highest responses of both looks tell, added.
+The last window is the best one on the sum of LNet_s's map and LNet_o's part of that region, each scaled to a maximum
+of 1. The score, by which it is decided whether there is a face at all, is the sum of both maps' highest responses.
 
-Maps of ten by ten cells tell where a face is better than how large. So LNet_s looks once more, at several zooms around
-the window, and score(whole view) says which view the face fills as faces do: the window's size and that view's, in
-shares of what they are on average, give the face's by their geometric mean.
+Maps of ten by ten cells locate a face better than they measure it. So LNet_s runs once more, at several zooms around
+the window, and score(whole view) shows which view the face fills as faces do: the face's size is the geometric mean of
+the window's and that view's, each relative to its average.
 
 The response is C5's mean over its channels. How a window is found on it: windows.py.
 """
@@ -29,7 +29,7 @@ from ..models import LNet
 from ..predict import LOCALIZER
 from .windows import ASPECT, best_window, in_region, several_windows
 
-RISE = 0.05  # of a face box, in its heights: mouth, beard and necklace tell more tags than the forehead
+RISE = 0.05  # of a face box, in its heights: more tags show at mouth, beard and necklace than at the forehead
 REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
 ZOOMS = np.geomspace(0.6, 1.7, 7)  # of the last views, in head and shoulders by the window
 PEAK, USUAL = 6, -0.1  # a view counts score^PEAK; log2 of the zoom that this gives on average
@@ -72,7 +72,7 @@ class Localizer:
             yield from self.locate(images)
 
     def scores(self, paths):
-        """The score in each of these files, which takes fewer looks than where and how large the face is."""
+        """The score in each of these files, which takes fewer passes than the place and size of the face."""
         for images in some_at_a_time(paths):
             yield from (score for *_, score in self._windows(images, several=False)[1])
 
@@ -131,7 +131,7 @@ class Localizer:
 class Aligned:
     """Stands in for a Localizer where the photos are faces, cut out and aligned: a face is always in the same place.
 
-    With CelebA's aligned images that place is from the hair to the chin; score and response tell nothing.
+    With CelebA's aligned images that place is from the hair to the chin; score and response are without meaning.
     """
 
     threshold = 0.0
@@ -162,7 +162,7 @@ def some_at_a_time(paths):
 
 
 def threshold_between(faces, backgrounds):
-    """The score that parts faces from backgrounds best, by their histograms: both errors, as shares, add up to least.
+    """The score that separates faces from backgrounds best, by their histograms: least sum of both error rates.
 
     faces, backgrounds: scores of photos with and without a face. In the middle between two neighbouring scores.
     """
@@ -220,8 +220,8 @@ def part_of(response, region, size):
 def responses_of(network, images):
     """Response maps (N, h, w) on the host of images (h, w, 3) uint8 of the network's size.
 
-    Each is the mean of the image's and of its mirror image's, mirrored back: nothing but chance tells a cell of C5
-    which part of what it sees it should speak up for, and to which side that lies.
+    Each is the mean of the image's and of its mirror image's, mirrored back: it is random on which part of its
+    receptive field a cell of C5 responds to a tag, and to which side that lies.
     """
     network.eval()
     device, maps = next(iter(network.parameters())).device, []

@@ -1,9 +1,9 @@
-"""LNet + ANet put to use (Liu et al. 2015): faces in a photo, wherever they are, and their attributes.
+"""LNet + ANet in use (Liu et al. 2015): faces in a photo, wherever they are, and their attributes.
 
     photo → LNets → face → enlarged → PATCHES² overlapping patches → ANet's features → SVMs → scores, averaged
 
-reader = WildReader.from_folder("runs/anet-small")
-for reading in reader.read("photo.jpg"): …
+predictor = WildPredictor.from_folder("runs/anet-small")
+for prediction in predictor.predict("photo.jpg"): …
 """
 
 from dataclasses import dataclass
@@ -56,13 +56,13 @@ def patch_features(network, crops, patches=PATCHES):
 
 
 def networks_in(folder):
-    """The checkpoints in a run of train-lnet or train-anet that read photos."""
+    """The checkpoints in a run of train-lnet or train-anet that predictions need."""
     names = [*(f"{stage}/{training.BEST}" for stage in (*STAGES, "attributes")), SVM]
     return [file for name in names if (file := Path(folder) / name).is_file()]
 
 
 class WildPredictor:
-    """A Localizer, an ANet and its SVMs, ready to read photos."""
+    """A Localizer, an ANet and its SVMs, ready to predict."""
 
     def __init__(self, localizer, anet, svm):
         self.localizer, self.anet, self.svm = localizer, anet, svm
@@ -85,13 +85,13 @@ class WildPredictor:
         return cls(localizer, anet, svm)
 
     def predict(self, path, several=False):
-        """A list of WildReadings of one image file: of its one face, or of `several`; empty where there is none."""
+        """A list of WildPredictions of one image file: of its one face, or of `several`; empty where there is none."""
         image = read_image(path)
         found = self.localizer.locate_all(image) if several else self.localizer.locate([image])
         return self.describe([(image, face) for face in found if face.is_face])
 
     def describe(self, faces):
-        """A WildReading of each (photo (H, W, 3) uint8, Found)."""
+        """A WildPrediction of each (photo (H, W, 3) uint8, Found)."""
         if not faces:
             return []
         patch_side = self.anet.config["size"][0]
@@ -102,6 +102,6 @@ class WildPredictor:
         return [WildPrediction(f, p, c) for (_, f), p, c in zip(faces, chances, crops, strict=True)]
 
     def predict_many(self, paths):
-        """WildReading of each of these files, some at a time, whether or not there seems to be a face."""
+        """WildPrediction of each of these files, some at a time, whether or not there seems to be a face."""
         for images in some_at_a_time(paths):
             yield from self.describe(list(zip(images, self.localizer.locate(images), strict=True)))

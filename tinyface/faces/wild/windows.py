@@ -8,7 +8,7 @@ With r' = max(r − QUIET·max r, 0) of a map r, a window's score is
 the size here is a side's length: for an even blob the best window is then the blob. In place of EdgeBoxes' 500
 proposals it slides windows of one aspect and many heights over the map, by an integral image.
 
-Several faces: clusters of loud cells, by density peaks, and the best window of each.
+Several faces: clusters of high responses, by density peaks, and the best window of each.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 
 ASPECT = 0.72  # width / height of a face box: 226 / 313, as CelebA's are
 QUIET = 0.05  # responses below this share of the highest count as none
-SURE = 0.3  # and from this share on a cell tells of a face of its own, where there are several
+SURE = 0.3  # and from this share on a cell may belong to a face of its own, where there are several
 HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
 FINE = 64  # cells along a side of the map that windows slide over
 
