@@ -132,12 +132,8 @@ def print_error(text, code=1):
     return code
 
 
-<<<<<<< HEAD
-RUN = "The run"  # a section of options
-TRAINING, USING, INSPECTING = "Training", "Using what was trained", "Looking inside"
-=======
+RUN = "Run"  # a section of options
 TRAINING, USING, INSPECTING = "Training", "Using trained networks", "Inspecting"
->>>>>>> faces
 
 
 def command(name, section):

@@ -11,11 +11,7 @@ from .. import choices
 from ..presets import DEFAULT, PRESETS
 from .base import RUN, option
 
-<<<<<<< HEAD
-NETWORKS, DATA, LEARNING = "Which networks", "What to learn from", "How to learn"
-=======
-NETWORKS, DATA, OPTIMIZATION, RUN = "Networks", "Data", "Optimization", "Run"
->>>>>>> faces
+NETWORKS, DATA, OPTIMIZATION = "Networks", "Data", "Optimization"
 
 
 class FiniteNumber(click.FloatRange):
