@@ -9,6 +9,7 @@ Where f is smooth both agree with ∂L/∂x_i, and their mean is exact to ε². 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -160,12 +161,8 @@ def _softmax_cross_entropy(rng):
 
 
 def _pair_loss(rng):
-    identities = np.array([2, 0, 2, 1, 2, 0])
-
-    def fn(f):
-        return ops.pair_loss(f, backend.to_device(identities, f.device))
-
-    return fn, [rng.standard_normal((6, 3))]
+    ids = np.array([2, 0, 2, 1, 2, 0])
+    return lambda f: ops.pair_loss(f, backend.to_device(ids, f.device)), [rng.standard_normal((6, 3))]
 
 
 def _sigmoid_cross_entropy(rng):
@@ -173,6 +170,8 @@ def _sigmoid_cross_entropy(rng):
     return lambda x: ops.sigmoid_cross_entropy(x, targets, weights), [4 * _with_kinks((3, 5))(rng)]
 
 
+_deconvolve = partial(ops.conv_transpose2d, stride=2, padding=1, output_padding=1)
+_dilated = partial(ops.locally_shared_conv2d, dilation=2)
 EXAMPLES = {
     "add": _of(ops.add, (2, 3, 5), (3, 1)),
     "avg_pool2d": _of(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode=True), (2, 2, 5, 6)),
@@ -180,22 +179,12 @@ EXAMPLES = {
     "batch_norm_prelu": _batch_norm_prelu,
     "concat": _of(lambda *x: ops.concat(x), (2, 1, 3), (2, 4, 3), (2, 2, 3)),
     "conv2d": _of(lambda x, w, b: ops.conv2d(x, w, b, stride=2, padding=1), (2, 3, 5, 7), (4, 3, 3, 3), (4,)),
-    "conv_transpose2d": _of(
-        lambda x, w, b: ops.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1),
-        (2, 3, 3, 4),
-        (3, 2, 3, 3),
-        (2,),
-    ),
+    "conv_transpose2d": _of(_deconvolve, (2, 3, 3, 4), (3, 2, 3, 3), (2,)),
     "dropout": _dropout,
     "getitem": _of(lambda x: ops.getitem(x, (slice(None), slice(1, 4, 2), ..., -1)), (2, 5, 3, 3)),
     "global_avg_pool2d": _of(ops.global_avg_pool2d, (2, 3, 5, 7)),
     "linear": _of(ops.linear, (2, 3, 5), (4, 5), (4,)),
-    "locally_shared_conv2d": _of(
-        lambda x, w, b: ops.locally_shared_conv2d(x, w, b, dilation=2),
-        (2, 2, 5, 7),
-        (2, 3, 3, 2, 2, 2),
-        (2, 3, 3),
-    ),
+    "locally_shared_conv2d": _of(_dilated, (2, 2, 5, 7), (2, 3, 3, 2, 2, 2), (2, 3, 3)),
     "max_pool2d": _max_pool2d,
     "mean": _of(lambda x: ops.mean(x, axis=(0, 2)), (2, 3, 5)),
     "mul": _of(ops.mul, (2, 3, 5), (3, 1)),
