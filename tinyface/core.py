@@ -109,7 +109,7 @@ class Tensor:
         return self.data.item()
 
     def numpy(self) -> np.ndarray:
-        """The data as a NumPy array; copied if it lies on a GPU."""
+        """The data as a NumPy array; copied if it is on a GPU."""
         return devices.to_device(self.data, "cpu")
 
     def detach(self) -> Tensor:
@@ -166,7 +166,7 @@ class Tensor:
         finally:
             _unalias_gradients(leaves, grad)
 
-    if TYPE_CHECKING:  # `tinyface.ops` gives tensors these, as it lies above this module
+    if TYPE_CHECKING:  # `tinyface.ops` gives tensors these, as it is above this module
 
         def __add__(self, other: Operand) -> Tensor: ...
         def __radd__(self, other: Operand) -> Tensor: ...

@@ -131,7 +131,7 @@ def _batch_norm_prelu(rng):
 
 
 def _statistics(x):
-    """Running mean and variance where x lies."""
+    """Running mean and variance on the device of x."""
     return [backend.to_device(a, x.device) for a in (np.zeros(3), np.ones(3))]
 
 

@@ -72,7 +72,7 @@ def test_an_optimizer(on_gpu):
 @pytest.mark.gpu
 def test_an_array_of_another_gpu_is_refused(on_gpu):
     x = Tensor(backend.to_device(np.ones((1, 2, 3, 3)), "cuda"))
-    with on_gpu(1), pytest.raises(ValueError, match="lies on GPU 0, the kernel runs on GPU 1"):
+    with on_gpu(1), pytest.raises(ValueError, match="is on GPU 0, the kernel runs on GPU 1"):
         ops.sigmoid(x)
 
 

@@ -143,7 +143,7 @@ def test_each_process_begins_with_its_own_share_and_then_helps():
 
 
 def test_many_processes_have_a_share_together(monkeypatch):
-    monkeypatch.setattr(workers.Tickets, "SHARES", 2)
+    monkeypatch.setattr(workers.Tickets, "MOST_PARTS", 2)
     first = workers.Tickets.create(5)
     third, fourth = (workers.Tickets(first.outs, own=own) for own in (2, 3))
     first.put(6, 5)

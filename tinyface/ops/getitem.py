@@ -17,7 +17,7 @@ class GetItem(Function):
         return x[self.index]
 
     def backward(self, g):
-        dx = get_array_module(g).zeros_like(self.x, dtype=g.dtype)  # lies in memory as x does
+        dx = get_array_module(g).zeros_like(self.x, dtype=g.dtype)  # in the memory order of x
         dx[self.index] = g
         return dx
 

@@ -11,7 +11,7 @@ from ..errors import TinyfaceError
 
 
 def get_array_module(*arrays):
-    """The module that computes on these arrays, named `xp` by custom: numpy, or cupy if any lies on a GPU."""
+    """The module that computes on these arrays, named `xp` by custom: numpy, or cupy if any is on a GPU."""
     if all(isinstance(a, np.ndarray | np.generic | float | int) for a in arrays):
         return np
     return cupy()
@@ -43,7 +43,7 @@ def to_device(array, device):
 
 
 def gpu_of(array):
-    """The number of the GPU that an array lies on, None on the CPU: to be part of the key where arrays are cached."""
+    """The number of the GPU that an array is on, None on the CPU: to be part of the key where arrays are cached."""
     return None if isinstance(array, np.ndarray) else array.data.device_id
 
 
@@ -64,5 +64,5 @@ def check_device(device):
 
 
 def on_gpu(x):
-    """Whether an array lies on a GPU."""
+    """Whether an array is on a GPU."""
     return not isinstance(x, np.ndarray)

@@ -2,7 +2,7 @@
 
 Feature maps of shape (N, C, H, W) lie in memory as (H, W, N, C): rows of the image first, the channels of one pixel
 next to each other. What a convolution, a pooling or an up-sampling takes from a row or a column of pixels is then one
-long contiguous stretch for the whole batch, which is what NumPy and BLAS are fast on, and the matrices of a
+long contiguous run for the whole batch, which is what NumPy and BLAS are fast on, and the matrices of a
 convolution (pixels × channels) need no copy. To everybody else it is an (N, C, H, W) array like any other.
 """
 
@@ -10,7 +10,7 @@ from .memory import contiguous
 
 
 def as_hwnc(x):
-    """x (N, C, H, W) as a C-contiguous array (H, W, N, C): a view where it lies so already, else a copy.
+    """x (N, C, H, W) as a C-contiguous array (H, W, N, C): a view where it is so already, else a copy.
 
     Any number of axes behind the channels will do, none as well.
     """
@@ -36,5 +36,5 @@ def as_oihw(w):
 
 
 def channels_last(x):
-    """x (N, C, …) with its memory in the order (…, N, C): x itself where it lies so already, else a copy."""
+    """x (N, C, …) with its memory in the order (…, N, C): x itself where it is so already, else a copy."""
     return as_nchw(as_hwnc(x)) if x.ndim > 1 else contiguous(x)

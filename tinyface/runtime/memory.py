@@ -57,7 +57,7 @@ def empty_like(x):
 
 
 def empty_in_order_of(x):
-    """`empty` of x's shape that lies in memory as x does, as far as it can: the axes in the same order."""
+    """`empty` of x's shape in the memory order of x, as far as it can: the axes in the same order."""
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     y = empty([x.shape[axis] for axis in axes], x.dtype)
     return y.transpose(np.argsort(axes)) if axes else y

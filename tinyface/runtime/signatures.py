@@ -33,7 +33,7 @@ _KERNEL = re.compile(
 
 
 class Parameter(NamedTuple):
-    """type: of a number its NumPy class, of a pointer the dtype of what lies there, None for any (void*)."""
+    """type: of a number its NumPy class, of a pointer the dtype of what is there, None for any (void*)."""
 
     name: str
     pointer: bool
@@ -87,7 +87,7 @@ class Kernel:
     """A kernel, called as CuPy's kernels are: kernel(grid, block, arguments). Nothing is launched for an empty grid.
 
     Raises TypeError for an argument of another type than the kernel's parameter, ValueError for an array that is not
-    contiguous or lies on another GPU than the current one.
+    contiguous or is on another GPU than the current one.
     """
 
     def __init__(self, name, function, parameters, cupy):
@@ -124,7 +124,7 @@ def check_array(kernel, name, array, dtype, kind, gpu):
         layout = f"shape {array.shape} with strides {array.strides}"
         raise ValueError(f"{kernel}: {name} must be C-contiguous, got {layout}")
     if array.data.device_id != gpu:
-        raise ValueError(f"{kernel}: {name} lies on GPU {array.data.device_id}, the kernel runs on GPU {gpu}")
+        raise ValueError(f"{kernel}: {name} is on GPU {array.data.device_id}, the kernel runs on GPU {gpu}")
 
 
 def _described(argument):

@@ -136,18 +136,18 @@ def parallel_for(body, count):
     workers = 1 if getattr(_worker, "busy", False) else min(_threads, count)
     if workers > 1 and _processes is not None and _processes.run(body, count, workers):
         return
-    pieces = iter(range(count))  # next() is atomic, so the threads share one iterator
+    indices = iter(range(count))  # next() is atomic, so the threads share one iterator
 
     def work():
         _worker.busy = True
         try:
-            for index in pieces:
+            for index in indices:
                 body(index)
         finally:
             _worker.busy = False
 
     if workers == 1:
-        for index in pieces:
+        for index in indices:
             body(index)
         return
     try:

@@ -1,13 +1,13 @@
 """Worker processes that share the memory of large arrays, so that several cores compute in one program.
 
 Threads would share everything, but also Python's interpreter lock: between two NumPy calls a thread must hold it,
-and with calls of 20 to 50 µs, as cache-sized pieces make them, threads sleep and wake each other all the time.
+and with calls of 20 to 50 µs, as cache-sized blocks make them, threads sleep and wake each other all the time.
 Processes have a lock each. What they need is common memory for the arrays and a way to be told what to do:
 
 Arena     one large block of memory that all processes have mapped, and who has which part of it.
 ship      a function made into bytes: its code by reference, the arrays it uses by their place in the arena,
           everything else by value. Arrays sent by value are read-only in the worker, so nothing is lost silently.
-Pool      the workers. Each waits at a pipe for a function and the numbers of the pieces it shall run.
+Pool      the workers. Each waits at a pipe for a function and the numbers of the blocks to run.
 
 Linux only (memfd). Elsewhere, and for functions that cannot be shipped, `threads.parallel_for` uses threads.
 """
@@ -179,7 +179,7 @@ class Arena:
             used = start + length
 
     def place_of(self, array):
-        """Where the first element lies, in bytes from the arena's beginning; None if outside."""
+        """Where the first element is, in bytes from the arena's beginning; None if outside."""
         place = array.__array_interface__["data"][0] - self.address
         return place if 0 <= place < self.size else None
 
@@ -260,7 +260,7 @@ class Pool:
         return len(self.members)
 
     def run(self, body, count, processes):
-        """body(0) … body(count − 1), spread over this process and up to `processes` − 1 workers; True when done.
+        """body(0) … body(count − 1), distributed over this process and up to `processes` − 1 workers; True when done.
 
         False, and nothing done, where `body` can't be shipped or the workers are not ready or busy.
         """
@@ -396,14 +396,14 @@ class _Member:
 
 
 class Tickets:
-    """Numbers of pieces, to be drawn by any process: its own share first, then what others have not come to.
+    """Numbers of blocks, to be drawn by any process: its own part first, then what is left of the others.
 
     Shares are cut like the rows of an image, so a process finds in its cache what it wrote for the operation before.
-    Pipes serve, one for each share: what one process has read from them no other gets.
+    Pipes serve, one for each part: what one process has read from them no other gets.
     """
 
     SIZE, MOST = 2, 1 << 14  # bytes of a number; as many of them as fit into a pipe's buffer
-    SHARES = 8  # pipes at most, each to be found empty at the end; more processes have one share together
+    MOST_PARTS = 8  # pipes at most, each to be found empty at the end; more processes have one part together
 
     def __init__(self, outs, intos=(), own=0):
         own %= len(outs)
@@ -411,18 +411,18 @@ class Tickets:
 
     @classmethod
     def create(cls, processes):
-        outs, intos = zip(*(os.pipe() for _ in range(min(processes, cls.SHARES))), strict=True)
+        outs, intos = zip(*(os.pipe() for _ in range(min(processes, cls.MOST_PARTS))), strict=True)
         for out in outs:
             os.set_blocking(out, False)
         return cls(outs, intos)
 
     def put(self, count, processes):
-        """The numbers 0 … count − 1, in shares for the first so many processes."""
+        """The numbers 0 … count − 1, in parts for the first so many processes."""
         intos = self.intos[:processes]
         for i, into in enumerate(intos):
-            share = range(i * count // len(intos), (i + 1) * count // len(intos))
-            if share:
-                os.write(into, array("H", share).tobytes())
+            part = range(i * count // len(intos), (i + 1) * count // len(intos))
+            if part:
+                os.write(into, array("H", part).tobytes())
 
     def __iter__(self):
         for out in self.outs:

@@ -158,7 +158,7 @@ class Unfold:
 class UnfoldFewChannels(Unfold):
     """The same for a few channels (RGB) and stride 1, made the other way round: as (kh·kw·C, pixels).
 
-    Each of its rows is then a contiguous stretch of one channel's image. BLAS takes the transpose as it is.
+    Each of its rows is then a contiguous run of one channel's image. BLAS takes the transpose as it is.
     """
 
     def __init__(self, x, kernel, stride, padding):

@@ -43,7 +43,7 @@ def add_contributions(contribution, g, shape, kernel, stride, padding):
         if not one_window_each:
             dx[groups.start * stride : stop] = 0
         for u in range(kernel):
-            first = max(groups.start - u // stride, 0)  # the first window whose row u lies here
+            first = max(groups.start - u // stride, 0)  # the first window whose row u is here
             rows = dx[first * stride + u : stop : stride][: max(out_h - first, 0)]
             for v in range(kernel):
                 cells = rows[:, v::stride][:, :out_w]

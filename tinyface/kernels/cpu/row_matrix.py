@@ -34,9 +34,9 @@ class RowMatrix:
     def per_column(self, per_channel):
         """(C,) → one number for each column, of the maps' type, or a truth value."""
         dtype = self.matrix.dtype if per_channel.dtype.kind == "f" else per_channel.dtype
-        spread = np.empty((self.pixels, self.channels), dtype)
-        spread[...] = per_channel
-        return spread.reshape(-1)
+        columns = np.empty((self.pixels, self.channels), dtype)
+        columns[...] = per_channel
+        return columns.reshape(-1)
 
     def empty_sums(self, count):
         """(blocks, count, columns), to be filled by `sum` and `dot` and read by `per_channel`."""
@@ -58,13 +58,13 @@ class RowMatrix:
     def mean_and_variance(self):
         """Mean and biased variance of each channel, float64. A shift near the mean keeps differences exact."""
         shift = self.matrix[0].reshape(-1, self.channels).mean(axis=0)
-        spread = self.per_column(shift)
+        columns = self.per_column(shift)
         sums = self.empty_sums(2)
 
         def block(index):
             some = self.matrix[self.blocks[index]]
             shifted = scratch("row_matrix", some.shape, some.dtype)
-            np.subtract(some, spread, out=shifted)
+            np.subtract(some, columns, out=shifted)
             self.sum(shifted, out=sums[index, 0])
             self.dot(shifted, shifted, out=sums[index, 1])
 

@@ -5,11 +5,11 @@
 //
 //     z = (x − μ)·scale + β,   scale = γ/√(σ² + ε),   y = z > 0 ? z : slope·z      (slope: null pointer for none)
 //
-//     forward:   statistics → finish_statistics → normalise
-//     backward:  gradient_sums → finish_gradients → input_gradient
+//     forward:   statistics → reduce_statistics → normalise
+//     backward:  gradient_sums → reduce_gradients → input_gradient
 //
 // The large kernels have a grid of (C, parts): a block works on one channel, whose constants stay in registers,
-// and on one part of its m = N·P values, m < 2^31. The "finish" kernels have one warp for each channel.
+// and on one part of its m = N·P values, m < 2^31. The "reduce" kernels have one warp for each channel.
 // A thread adds up its few values in `real`; from there on sums are in double and in a fixed order, so a run gives
 // the same bits every time.
 
@@ -103,7 +103,7 @@ extern "C" __global__ void statistics(const real* __restrict__ x, double* __rest
 }
 
 // Mean and biased variance of each channel; the running ones move.
-extern "C" __global__ void finish_statistics(const real* __restrict__ x, const double* __restrict__ sums,
+extern "C" __global__ void reduce_statistics(const real* __restrict__ x, const double* __restrict__ sums,
                                              real* __restrict__ mean, real* __restrict__ var,
                                              real* __restrict__ running_mean, real* __restrict__ running_var, int P,
                                              int m, int parts, double momentum) {
@@ -160,7 +160,7 @@ extern "C" __global__ void gradient_sums(const real* __restrict__ x, const real*
 // ∂L/∂γ, ∂L/∂β and, unless that is a null pointer, ∂L/∂slope of each channel. through (2, C): what the batch's own
 // mean and variance take from ∂L/∂x, as a constant and as a factor of x − μ; both are 0 where the statistics are the
 // running ones.
-extern "C" __global__ void finish_gradients(const double* __restrict__ sums, const real* __restrict__ var,
+extern "C" __global__ void reduce_gradients(const double* __restrict__ sums, const real* __restrict__ var,
                                             real* __restrict__ dgamma, real* __restrict__ dbeta,
                                             real* __restrict__ dslope /* or null */, real* __restrict__ through,
                                             int m, int parts, double eps, bool training) {

@@ -29,7 +29,7 @@ class BatchNormCuda(BatchNorm):
             sums, mean, var = xp.empty((c, self.parts, 2)), xp.empty(c, dtype), xp.empty(c, dtype)
             self._launch("statistics", x, sums, *self.sizes)
             sizes = *self.sizes[1:3], np.int32(self.parts)
-            self._finish("finish_statistics", x, sums, mean, var, *running, *sizes, np.float64(self.momentum))
+            self._reduce("reduce_statistics", x, sums, mean, var, *running, *sizes, np.float64(self.momentum))
             for ours, new in zip((self.running_mean, self.running_var), running, strict=True):
                 if new is not ours:  # a copy, as ours is of another type or not contiguous
                     ours[...] = new
@@ -53,7 +53,7 @@ class BatchNormCuda(BatchNorm):
         sizes = self.sizes[2], np.int32(self.parts)
         options = np.float64(self.eps), np.bool_(self.training)
         var = self.channel[-1]
-        self._finish("finish_gradients", sums, var, dgamma, dbeta, dslope, through, *sizes, *options)
+        self._reduce("reduce_gradients", sums, var, dgamma, dbeta, dslope, through, *sizes, *options)
         dx = None
         if self.needs_grad[0]:
             dx = xp.empty_like(x)
@@ -66,7 +66,7 @@ class BatchNormCuda(BatchNorm):
         kernel = load_kernels(KERNELS, self.x.dtype).get_function(name)
         kernel((self.x.shape[1], self.parts), (block,), arguments)
 
-    def _finish(self, name, *arguments):
+    def _reduce(self, name, *arguments):
         """A kernel that makes something of the parts' sums: a warp for each channel."""
         kernel = load_kernels(KERNELS, self.x.dtype).get_function(name)
         kernel((self.x.shape[1],), (32,), arguments)

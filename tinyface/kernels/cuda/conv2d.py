@@ -290,7 +290,7 @@ def channels_of_a_thread(itemsize):
 def weight_gradient_tiling(n, c, o, out_h, out_w, itemsize, multiprocessors):
     """How `weight_gradient` cuts its work → og, cg, parts, tw and the number of parts; see conv2d.cu.
 
-    A block takes up to 64 × 64 channels (float64: 32 × 32), so that x and g are read once or little more. Each share
+    A block takes up to 64 × 64 channels (float64: 32 × 32), so that x and g are read once or little more. Each part
     costs a copy of ∂L/∂w, so there are only as many as keep all multiprocessors busy.
     """
     (ot, ct), most = channels_of_a_thread(itemsize), 512 if itemsize == 4 else 256

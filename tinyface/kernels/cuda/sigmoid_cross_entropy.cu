@@ -7,7 +7,7 @@
 // w repeats every `period` elements: it is as long as x's last axes; null stands for 1. Backward reads x and t again:
 // storing the gradient in forward and reading it back would move more bytes.
 //
-// The sum: each thread adds up its elements, a block its threads, `finish` the blocks, always in the same order.
+// The sum: each thread adds up its elements, a block its threads, `add_blocks` the blocks, always in the same order.
 
 #define BLOCK 256  // threads per block, a power of 2
 
@@ -37,7 +37,7 @@ extern "C" __global__ void sigmoid_cross_entropy(const real* logits, const real*
 }
 
 // One block. → the mean loss.
-extern "C" __global__ void finish(const double* losses, int blocks, long long size, real* mean) {
+extern "C" __global__ void add_blocks(const double* losses, int blocks, long long size, real* mean) {
     double loss = 0;
     for (int i = threadIdx.x; i < blocks; i += BLOCK) loss += losses[i];
     loss = block_sum(loss);

@@ -31,7 +31,7 @@ class SigmoidCrossEntropyCuda(SigmoidCrossEntropy):
         losses, mean = xp.empty(blocks, np.float64), xp.empty((), x.dtype)
         launch(self._kernel(self.op), blocks * BLOCK, *self.arguments, losses, block=BLOCK)
         numbers = np.int32(blocks), np.int64(x.size)
-        launch(self._kernel("finish"), BLOCK, losses, *numbers, mean, block=BLOCK)
+        launch(self._kernel("add_blocks"), BLOCK, losses, *numbers, mean, block=BLOCK)
         return mean
 
     def backward(self, g):

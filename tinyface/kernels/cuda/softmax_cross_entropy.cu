@@ -8,7 +8,7 @@
 // its classes; neighbouring threads read neighbouring addresses. Up to KEPT classes stay in registers, so that memory
 // is read once. Backward computes the softmax again: storing it in forward and reading it back would move more bytes.
 //
-// The sums: each thread adds up its positions, a block its threads, `finish` the blocks, always in the same order.
+// The sums: each thread adds up its positions, a block its threads, `add_blocks` the blocks, always in the same order.
 
 #define KEPT 16
 #define BLOCK 256  // threads per block, a power of 2
@@ -79,7 +79,7 @@ extern "C" __global__ void softmax_cross_entropy(const real* logits, const void*
 }
 
 // One block. → the mean loss, and 1/M for backward.
-extern "C" __global__ void finish(const double* losses, const long long* counts, int blocks, real* mean,
+extern "C" __global__ void add_blocks(const double* losses, const long long* counts, int blocks, real* mean,
                                   real* weight_of_one) {
     __shared__ double shared_losses[BLOCK];
     __shared__ long long shared_counts[BLOCK];

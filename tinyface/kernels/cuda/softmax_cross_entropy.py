@@ -31,7 +31,7 @@ class SoftmaxCrossEntropyCuda(SoftmaxCrossEntropy):
         mean, self.weight_of_one = xp.empty((), x.dtype), xp.empty((), x.dtype)
         launch(self._kernel(self.op), blocks * BLOCK, *self.arguments, losses, counts, block=BLOCK)
         launch(
-            self._kernel("finish"),
+            self._kernel("add_blocks"),
             BLOCK,
             losses,
             counts,
