@@ -151,7 +151,7 @@ def draw_pretext_sheet(folder, task, dataset, size):
     """puzzles.png: some faces with their turned tile, the segmentation network's regions and the predictions."""
     batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
     pretext_batch = task.pretext_batch(batch, validating=True)
-    places, angles, maps, _ = task.answers(pretext_batch)
+    places, angles, maps, _ = task.predictions(pretext_batch)
     images, true_places, true_angles, labels = (
         backend.to_device(a, "cpu")
         for a in (pretext_batch.images, pretext_batch.places, pretext_batch.angles, pretext_batch.maps)
