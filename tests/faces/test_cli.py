@@ -814,12 +814,12 @@ def test_loss_that_is_no_number(faces):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_says_how_to_go_on(monkeypatch, number):
     def interrupted(*args):
-        raise Interrupted("stopped after step 7, saved in x; go on with --resume", number)
+        raise Interrupted("stopped after step 7, saved in x; resume with --resume", number)
 
     monkeypatch.setattr("tinyface.faces.commands.segmentation.train_segmentation", interrupted)
     result = run("train-seg")
     assert result.exit_code == 128 + number
-    assert result.stderr == "stopped after step 7, saved in x; go on with --resume\n"
+    assert result.stderr == "stopped after step 7, saved in x; resume with --resume\n"
 
 
 def test_ctrl_c_elsewhere_is_quiet(monkeypatch):

@@ -33,7 +33,7 @@ def test_a_run_is_not_overwritten(faces, both, tmp_path):
 
     save_segmentation_net(tmp_path / "run" / training.LAST)
     text = refused(train_segmentation, {**SHORT, "data": faces}, "run", log=silent)
-    assert text == "--out run: holds a run already; go on with it by --resume, or choose another folder"
+    assert text == "--out run: holds a run already; resume it with --resume, or choose another folder"
 
 
 def test_a_run_is_resumed_with_the_networks_and_the_segmentation_net_it_was_started_with(
@@ -95,7 +95,7 @@ def test_who_joins_a_run_takes_its_options_and_its_segmentation_net(faces, both,
         f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
     )
     text = refused(join, {}, None, folder, False, silent)
-    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; go on with it by --resume")
+    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; resume it with --resume")
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     join({}, None, folder, True, silent)
     options = [

@@ -16,10 +16,10 @@ from .trained import last_run
 
 
 def predict(images, paths, out, system, several, everything, as_json, device, log, print_error):
-    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of it went well.
+    """Predict for photos, log the results, write pictures to the folder `out`. Returns whether all of it succeeded.
 
     system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
-    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read, or a
+    everything: log all attributes, not only the likely ones. print_error: prints why a photo could not be read, or a
     picture not be written.
     """
     backend.check_device(device)

@@ -73,7 +73,7 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
     draw_curve(folder, task.measure)
     draw_pretext_sheet(folder, best, open_dataset(data, split or "train", need), preset.size)
     log(
-        f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to go on from, "
+        f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to resume from, "
         f"{training.LOG}, curve.png, puzzles.png"
     )
     return folder
@@ -140,7 +140,7 @@ def evaluate(
 
 
 def available_need(data):
-    """ "attributes" or "labels", whichever a data set has: SSPL looks at the images alone."""
+    """ "attributes" or "labels", whichever a data set has: SSPL needs the images alone."""
     if data is None:
         return "attributes"
     offered = [need for layout in find_layouts(data) for need in layout.offers]
