@@ -56,6 +56,8 @@ from tinyface.data.celeba import CelebA
 import tinyface.presets, tinyface.faces.presets
 from tinyface import predict, visualize
 from tinyface.summary import networks_of
+from tinyface.predict import FaceReader, Reading
+assert FaceReader.read is predict.FacePredictor.predict and Reading is predict.Prediction
 print(AttributeNet.__module__, CelebA.__module__, tinyface.presets is tinyface.faces.presets, predict.__name__)"""
     words = "tinyface.faces.models.attributes tinyface.faces.data.celeba True tinyface.faces.predict"
     assert python(code) == words

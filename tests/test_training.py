@@ -486,7 +486,8 @@ def test_a_signal_lets_the_step_finish_and_saves(faces, finished, tmp_path, numb
         train_seg(faces, folder)
     assert caught.value.signal == number
     assert str(caught.value) == (
-        f"stopped by {signal.Signals(number).name} after step 5, saved in {folder / training.LAST}; go on with --resume"
+        f"stopped by {signal.Signals(number).name} after step 5, saved in {folder / training.LAST}; "
+        "resume with --resume"
     )
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     assert checkpoint.load(folder / training.LAST).training["step"] == 5
@@ -534,7 +535,7 @@ def test_a_signal_during_the_last_saving_is_not_lost(faces, finished, tmp_path, 
     assert caught.value.signal == number
     assert str(caught.value) == (
         f"stopped by {signal.Signals(number).name} at the end of the training, saved in {folder / training.LAST}; "
-        "go on with --resume"
+        "resume with --resume"
     )
     train_seg(faces, folder, resume=True)
     assert_same_run(folder, finished)
@@ -677,7 +678,7 @@ def test_a_real_process_ends_with_one_line_and_the_code_of_the_signal(faces, tmp
     assert 2 <= step < 5000
     name = signal.Signals(number).name
     assert lines == [
-        f"stopped by {name} after step {step}, saved in {folder / training.LAST}; go on with --resume"
+        f"stopped by {name} after step {step}, saved in {folder / training.LAST}; resume with --resume"
     ]
 
 

@@ -1,6 +1,6 @@
 """One training loop for every task, and the callbacks that log, validate and save beside it.
 
-A run is a folder: last.h5 to go on from, best.h5 to use, log.jsonl with a line per logged step. Whatever ends
+A run is a folder: last.h5 to resume from, best.h5 to use, log.jsonl with a line per logged step. Whatever ends
 the process, the folder holds a checkpoint from which `--resume` continues to the same bits: the order of the
 images is a function of seed and step, everything else that moves is in the checkpoint.
 """
@@ -153,7 +153,7 @@ class Saver:
         self._put_back()
         # A signal after the last look at it, or one whose checkpoint could not be saved. A bug goes first.
         if self.caught and error is None:
-            raise self._interrupted(f"at the end of the training, saved in {self.path}; go on with --resume")
+            raise self._interrupted(f"at the end of the training, saved in {self.path}; resume with --resume")
         if self.caught and isinstance(error, TinyfaceError):
             raise self._interrupted(f"and {error}") from error
 
@@ -180,7 +180,7 @@ class Saver:
         if caught or trainer.step % self.every == 0 or trainer.step == trainer.steps:
             self.save(trainer)
         if caught:
-            raise self._interrupted(f"after step {trainer.step}, saved in {self.path}; go on with --resume")
+            raise self._interrupted(f"after step {trainer.step}, saved in {self.path}; resume with --resume")
 
     def save(self, trainer):
         state = {

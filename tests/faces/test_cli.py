@@ -356,7 +356,7 @@ def test_help_lists_all_commands_in_sections():
     text = run("--help").stdout
     places = [
         text.rindex(name)
-        for name in ("Training:", "train-seg  ", "Using", "predict  ", "Looking", "gradcheck  ")
+        for name in ("Training:", "train-seg  ", "Using", "predict  ", "Inspecting", "gradcheck  ")
     ]
     assert places == sorted(places)
     assert run().stdout == text
@@ -580,7 +580,14 @@ def test_joint_training_without_labels_or_attributes(faces, trained):
     fails(*joint, "--data", faces / "celeba", naming=[faces / "celeba", "label maps"])
     fails(*joint, "--data", faces / "helen", naming=[faces / "helen", "attributes", "--attr-data"])
     fails(*joint, "--data", faces, "--attr-data", "nowhere", naming="nowhere")
-    fails(*joint, "--data", faces, "--compare", trained / "attr/ssp", naming=["AttributeNet", "parser"])
+    fails(
+        *joint,
+        "--data",
+        faces,
+        "--compare",
+        trained / "attr/ssp",
+        naming=["AttributeNet", "segmentation network"],
+    )
     assert not Path("out").exists()
 
 
@@ -721,10 +728,10 @@ def test_summary_of_a_run(trained):
 
 def test_attribute_network_as_segmentation_net(trained, faces, photo):
     ssp, ssg = trained / "attr/ssp/best.h5", trained / "attr/ssg/best.h5"
-    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=[ssp, "parser"])
-    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=[ssp, "parser"])
+    fails(*train_attr(faces, "--ssp", "--seg-weights", ssp), naming=[ssp, "segmentation network"])
+    fails("evaluate", ssg, "--data", faces, "--seg-weights", ssp, naming=[ssp, "segmentation network"])
     shutil.copy(ssp, "alone.h5")
-    fails("predict", photo, "--weights", "alone.h5", naming="parser")
+    fails("predict", photo, "--weights", "alone.h5", naming="segmentation network")
 
 
 def test_resume_of_another_network(trained, faces, tmp_path):
@@ -807,12 +814,12 @@ def test_loss_that_is_no_number(faces):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_says_how_to_go_on(monkeypatch, number):
     def interrupted(*args):
-        raise Interrupted("stopped after step 7, saved in x; go on with --resume", number)
+        raise Interrupted("stopped after step 7, saved in x; resume with --resume", number)
 
     monkeypatch.setattr("tinyface.faces.commands.segmentation.train_segmentation", interrupted)
     result = run("train-seg")
     assert result.exit_code == 128 + number
-    assert result.stderr == "stopped after step 7, saved in x; go on with --resume\n"
+    assert result.stderr == "stopped after step 7, saved in x; resume with --resume\n"
 
 
 def test_ctrl_c_elsewhere_is_quiet(monkeypatch):

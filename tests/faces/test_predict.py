@@ -284,7 +284,7 @@ def test_what_is_missing_is_said(folder, tmp_path):
     path = folder("ssp.h5", "one.h5", "two.h5")
     with pytest.raises(TinyfaceError, match="ssp network needs a segmentation network"):
         FacePredictor.from_paths([path / "ssp.h5"])
-    with pytest.raises(TinyfaceError, match=r"one\.h5 and .*two\.h5 are both parsers"):
+    with pytest.raises(TinyfaceError, match=r"one\.h5 and .*two\.h5 are both segmentation networks"):
         FacePredictor.from_paths([path / "one.h5", path / "two.h5"])
     with pytest.raises(TinyfaceError, match="nowhere: no such file or folder"):
         FacePredictor.from_paths([tmp_path / "nowhere"])

@@ -113,9 +113,9 @@ def test_which_kinds_go_together():
 
 def test_a_run_that_goes_on_with_other_data_learned_from_both():
     one, other = ({"trained_on": [{"faces": kind}]} for kind in (DRAWN, PHOTOS))
-    both = provenance.gone_on(one, {**other, "step": 3})
+    both = provenance.resumed(one, {**other, "step": 3})
     assert both == {"trained_on": [{"faces": DRAWN}, {"faces": PHOTOS}], "step": 3}
-    assert provenance.gone_on(one, one) == one and provenance.gone_on({}, one) == one
+    assert provenance.resumed(one, one) == one and provenance.gone_on({}, one) == one
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_notes_that_make_no_sense_are_no_record(file, value):
     path = file("ssp.h5", reader(), trained_on=value, others=value)
     assert provenance.line([path]) == "trained on data that are not recorded"
     assert provenance.kind_of(checkpoint.read_header(path).notes) == NOT_RECORDED
-    assert provenance.gone_on({"trained_on": value}, {})["trained_on"] == [{"faces": NOT_RECORDED}]
+    assert provenance.resumed({"trained_on": value}, {})["trained_on"] == [{"faces": NOT_RECORDED}]
 
 
 def test_a_folder_of_two_lines_is_told_in_one(file):

@@ -115,6 +115,11 @@ class FacePredictor:
         mean = np.mean(probabilities, axis=0) if probabilities else None
         return Prediction(image, labels, mean, region_weights, self.trained_on)
 
+    read = predict
+
+
+FaceReader, Reading = FacePredictor, Prediction  # names that programs use as well
+
 
 def _regions_of(heads):
     """Region of every pixel by the segmentation network's finest head: (N, H, W) uint8."""

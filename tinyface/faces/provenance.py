@@ -51,8 +51,8 @@ def record(*data, others=()):
     return {"version": __version__, "trained_on": data_sets, "others": by_role(others)}
 
 
-def gone_on(before, notes):
-    """The notes of a run that goes on from a checkpoint with the notes `before`: it learns from the data of both."""
+def resumed(before, notes):
+    """The notes of a run that resumes from a checkpoint with the notes `before`: it is trained on the data of both."""
     earlier = _checked(before["trained_on"]) if "trained_on" in before else []
     later = [data_set for data_set in notes.get("trained_on", []) if data_set not in earlier]
     return {**notes, "trained_on": [*earlier, *later]}

@@ -33,7 +33,7 @@ def test_a_run_is_not_overwritten(faces, both, tmp_path):
 
     save_segmentation_net(tmp_path / "run" / training.LAST)
     text = refused(train_segmentation, {**SHORT, "data": faces}, "run", log=silent)
-    assert text == "--out run: holds a run already; go on with it by --resume, or choose another folder"
+    assert text == "--out run: holds a run already; resume it with --resume, or choose another folder"
 
 
 def test_a_run_is_resumed_with_the_networks_and_the_segmentation_net_it_was_started_with(
@@ -95,7 +95,7 @@ def test_who_joins_a_run_takes_its_options_and_its_segmentation_net(faces, both,
         f"--seg-weights {other}: the run to be resumed was started with another segmentation network"
     )
     text = refused(join, {}, None, folder, False, silent)
-    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; go on with it by --resume")
+    assert text.startswith(f"--out {folder}: holds a run with ssp and ssg; resume it with --resume")
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     join({}, None, folder, True, silent)
     options = [
@@ -123,11 +123,11 @@ def test_a_network_that_was_broken_off_is_not_in_the_report(faces, both, tmp_pat
     assert [task.network.mode for task in finished_tasks(folder)] == ["ssp", "ssg", "spp"]
 
 
-def test_judging_can_be_left_to_the_caller(faces, both, tmp_path):
+def test_evaluation_can_be_left_to_the_caller(faces, both, tmp_path):
     folder = shutil.copytree(both[0], tmp_path / "mine")
     (folder / REPORT).unlink()
     said = []
-    train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, judging=False)
+    train_attributes(["ssp", "ssg"], {"data": faces}, None, folder, True, said.append, evaluate_at_end=False)
     assert not (folder / REPORT).exists() and "error %" not in "\n".join(said)
     summary, table = evaluate_tasks(finished_tasks(folder), open_dataset(faces, "val", "attributes"))
     report = json.loads((both[0] / REPORT).read_text())
@@ -171,7 +171,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(faces, baselines, tmp_pa
 @pytest.mark.parametrize("mode", MODES)
 def test_every_network_can_begin_with_the_segmentation_net(faces, baselines, mode):
     given = {**SHORT, "data": faces, "steps": 1, "init": "parser"}
-    folder = train_attributes([mode], given, baselines / SEGMENTATION_FILE, log=silent, judging=False)
+    folder = train_attributes([mode], given, baselines / SEGMENTATION_FILE, log=silent, evaluate_at_end=False)
     assert checkpoint.load_network(folder / mode / training.BEST).mode == mode
 
 

@@ -81,7 +81,7 @@ def test_there_must_be_a_run_to_resume(kind):
     assert run_folder(kind, {}, RUNS / "empty", True) == RUNS / "empty"  # killed before its first checkpoint
     for name in ("other", "none"):
         text = refused(run_folder, kind, {}, RUNS / name, True)
-        assert text == f"--resume: there is no run runs/{name} to go on with; check --out"
+        assert text == f"--resume: there is no run runs/{name} to resume; check --out"
 
 
 def test_measures_that_are_undefined_are_none():

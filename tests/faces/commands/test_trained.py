@@ -32,7 +32,7 @@ def aged(path, age):
 
 
 def begun(folder, step, steps=3):
-    """Leave what a training saves to go on from."""
+    """Leave what a training saves to resume from."""
     state = {"step": step, "options": {"steps": steps}}
     checkpoint.save(folder / training.LAST, checkpoint.Checkpoint(SegmentationNet(1, (19, 15)), {}, state))
 

@@ -120,8 +120,8 @@ def test_focus_is_the_mean_over_faces_and_their_top_channels(monkeypatch):
         lifts = np.concatenate([region_lift(c, r) for c, r in zip(chosen, masks, strict=True)])
         assert found.spread == pytest.approx(np.nanmean(spreads)) and found.faces == 3
         assert found.lift == pytest.approx(np.nanmean(lifts))
-        assert found.silent == pytest.approx(np.isnan(spreads).mean())
-    assert activations.focus(task, task.segmentation_net, batches, None).silent == pytest.approx(1 / 15)
+        assert found.inactive == pytest.approx(np.isnan(spreads).mean())
+    assert activations.focus(task, task.segmentation_net, batches, None).inactive == pytest.approx(1 / 15)
 
 
 def test_focus_of_a_network_and_a_segmentation_net(device):

@@ -1,4 +1,4 @@
-"""`reproduce` from end to end: whatever interrupts it, the same command goes on to the same tables."""
+"""`reproduce` from end to end: whatever interrupts it, the same command resumes to the same tables."""
 
 import csv
 import json
@@ -111,13 +111,13 @@ def test_a_second_call_trains_and_measures_nothing(straight, faces, monkeypatch)
 def test_ctrl_c_says_that_the_same_command_goes_on(faces, tmp_path, monkeypatch):
     def stopped(self):
         raise training.Interrupted(
-            "stopped by SIGINT after step 1, saved in x; go on with --resume", signal.SIGINT
+            "stopped by SIGINT after step 1, saved in x; resume with --resume", signal.SIGINT
         )
 
     monkeypatch.setattr(training.Trainer, "run", stopped)
     result = reproduce("--figure", "3", *QUICK, "--data", faces, "--out", tmp_path / "out")
     assert result.exit_code == 128 + signal.SIGINT
-    assert result.stderr.strip().endswith("saved in x; the same command goes on")
+    assert result.stderr.strip().endswith("saved in x; the same command resumes")
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_sizes_of_window_and_best_view_meet_half_way(bright, brightness, monkeyp
     faces = [(30, 50, 43, 60), (150, 20, 58, 80)]
     photos = [photo(face) for face in faces]
     heights = []
-    for zoom in (localize.USUAL, localize.USUAL + 1):
+    for zoom in (localize.MEAN_LOG_ZOOM, localize.MEAN_LOG_ZOOM + 1):
         monkeypatch.setattr(bright, "_zooms", lambda images, windows, z=zoom: np.full(len(windows), z))
         heights.append([seen.face[3] for seen in bright.locate(photos)])
     np.testing.assert_allclose(np.divide(*heights[::-1]), np.sqrt(2))

@@ -6,7 +6,7 @@ import pytest
 from tinyface.faces.data.crops import overlap
 from tinyface.faces.wild.windows import (
     ASPECT,
-    QUIET,
+    RESPONSE_FLOOR,
     best_window,
     density_peaks,
     in_region,
@@ -33,7 +33,7 @@ def test_integral_sums_rectangles():
 def test_the_best_window_of_an_even_blob_is_the_blob(face):
     score, window = best_window(blob(64, face))
     assert overlap(window * 64, face) > 0.8
-    wanted = (1 - QUIET) * np.sqrt(face[2] * face[3]) / 64  # Σ / side, in shares of the map's
+    wanted = (1 - RESPONSE_FLOOR) * np.sqrt(face[2] * face[3]) / 64  # Σ / side, in shares of the map's
     assert abs(score - wanted) < 0.03
 
 

@@ -133,7 +133,7 @@ def print_error(text, code=1):
 
 
 RUN = "Run"  # a section of options
-TRAINING, USING, INSPECTING = "Training", "Using trained networks", "Inspecting"
+TRAINING, USING, DRAWING, INSPECTING = "Training", "Using trained networks", "Drawing data sets", "Inspecting"
 
 
 def command(name, section):

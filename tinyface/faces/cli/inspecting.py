@@ -1,4 +1,4 @@
-"""The commands that look at networks and gradients: summary, gradcheck."""
+"""The commands that inspect networks and gradients: summary, gradcheck."""
 
 import click
 

@@ -87,7 +87,7 @@ def mode_flag(name, mode=None):
     "--sspl-weights",
     **FILE,
     section=NETWORKS,
-    help="What --init sspl begins with, made by pretrain-sspl.  [default: the last one in runs/ that fits]",
+    help="The initial weights for --init sspl, made by pretrain-sspl.  [default: the last one in runs/ that fits]",
 )
 @option(
     "--labels",
@@ -109,7 +109,7 @@ def mode_flag(name, mode=None):
     "start_from",
     **FOLDER,
     section=NETWORKS,
-    help="The run of train-attr that --balanced begins with.  [default: the last one in runs/ with these networks]",
+    help="The run of train-attr that --balanced fine-tunes.  [default: the last one in runs/ with these networks]",
 )
 @training_options(attributes="", balanced=" with --balanced")
 def train_attr(
@@ -155,7 +155,7 @@ def train_attr(
     if start_from and not balanced:
         raise click.UsageError("--from: names the networks to fine-tune; add --balanced")
     if sspl_weights and given["init"] != "sspl":
-        raise click.UsageError("--sspl-weights: is what --init sspl begins with; add that")
+        raise click.UsageError("--sspl-weights: names the initial weights of --init sspl; add that")
     if given["region_pooling"] and not set(modes) & {"ssp", "bbox", "concat", "joint"} and not resume:
         raise click.UsageError(
             "--region-pooling: no network asked for pools by regions; add --ssp, --bbox, …"
@@ -168,7 +168,7 @@ def train_attr(
     ):
         if balanced and value:
             raise click.UsageError(
-                f"{name}: --balanced goes on with trained networks and their segmentation network; leave it out"
+                f"{name}: --balanced fine-tunes trained networks with their segmentation network; leave it out"
             )
     attributes.train_attributes(
         modes,
@@ -225,7 +225,7 @@ def train_joint(compare, out, resume, **given):
 @seg_weights
 @training_options(sspl="")
 def pretrain_sspl(seg_weights, out, resume, **given):
-    """Pre-train a network on faces without labels, so that few are needed for the attributes (SSPL).
+    """Pre-train a network on faces without labels (SSPL), so that few labels are needed.
 
     It is the first stage of Shu et al. 2021. One tile of each face is turned; the network predicts which and how far,
     which regions each tile has, and the region of each pixel; the targets are predictions of a trained segmentation
@@ -253,7 +253,7 @@ def pretrain_sspl(seg_weights, out, resume, **given):
 )
 @training_options(lnet="")
 def train_lnet(backgrounds, out, resume, **given):
-    """Train the two networks that find faces in photos, LNet_o and LNet_s, from the photos' tags alone.
+    """Train LNet_o and LNet_s, which find faces in photos, from the photos' tags alone.
 
     It is the first half of Liu et al. 2015. LNet_o takes the whole photo and finds head and shoulders, LNet_s takes
     these and finds the face. No box is used in training; where --data has some, they serve evaluation. Without
@@ -290,7 +290,7 @@ def train_lnet(backgrounds, out, resume, **given):
 )
 @training_options(identities=" on identities", faces=" on attributes")
 def train_anet(lnet, no_identities, aligned, out, resume, **given):
-    """Train the network that predicts attributes of the faces LNet finds, ANet, and a linear SVM per attribute.
+    """Train ANet, which predicts attributes of the faces LNet finds, and a linear SVM per attribute.
 
     It is the second half of Liu et al. 2015. ANet is trained on identities first, then on attributes; the SVMs
     on its features. Photos are those of train-lnet, and need identities unless --no-identities is given. --steps and

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..choices import LNET_ANET, PARSING, SPLITS, SYSTEMS
-from .base import USING, command, option, print_error
+from .base import DRAWING, USING, command, option, print_error
 from .shared_options import FACE_COUNT, FILE, FOLDER, NUMBER, NUMBER_OR_NONE, PATH, device
 
 
@@ -114,7 +114,7 @@ def predict(images, paths, out, as_json, everything, device, system, several):
     return 0 if succeeded else 1
 
 
-@command("draw-faces", USING)
+@command("draw-faces", DRAWING)
 @option("--out", **FOLDER, help="A new folder.  [default: toyfaces/]")
 @option("--train", **FACE_COUNT, default=2000, show_default=True, help="Faces to train on.")
 @option("--val", **FACE_COUNT, default=300, show_default=True, help="Faces to validate on.")

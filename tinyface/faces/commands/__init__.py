@@ -13,5 +13,5 @@ sources.py       the data to learn from; trained.py: networks of earlier runs
 feeds.py         batches, and faces to validate on
 fit.py           the training of one network in one folder
 folders.py       where a run goes, and what is in its folder
-pictures.py      what a training leaves to look at
+pictures.py      the pictures that a training leaves
 """

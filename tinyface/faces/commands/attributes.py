@@ -136,14 +136,14 @@ def which_networks(modes, folder, resume):
     there = [mode for mode in ATTRIBUTE_NETWORKS if (folder / mode / training.LAST).exists()]
     if not modes and resume and there and there != ["avg"]:
         raise TinyfaceError(
-            f"--resume: {folder} holds a run with {' and '.join(there)}; say which networks to go on with, "
+            f"--resume: {folder} holds a run with {' and '.join(there)}; name the networks to resume, "
             "by the options it was started with"
         )
     modes = list(modes) or ["avg"]
     others = [mode for mode in there if mode not in modes]
     if others and not resume:
         raise TinyfaceError(
-            f"--out {folder}: holds a run with {' and '.join(others)}; go on with it by --resume, "
+            f"--out {folder}: holds a run with {' and '.join(others)}; resume it with --resume, "
             "or choose another folder"
         )
     return modes, others

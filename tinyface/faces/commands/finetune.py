@@ -1,4 +1,4 @@
-"""Fine-tuning for balanced accuracy (Kalayeh et al. 2017, section 4.3.1): which trained networks it begins with.
+"""Fine-tuning for balanced accuracy (Kalayeh et al. 2017, section 4.3.1): which trained networks it starts from.
 
 The folder of such a run has, in each network's sub-folder, a copy of the network it began with: start.h5. So the run
 can be resumed, and compared with what was before, whatever becomes of the run that it came from.
@@ -62,7 +62,7 @@ def check_faces(file, faces):
 
 
 def preset_of(file):
-    """The preset that a network was trained with; None where its file doesn't say."""
+    """The preset that a network was trained with; None where its file does not have it."""
     return checkpoint.read_header(file).notes.get("options", {}).get("preset")
 
 

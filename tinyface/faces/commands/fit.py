@@ -14,7 +14,7 @@ def fit(task, options, folder, feed, notes, saved, log):
     network = task.network.to(options.device)
     notes = {**notes, "data": feed.name, "options": dataclasses.asdict(options)}
     if saved:
-        notes = provenance.gone_on(saved.notes, notes)
+        notes = provenance.resumed(saved.notes, notes)
     optimizer = options.new_optimizer(network)
     schedule = optim.schedule(options.schedule, options.steps, options.warmup)
     start = 0
@@ -27,7 +27,7 @@ def fit(task, options, folder, feed, notes, saved, log):
         optimizer.load_state_dict(saved.optimizer)
         backend.set_random_state(saved.training["random"])
         start = saved.training["step"]
-        log(f"{folder}: going on after step {start} of {options.steps}")
+        log(f"{folder}: resuming after step {start} of {options.steps}")
     if start == options.steps and (folder / training.BEST).exists():
         return
     evaluate = feed.evaluator()

@@ -48,7 +48,7 @@ MARKER_FILES = {
 def run_folder(kind, given, out, resume, log=print):
     """Where a run goes: --out; else runs/<kind>-<preset>, or with a number behind it if that is taken.
 
-    With resume, the newest of these; says so where nothing was saved in it. Raises TinyfaceError where there is none
+    With resume, the newest of these; logs it where nothing was saved in it. Raises TinyfaceError where there is none
     to resume.
     """
     folder = find_run_folder(kind, given, out, resume)
@@ -70,7 +70,7 @@ def find_run_folder(kind, given, out, resume):
     if (RUNS / name).exists():
         numbers.append(1)
     if resume and not numbers:
-        raise TinyfaceError(f"--resume: there is no run {RUNS / name} to go on with; name it with --out")
+        raise TinyfaceError(f"--resume: there is no run {RUNS / name} to resume; name it with --out")
     number = max(numbers, default=0) + (not resume)
     return RUNS / (name if number == 1 else f"{name}-{number}")
 
@@ -87,24 +87,24 @@ def check_folder(kind, folder, resume):
     own = {file.split("/")[0] for file, kinds in MARKER_FILES.items() if kind in kinds}
     names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else None
     if names is None or (names and not names & own):
-        raise TinyfaceError(f"--resume: there is no run {folder} to go on with; check --out")
+        raise TinyfaceError(f"--resume: there is no run {folder} to resume; check --out")
 
 
 def resumable(folder, resume):
-    """The checkpoint to go on from; None for a run that begins. Raises TinyfaceError before anything is overwritten."""
+    """The checkpoint to resume from; None for a new run. Raises TinyfaceError before anything is overwritten."""
     last = folder / training.LAST
     if resume:
         saved = checkpoint.load(last) if last.exists() else None
         if saved and saved.training is None:
-            raise TinyfaceError(f"{last}: holds a network to use, not a run to go on with; start a new run")
+            raise TinyfaceError(f"{last}: holds a network to use, not a run to resume; start a new run")
         if saved and not (saved.training.keys() >= {*STATE} and Options.fits(saved.training["options"])):
             raise TinyfaceError(
-                f"{last}: was saved by another version of tinyface; go on with that, or start a new run"
+                f"{last}: was saved by another version of tinyface; resume it with that, or start a new run"
             )
         return saved
     if last.exists():
         raise TinyfaceError(
-            f"--out {folder}: holds a run already; go on with it by --resume, or choose another folder"
+            f"--out {folder}: holds a run already; resume it with --resume, or choose another folder"
         )
     return None
 

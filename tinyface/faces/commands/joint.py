@@ -77,7 +77,7 @@ def train_joint(given, compare=None, out=None, resume=False, log=print):
     draw_curve(folder, task.measure)
     draw_parsing(folder, labelled, preset.size)
     log(
-        f"the run is in {folder}: {training.BEST} to use, {training.LAST} to go on from, {training.LOG}, "
+        f"the run is in {folder}: {training.BEST} to use, {training.LAST} to resume from, {training.LOG}, "
         "curve.png, parsing.png"
     )
     return folder

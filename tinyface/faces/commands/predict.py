@@ -6,8 +6,8 @@ from tinyface import backend
 from tinyface.errors import TinyfaceError
 from tinyface.files import make_folder
 
+from .. import choices, provenance
 from .. import predict as portraits
-from .. import provenance
 from ..pictures.drawing import save_png
 from ..wild import predict as wild
 from ..wild.predictor import SVM, WildPredictor, networks_in
@@ -16,10 +16,10 @@ from .trained import last_run
 
 
 def predict(images, paths, out, system, several, everything, as_json, device, log, print_error):
-    """Read photos, say what was found, write pictures to the folder `out`. Returns whether all of it went well.
+    """Predict for photos, log the results, write pictures to the folder `out`. Returns whether all of it succeeded.
 
     system: a name of SYSTEMS; paths: its networks. several: all faces of a photo, where the system looks for them.
-    everything: say all attributes, not only the likely ones. complain: prints why a photo could not be read, or a
+    everything: log all attributes, not only the likely ones. print_error: prints why a photo could not be read, or a
     picture not be written.
     """
     backend.check_device(device)
@@ -38,7 +38,7 @@ def predict(images, paths, out, system, several, everything, as_json, device, lo
             continue
         record, text, pictures = show(path, prediction)
         written = {}
-        try:  # nor a picture that cannot be written what was read
+        try:  # nor a picture that cannot be written the predictions
             for kind, picture in pictures.items():
                 save_png(picture, out / f"{stem}_{kind}.png")
                 written[kind] = str(out / f"{stem}_{kind}.png")
@@ -54,8 +54,8 @@ def predict(images, paths, out, system, several, everything, as_json, device, lo
     return not failed
 
 
-# Each system is a function that opens its networks and gives two others: read(path), which raises TinyfaceError for a
-# photo that can't be read, and show(path, what was read) → JSON's record, lines for people, {kind: picture}; and a line
+# Each system is a function that opens its networks and gives two others: predict(path), which raises TinyfaceError for a
+# photo that can't be read, and show(path, the prediction) → JSON's record, lines for people, {kind: picture}; and a line
 # on what the networks were trained on.
 
 
@@ -82,7 +82,7 @@ def by_lnet_anet(paths, several, everything, device):
     return lambda path: predictor.predict(path, several), show, f"{folder}, {networks}"
 
 
-SYSTEMS = {"parsing": by_parsing, "lnet-anet": by_lnet_anet}
+SYSTEMS = dict(zip(choices.SYSTEMS, (by_parsing, by_lnet_anet), strict=True))
 
 
 def find_anet():

@@ -20,7 +20,7 @@ from .sources import find_data, validation_split
 def train_segmentation(given, out=None, resume=False, log=print):
     """Train the segmentation network. Returns the run's folder.
 
-    given: {option: value or None}; out: folder, else the next free one under runs/; say: prints a line.
+    given: {option: value or None}; out: folder, else the next free one under runs/; log: prints a line.
     """
     folder = run_folder("seg", given, out, resume, log)
     saved = resumable(folder, resume)
@@ -43,7 +43,7 @@ def train_segmentation(given, out=None, resume=False, log=print):
     draw_curve(folder, "mean_iou")
     draw_parsing(folder, data, preset.size)
     log(
-        f"the run is in {folder}: {training.BEST} to use, {training.LAST} to go on from, {training.LOG}, "
+        f"the run is in {folder}: {training.BEST} to use, {training.LAST} to resume from, {training.LOG}, "
         "curve.png, parsing.png"
     )
     return folder

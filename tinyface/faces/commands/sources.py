@@ -1,4 +1,4 @@
-"""The data sets that commands learn from and measure on."""
+"""The data sets of training and evaluation."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def find_data(path, need, log):
 
 
 def draw_toyfaces(path, train=2000, val=300, test=300, seed=0, log=print):
-    """Draw a set of toy faces, saying how far it is."""
+    """Draw a set of toy faces."""
     from ..data.toyfaces import draw_dataset
 
     total = train + val + test

@@ -73,7 +73,7 @@ def pretrain_sspl(given, seg_weights=None, out=None, resume=False, log=print):
     draw_curve(folder, task.measure)
     draw_pretext_sheet(folder, best, open_dataset(data, split or "train", need), preset.size)
     log(
-        f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to go on from, "
+        f"the run is in {folder}: {training.BEST} for train-attr --init sspl, {training.LAST} to resume from, "
         f"{training.LOG}, curve.png, puzzles.png"
     )
     return folder
@@ -140,7 +140,7 @@ def evaluate(
 
 
 def available_need(data):
-    """ "attributes" or "labels", whichever a data set has: SSPL looks at the images alone."""
+    """ "attributes" or "labels", whichever a data set has: SSPL needs the images alone."""
     if data is None:
         return "attributes"
     offered = [need for layout in find_layouts(data) for need in layout.offers]
@@ -151,7 +151,7 @@ def draw_pretext_sheet(folder, task, dataset, size):
     """puzzles.png: some faces with their turned tile, the segmentation network's regions and the predictions."""
     batch = next(batches_in_order(dataset, task.targets, min(SHOWN, len(dataset)), size))
     pretext_batch = task.pretext_batch(batch, validating=True)
-    places, angles, maps, _ = task.answers(pretext_batch)
+    places, angles, maps, _ = task.predictions(pretext_batch)
     images, true_places, true_angles, labels = (
         backend.to_device(a, "cpu")
         for a in (pretext_batch.images, pretext_batch.places, pretext_batch.angles, pretext_batch.maps)

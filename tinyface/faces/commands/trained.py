@@ -150,7 +150,7 @@ def networks_in_runs(*kinds, runs=None):
 
 
 def is_finished(run):
-    """Whether the training of a network went to its end, or its folder has nothing to go on from."""
+    """Whether the training of a network went to its end, or its folder has nothing to resume from."""
     last = run / training.LAST
     if not last.exists():
         return True
@@ -175,7 +175,7 @@ def last_run(kind, sign, faces=None, without=()):
 
 
 def of_these(faces, others):
-    """What the messages say of networks that would fit, were they not trained on other faces."""
+    """A part of the messages, on networks that would fit, were they not trained on other faces."""
     return f" that was trained on {WORDS[faces]}, as in this data," if others else ""
 
 

@@ -129,7 +129,7 @@ class Layout:
 
     @staticmethod
     def recognises(root: Path) -> bool:
-        """Whether `root` holds this layout: a few looks at the folder, no file is read."""
+        """Whether `root` holds this layout: by the names in the folder, no file is read."""
         raise NotImplementedError
 
     @property

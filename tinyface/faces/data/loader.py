@@ -109,7 +109,7 @@ class TrainLoader:
 
     The images come in one random permutation of the data set after the other, cut into batches without regard to
     where an epoch ends; each is mirrored with probability ½. Both are functions of seed and step alone, so a loader
-    with start_step=k goes on exactly as an uninterrupted one, with any number of `workers` (threads; 0 decodes in the
+    with start_step=k continues exactly as an uninterrupted one, with any number of `workers` (threads; 0 decodes in the
     calling thread). raw: images stay (N, h, w, 3) uint8 and neither they nor labels are mirrored, which
     data/device.py does on a GPU. landmarks: as in SampleCache. Up to `ahead` batches wait ready. An error in a worker
     is raised where the batch is asked for.
@@ -177,14 +177,14 @@ class PairLoader(TrainLoader):
 
     @cached_property
     def photos(self) -> list[np.ndarray]:
-        """The photos of each person who has two or more. Raises TinyfaceError where nobody has."""
+        """The photos of each person who has two or more. Raises TinyfaceError where there is none."""
         identities = self.samples.dataset.identities
         order = np.argsort(identities, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(identities[order])) + 1)
         several = [group for group in groups if len(group) > 1]
         if not several:
             raise TinyfaceError(
-                f"{self.samples.dataset.root}: nobody has two photos, so identities teach nothing"
+                f"{self.samples.dataset.root}: no person has two photos, so there are no pairs to train on"
             )
         return several
 

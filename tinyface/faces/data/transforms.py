@@ -101,7 +101,7 @@ def read_mask(path: Path | str) -> np.ndarray:
 def resize_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     """Label maps (…, H, W) to `size`: each pixel takes the id that lies at its centre, since ids can't be mixed.
 
-    Pixel i of h looks at ⌊(i + ½)·H/h⌋. The top left corner, ⌊i·H/h⌋, would do for doubling a map
+    Pixel i of h takes ⌊(i + ½)·H/h⌋. The top left corner, ⌊i·H/h⌋, would do for doubling a map
     (`ops.upsample_nearest`), but not for bringing labels to a map behind ceil-mode poolings: from 109 rows to
     55, row i has rows 2i and 2i + 1 behind it, and the corner lies in row 2i − 1.
     """

@@ -49,8 +49,8 @@ class TagLayer(nn.Module):
         self.weight = he_normal((attributes, channels), channels, slope=1)
 
     def forward(self, x):
-        loudest = ops.max_pool2d(x, x.shape[2]).reshape(x.shape[:2])
-        return ops.linear(loudest, self.weight) + NO_TAG
+        maxima = ops.max_pool2d(x, x.shape[2]).reshape(x.shape[:2])
+        return ops.linear(maxima, self.weight) + NO_TAG
 
 
 class LNet(nn.Module):

@@ -67,7 +67,7 @@ class ResNet18(nn.Module):
 class ResNetAttributes(nn.Module):
     """ResNet-18 with global average pooling and a linear layer for 40 attributes.
 
-    width: as in ResNet18. size: (height, width) of the images it is meant for. It knows no regions.
+    width: as in ResNet18. size: (height, width) of the images it is meant for. It uses no regions.
     """
 
     mode = RESNET

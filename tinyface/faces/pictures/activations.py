@@ -79,7 +79,7 @@ class Focus:
 
     spread: float
     lift: float
-    silent: float  # share of the channels, which are left out
+    inactive: float  # share of the channels, which are left out
     faces: int
 
 
@@ -95,8 +95,8 @@ def focus(task, segmentation_net, batches, top=TOP):
             maps = maps[top_channels(maps, top)]
             spreads.append(spread(maps))
             lifts.append(region_lift(maps, regions))
-    silent = float(np.isnan(spreads).mean())
-    return Focus(_mean_of_known(spreads), _mean_of_known(lifts), silent, len(spreads))
+    inactive = float(np.isnan(spreads).mean())
+    return Focus(_mean_of_known(spreads), _mean_of_known(lifts), inactive, len(spreads))
 
 
 def _shares(maps):

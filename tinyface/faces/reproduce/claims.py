@@ -11,7 +11,7 @@ from .tables import percent
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison: what is better than what, by how much, in points, and what is to be said about it."""
+    """One comparison: what is better than what, by how much, in points, and the verdict."""
 
     text: str
     gain: float | None

@@ -24,7 +24,7 @@ MODE = "ssp"
 def localization_table(job, store, log):
     """The Table of attributes, their true regions and SSP's heaviest ones, a column for each seed that is trained.
 
-    None where the faces are not toy faces: nobody knows the true places on others.
+    None where the faces are not toy faces: the true places are unknown on others.
     """
     if not are_toyfaces(choose_layout(job.data, "attributes").root):
         return None

@@ -1,7 +1,7 @@
 """What must be trained for what is asked, in order, each network once; and what of it is finished.
 
 A step is finished when its last.h5 stands at the last step and its best.h5 is there. So whatever ended the
-command, the same command goes on.
+command, the same command resumes.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ BALANCED, ALONE, JOINT = "balanced", "parser-alone", "joint-parser"  # folders o
 class Step:
     """One training. folder: below --out. train(job, step, log). data: its folder, None for a segmentation network's.
 
-    given: pairs of option and value, of this training alone. last, end: files below the folder, the checkpoint that
-    tells how far it is, and what is there when all is done.
+    given: pairs of option and value, of this training alone. last, end: files below the folder, the checkpoint with
+    the step it is at, and the one that is there when all is done.
     """
 
     folder: str

@@ -81,8 +81,8 @@ def train_all(job, steps, log):
         try:
             step.train(job, step, log=lambda line: None)
         except Interrupted as stop:
-            saved = str(stop).removesuffix("; go on with --resume")
-            raise Interrupted(f"{saved}; the same command goes on", stop.signal) from None
+            saved = str(stop).removesuffix("; resume with --resume")
+            raise Interrupted(f"{saved}; the same command resumes", stop.signal) from None
 
 
 def measure_all(job, wanted, rows, log):

@@ -42,7 +42,7 @@ def difference(better, worse):
 
 
 def verdict(gain, deviation):
-    """Whether a gain is one: yes, no, within the deviation, or why that can't be said."""
+    """Whether a gain is significant: yes, no, within the deviation, or why that is unknown."""
     if gain is None:
         return MISSING
     if deviation is None:

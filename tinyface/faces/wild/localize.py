@@ -29,10 +29,15 @@ from ..models import LNet
 from ..predict import LOCALIZER
 from .windows import ASPECT, best_window, in_region, several_windows
 
-RISE = 0.05  # of a face box, in its heights: more tags show at mouth, beard and necklace than at the forehead
+UPWARD_SHIFT = (
+    0.05  # of a face box, in its heights: more tags show at mouth, beard and necklace than at the forehead
+)
 REGION = 2.0  # side of head and shoulders, in heights of LNet_o's window
 ZOOMS = np.geomspace(0.6, 1.7, 7)  # of the last views, in head and shoulders by the window
-PEAK, USUAL = 6, -0.1  # a view counts score^PEAK; log2 of the zoom that this gives on average
+ZOOM_EXPONENT, MEAN_LOG_ZOOM = (
+    6,
+    -0.1,
+)  # a view counts score^ZOOM_EXPONENT; log2 of the zoom that this gives on average
 TINY = 1e-12
 BATCH = 32  # photos at a time
 ALIGNED = {"aligned": True}  # in place of LOCALIZER's content, where no networks are needed to find a face
@@ -104,7 +109,7 @@ class Localizer:
         for zoom in ZOOMS:
             regions = [(index, square(enlarged(window, REGION * zoom))) for index, window in windows]
             scores.append(zoom * self._views(images, regions).mean(axis=(1, 2)))
-        weights = (scores / np.maximum(np.max(scores, axis=0), TINY)) ** PEAK
+        weights = (scores / np.maximum(np.max(scores, axis=0), TINY)) ** ZOOM_EXPONENT
         return np.log2(ZOOMS) @ weights / np.maximum(weights.sum(axis=0), TINY)
 
     def _windows(self, images, several):
@@ -114,13 +119,13 @@ class Localizer:
         for (index, region), response in zip(regions, self._views(images, regions), strict=True):
             first = part_of(responses[index], region, images[index].shape[:2])
             window = best_window(first / max(first.max(), TINY) + response / max(response.max(), TINY))[1]
-            window = in_region(window - np.array([0, RISE * window[3], 0, 0]), region)
+            window = in_region(window - np.array([0, UPWARD_SHIFT * window[3], 0, 0]), region)
             windows.append((index, window, region, float(first.max() + response.max())))
         return responses, windows
 
     def _locate(self, images, several):
         responses, windows = self._windows(images, several)
-        factors = 2 ** ((self._zooms(images, [(index, w) for index, w, *_ in windows]) - USUAL) / 2)
+        factors = 2 ** ((self._zooms(images, [(index, w) for index, w, *_ in windows]) - MEAN_LOG_ZOOM) / 2)
         found = [[] for _ in images]
         for (index, window, region, score), factor in zip(windows, factors, strict=True):
             face, is_face = enlarged(window, factor), score >= self.threshold

@@ -1,6 +1,6 @@
 """The window of a response map that a face fills (Liu et al. 2015, section 3.1), and where several faces are.
 
-With r' = max(r − QUIET·max r, 0) of a map r, a window's score is
+With r' = max(r − RESPONSE_FLOOR·max r, 0) of a map r, a window's score is
 
     score(window) = Σ r' in the window / √(its area)
 
@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 ASPECT = 0.72  # width / height of a face box: 226 / 313, as CelebA's are
-QUIET = 0.05  # responses below this share of the highest count as none
-SURE = 0.3  # and from this share on a cell may belong to a face of its own, where there are several
+RESPONSE_FLOOR = 0.05  # responses below this share of the highest count as none
+CLUSTER_FLOOR = 0.3  # and from this share on a cell may belong to a face of its own, where there are several
 HEIGHTS = np.geomspace(0.15, 0.95, 18)  # of windows, as shares of the map's
 FINE = 64  # cells along a side of the map that windows slide over
 
@@ -33,8 +33,8 @@ def best_window(response, aspect=ASPECT, heights=HEIGHTS):
 
     aspect: width / height of the windows in these shares.
     """
-    loud = np.maximum(response - QUIET * response.max(), 0).astype(np.float32)
-    sums = integral(np.asarray(Image.fromarray(loud).resize((FINE, FINE), Image.Resampling.BILINEAR)))
+    strong = np.maximum(response - RESPONSE_FLOOR * response.max(), 0).astype(np.float32)
+    sums = integral(np.asarray(Image.fromarray(strong).resize((FINE, FINE), Image.Resampling.BILINEAR)))
     best = -1.0, np.array([0, 0, 1, 1])
     for share in heights:
         h, w = max(round(share * FINE), 1), max(round(share * aspect * FINE), 1)
@@ -88,10 +88,10 @@ def several_windows(response, aspect=ASPECT, radius=0.12):
     radius: of a cluster, in shares of the map's sides. A cell belongs to the nearest centre.
     """
     h, w = response.shape
-    loud = np.argwhere(response > SURE * response.max())
-    if not len(loud):
+    strong = np.argwhere(response > CLUSTER_FLOOR * response.max())
+    if not len(strong):
         return [best_window(response, aspect)]
-    places, weights = (loud[:, ::-1] + 0.5) / (w, h), response[tuple(loud.T)]
+    places, weights = (strong[:, ::-1] + 0.5) / (w, h), response[tuple(strong.T)]
     centres = places[density_peaks(places, weights, radius)]
     x, y = np.meshgrid((np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h)
     nearest = np.argmin([(x - cx) ** 2 + (y - cy) ** 2 for cx, cy in centres], axis=0)
