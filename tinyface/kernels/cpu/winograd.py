@@ -388,7 +388,7 @@ class Tiles:
         self.half = half.reshape(t, patch, tile * j, grid.images, o)
 
     def transform_back(self, y, top, left, epilogue=None, channels=slice(None)):
-        """Write the block at tile (top, left) of y (H', W', N, O), which are the result's `channels`, after the epilogue."""
+        """Write the block at tile (top, left) of y (H', W', N, O), the result's `channels`, after the epilogue."""
         side, (source, out) = self.grid.config.tile, self.along_columns
         np.matmul(self.at, source, out=out)
         y = y[side * top :, side * left : side * left + self.half.shape[2]]
