@@ -42,7 +42,7 @@ def test_a_run_is_resumed_with_the_networks_and_the_segmentation_net_it_was_star
     folder, _ = both
     given = {"data": faces}
     text = refused(train_attributes, [], given, None, folder, True, silent)  # no network named
-    assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; say which networks")
+    assert text.startswith(f"--resume: {folder} holds a run with ssp and ssg; name the networks")
     other = save_segmentation_net(tmp_path / "other.h5", seed=5)
     text = refused(train_attributes, ["ssp", "ssg"], given, other, folder, True, silent)
     assert text.startswith(

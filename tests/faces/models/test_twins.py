@@ -54,7 +54,9 @@ def compare(name, width, size, dtype, steps=STEPS):
     """Loss, gradients, weights and running statistics of both after each step on fresh batches."""
     backend.seed(0)
     ours, theirs = make_pair(name, width, size, dtype)
-    segmentation_net, parser_twin = make_parser(size, dtype) if HEADS_NEEDED.get(name) else (None, None)
+    segmentation_net, segmentation_twin = (
+        make_segmentation_net(size, dtype) if HEADS_NEEDED.get(name) else (None, None)
+    )
     optimizer = optim.AdaGrad(ours.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     reference = torch.optim.Adagrad(theirs.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     names = [path for path, _ in ours.named_parameters()]
@@ -90,7 +92,7 @@ def compare(name, width, size, dtype, steps=STEPS):
             heads = segmentation_heads(segmentation_net, images, HEADS_NEEDED[name])
             loss = ops.sigmoid_cross_entropy(ours(Tensor(images), heads, points), targets)
             with torch.no_grad():
-                heads = parser_twin(torch.tensor(images)) if segmentation_net else None
+                heads = segmentation_twin(torch.tensor(images)) if segmentation_net else None
             given = (heads, None if points is None else torch.tensor(points))
             logits = theirs(torch.tensor(images), *(() if name == "resnet18" else given))
             expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(targets))
@@ -150,7 +152,7 @@ def make_pair(name, width, size, dtype):
     return ours, theirs
 
 
-def make_parser(size, dtype):
+def make_segmentation_net(size, dtype):
     """A segmentation network in evaluation mode, its running statistics no longer those of the start, and its twin."""
     ours, theirs = make_pair("segmentation", 2, size, dtype)
     rng = np.random.default_rng(2)

@@ -276,6 +276,7 @@ def test_the_page_says_how_it_was_made(straight):
 
 def test_the_page_says_if_segmentation_net_and_attributes_learned_from_other_faces(faces, lfwa, tmp_path):
     arguments = ("--table", "3", *QUICK, "--data", lfwa, "--seg-data", faces, "--out", tmp_path / "out")
-    line = f"parser trained on drawn faces only, attributes trained on photos of people (LFWA in {lfwa.name})"
+    people = f"photos of people (LFWA in {lfwa.name})"
+    line = f"segmentation network trained on drawn faces only, attributes trained on {people}"
     assert f"networks: {line}\n" in reproduce(*arguments).stdout
     assert f"Networks: {line}." in (tmp_path / "out/report.html").read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ def batches():
     return made
 
 
-def make_parser():
+def make_segmentation_net():
     """A segmentation network whose running statistics are not those of the start, so that training mode would show."""
     backend.seed(1)
     segmentation_net = SegmentationNet(2, SIZE)
@@ -47,7 +47,7 @@ def make_task(mode, seed=2):
     rng = np.random.default_rng(seed)
     for parameter in network.parameters():
         parameter.data += 0.1 * rng.standard_normal(parameter.shape).astype(np.float32)
-    return tasks.AttributeTask(network, make_parser() if HEADS_NEEDED[mode] else None)
+    return tasks.AttributeTask(network, make_segmentation_net() if HEADS_NEEDED[mode] else None)
 
 
 def sigmoid(x):
@@ -87,7 +87,7 @@ def test_a_face_is_parsed_the_same_whatever_else_is_in_the_batch(batches, mode):
 
 @pytest.mark.parametrize("needed, count", [(0, None), (2, 2), (3, 3)])
 def test_only_the_heads_that_are_needed_are_made(batches, needed, count):
-    segmentation_net = make_parser()
+    segmentation_net = make_segmentation_net()
     images = batches["attributes"][0].images
     heads = tasks.segmentation_heads(segmentation_net, images, needed)
     if count is None:
@@ -113,7 +113,7 @@ def test_attribute_loss_by_hand(batches, mode):
 
 
 def test_segmentation_loss_by_hand(batches):
-    task, batch = tasks.SegmentationTask(make_parser().eval()), batches["labels"][0]
+    task, batch = tasks.SegmentationTask(make_segmentation_net().eval()), batches["labels"][0]
     expected = 0
     for head in task.network(Tensor(batch.images)):
         logits = head.data.astype(np.float64)
@@ -195,7 +195,7 @@ def test_training_mode_uses_the_statistics_of_the_batch(batches):
 
 
 def test_parse_takes_the_finest_head(batches):
-    segmentation_net, images = make_parser(), batches["labels"][0].images
+    segmentation_net, images = make_segmentation_net(), batches["labels"][0].images
     regions = tasks.parse(segmentation_net, images)
     assert regions.shape == (3, *SIZE) and regions.dtype == np.uint8
     assert not segmentation_net.training
@@ -205,7 +205,7 @@ def test_parse_takes_the_finest_head(batches):
 
 
 def test_segmentation_measures_by_hand(batches):
-    task = tasks.SegmentationTask(make_parser())
+    task = tasks.SegmentationTask(make_segmentation_net())
     measures = task.summarise(task.evaluate(batches["labels"]))
     got = np.concatenate([tasks.parse(task.network, b.images) for b in batches["labels"]])
     truth = np.concatenate([b.targets for b in batches["labels"]])

@@ -54,9 +54,9 @@ def predict(images, paths, out, system, several, everything, as_json, device, lo
     return not failed
 
 
-# Each system is a function that opens its networks and gives two others: predict(path), which raises TinyfaceError for
-# a photo that can't be read, and show(path, the prediction) → JSON's record, lines for people, {kind: picture}; and a
-# line on what the networks were trained on.
+# Each system is a function that opens its networks and gives predict(path), which raises TinyfaceError for a photo that
+# can't be read; show(path, prediction) → record for JSON, lines for people, {kind: picture}; and a line on what the
+# networks were trained on.
 
 
 def by_parsing(paths, several, everything, device):

@@ -75,7 +75,7 @@ class Job:
             self.seg_data = str(self.seg_data or self.data)
             usable(self.seg_data, "labels", "--seg-data")
         if self.seg_weights:
-            load_segmentation_net(self.segmentation_net)
+            load_segmentation_net(self.segmentation_file)
         if self.lfwa is None and choose_layout(self.data, "attributes").name == LFWA:
             self.lfwa = self.data
         if self.lfwa:
