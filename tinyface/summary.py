@@ -152,7 +152,7 @@ def _row_name(path, op):
     Of a block with several layers both: encoder.block11.conv1 → Block11.conv1; of a list: decoder.blocks.0 → Block1.
     """
     if op == "softmax":
-        return "RegionMasks"  # of the parser's logits; all other softmaxes join a row
+        return "RegionMasks"  # of the segmentation network's logits; all other softmaxes join a row
     if op in ALONE:
         return TITLES[op]
     path = re.sub(r"s\.(\d+)", lambda match: str(int(match[1]) + 1), path)

@@ -224,7 +224,7 @@ LINE = "trained on drawn faces only; results on photos of real people mean littl
 
 
 def test_results_say_once_what_the_networks_were_trained_on(trained, faces, photo):
-    """Those that come along do too."""
+    """The bundled networks do too."""
     for more in ((), ("--weights", trained / "attr")):
         text = run("predict", photo, photo.with_name("000002.jpg"), *more).stdout
         assert text.startswith(f"networks: {LINE}\n\n{photo}\n") and text.count("trained on") == 1

@@ -1,4 +1,4 @@
-"""What a CUDA kernel is given, held against the parameters that its .cu file declares.
+"""What a CUDA kernel is given, checked against the parameters that its .cu file declares.
 
 A kernel sees addresses only: float64 read as float32, or every number where every second was meant, is a wrong result
 without a word. So each argument must be what `const real* x` or `int rows` says, before the kernel is launched:
