@@ -5,8 +5,9 @@ import weakref
 import numpy as np
 import pytest
 
-from tinyface import Function, Parameter, Tensor, no_grad, ops
+from tinyface import Function, Parameter, Tensor, kernels, no_grad, ops
 from tinyface.core import is_grad_enabled
+from tinyface.ops.max_pool2d import MaxPool2d
 
 
 def leaf(*values, dtype=np.float64):
@@ -597,3 +598,16 @@ def test_a_tensor_whose_gradient_was_switched_off_ends_the_way_back():
     y.requires_grad = False
     z.sum().backward()
     assert x.grad is None and w.grad.tolist() == [2, 2, 2]
+
+
+def test_a_function_called_again_is_dispatched_again(put):
+    """By the switch and the arrays of that call, not those of the call before."""
+    function = MaxPool2d(2, 2, 0, False)
+    function(put(np.ones((1, 1, 4, 4))))
+    assert type(function) is not MaxPool2d
+    function(put(np.ones((0, 1, 4, 4))))
+    assert type(function) is MaxPool2d
+    function(put(np.ones((1, 1, 4, 4))))
+    with kernels.use("reference"):
+        function(put(np.ones((1, 1, 4, 4))))
+    assert type(function) is MaxPool2d

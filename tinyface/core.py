@@ -213,6 +213,7 @@ class Function:
     inputs: tuple[Tensor, ...] | None = None
     computes_in_float = False
     device: str | None = None  # of a kernel, where it runs
+    reference: type | None = None  # of a kernel, what it implements
     stays_home = True
 
     @property
@@ -255,7 +256,7 @@ class Function:
             return self._dispatch(arrays)
         dtype = arrays[0].dtype
         y = self._dispatch([a.astype(dtype, copy=False) for a in arrays])
-        return y.astype(dtype, copy=False)  # NumPy before 2.0 makes float64 of a float32 scalar and a number
+        return y.astype(dtype, copy=False)  # whatever else took part, such as float64 statistics
 
     def _dispatch(self, arrays):
         self.__class__ = dispatch.choose(self, arrays)

@@ -27,7 +27,7 @@ def register(reference, device, maps=(0,)):
     """
 
     def add(kernel):
-        kernel.device, kernel.maps = device, maps
+        kernel.reference, kernel.device, kernel.maps = reference, device, maps
         _kernels[reference, device] = kernel
         return kernel
 
@@ -49,7 +49,7 @@ def choose(function, arrays):
 
     Kernels never get an empty array: there is nothing to gain.
     """
-    reference = type(function)
+    reference = function.reference or type(function)  # it may have been called before
     device = "cpu" if devices.get_array_module(*arrays) is devices.np else "cuda"
     kernel = find(reference, device)
     if kernel is None or not all(a.size for a in arrays) or not kernel.supports(function, *arrays):
