@@ -26,12 +26,17 @@ BENCH ?= --all
 
 demo: .venv/run       ## draw toy faces, train both networks, evaluate and predict; leaves pictures in demo/
 	rm -rf demo
-	$(BIN)/python cli.py draw-faces --out demo/faces --train 1600 --val 100 --test 200
-	$(BIN)/python cli.py train-seg --preset demo --data demo/faces --out demo/seg
-	$(BIN)/python cli.py train-attr --ssp --ssg --preset demo --data demo/faces --seg-weights demo/seg/best.h5 --out demo/attr
+	$(BIN)/python cli.py draw-faces --out demo/first --train 2 --val 1 --test 1 --seed 1
+	$(BIN)/python cli.py predict demo/first/celeba/Img/img_align_celeba --out demo/first_predictions
+	@echo "A first picture is in demo/first_predictions: four new faces, and what the networks in weights/ predict"
+	$(BIN)/python cli.py draw-faces --out demo/faces --train 1000 --val 50 --test 150
+	$(BIN)/python cli.py train-seg --preset demo --data demo/faces --out demo/seg \
+		--steps 1000 --optimizer adam --lr 0.005 --warmup 100 --val-every 1000
+	$(BIN)/python cli.py train-attr --ssp --ssg --preset demo --data demo/faces --seg-weights demo/seg/best.h5 \
+		--out demo/attr --steps 240 --optimizer adam --lr 0.0015 --warmup 20
 	$(BIN)/python cli.py evaluate demo/seg/best.h5 --data demo/faces --split test
 	$(BIN)/python cli.py evaluate demo/attr --data demo/faces --split test
-	$(BIN)/python cli.py predict demo/faces/celeba/Img/img_align_celeba/00170[1-4].jpg --weights demo/attr --out demo/predictions
+	$(BIN)/python cli.py predict demo/faces/celeba/Img/img_align_celeba/00105[1-4].jpg --weights demo/attr --out demo/predictions
 	@echo "Look at demo/seg/parsing.png, demo/predictions and demo/*/curve.png"
 
 test: .venv/dev       ## all tests but the comparison with PyTorch

@@ -122,7 +122,7 @@ def compile_for(file, architecture, options):
         from cupy_backends.cuda.libs import nvrtc
     except ImportError:
         raise TinyfaceError(
-            "CuPy is not installed; install it with pip install -e '.[gpu]', which needs no GPU"
+            "CuPy is not installed; install it with pip install '.[gpu]', which needs no GPU"
         ) from None
     if architecture not in nvrtc.getSupportedArchs():
         return {}

@@ -40,34 +40,6 @@ def test_an_unknown_device(device):
         Tensor([1.0]).to(device)
 
 
-def cupy_afresh(monkeypatch, module):
-    """What `backend.cupy` says when `import cupy` gives this module, None for not installed."""
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    with pytest.raises(TinyfaceError) as error:
-        backend.cupy.__wrapped__()
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def test_cuda_without_cupy_says_what_to_install(monkeypatch):
-    assert "CuPy is not installed; install it with pip install" in cupy_afresh(monkeypatch, None)
-
-
-@pytest.mark.parametrize("raises", [True, False])
-def test_cuda_without_a_gpu_says_so(monkeypatch, raises):
-    class CUDARuntimeError(Exception):
-        pass
-
-    def count():
-        if raises:
-            raise CUDARuntimeError("cudaErrorNoDevice")
-        return 0
-
-    runtime = SimpleNamespace(getDeviceCount=count, CUDARuntimeError=CUDARuntimeError)
-    fake = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
-    assert "CuPy finds no CUDA device" in cupy_afresh(monkeypatch, fake)
-
-
 def test_an_op_without_a_kernel_says_so():
     backend.need_cpu("conv2d", np.zeros(2))
     with pytest.raises(TinyfaceError, match="conv2d: has no CUDA kernel in this version; use --device cpu"):

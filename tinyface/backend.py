@@ -1,6 +1,6 @@
 """Where arrays live and who computes on them: the array module, moves, kernels, worker threads, random numbers.
 
-The only file that imports CuPy, and it does so only when somebody asks for the GPU.
+CuPy is imported (by gpu_probe.py) only when somebody asks for the GPU.
 """
 
 import ctypes
@@ -31,23 +31,13 @@ def get_array_module(*arrays):
 
 @lru_cache(maxsize=1)
 def cupy():
-    """CuPy, imported on first use and checked for a device.
+    """CuPy, imported on first use and checked (gpu_probe.py).
 
-    Raises TinyfaceError where CuPy is not installed or finds no GPU.
+    Raises TinyfaceError where something is missing.
     """
-    try:
-        import cupy as module
-    except ImportError:
-        raise TinyfaceError(
-            "--device cuda: CuPy is not installed; install it with pip install 'tinyface[gpu]', or use --device cpu"
-        ) from None
-    try:
-        devices = module.cuda.runtime.getDeviceCount()
-    except module.cuda.runtime.CUDARuntimeError:
-        devices = 0
-    if not devices:
-        raise TinyfaceError("--device cuda: CuPy finds no CUDA device; check nvidia-smi, or use --device cpu")
-    return module
+    from .gpu_probe import load_cupy  # here, so that importing tinyface stays quick
+
+    return load_cupy()
 
 
 def device_of(array):

@@ -113,8 +113,9 @@ class ConfusionMatrix:
         predictions, labels = np.asarray(predictions), np.asarray(labels)
         if predictions.shape != labels.shape:
             raise ValueError(f"predictions {predictions.shape} and labels {labels.shape} differ in shape")
+        predictions, labels = predictions.astype(np.int64), labels.astype(np.int64)
         kept = labels != ignore
-        predictions, labels = predictions[kept].astype(np.int64), labels[kept].astype(np.int64)
+        predictions, labels = predictions[kept], labels[kept]
         for name, values in ("predictions", predictions), ("labels", labels):
             if values.size and not 0 <= values.min() <= values.max() < self.classes:
                 found = f"{values.min()} to {values.max()}"

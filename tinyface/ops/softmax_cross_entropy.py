@@ -39,6 +39,7 @@ class SoftmaxCrossEntropy(Function):
         backend.need_float(self.op, x)
         if backend.on_gpu(x):
             return self.forward_gpu(x)
+        labels = labels.astype(np.int64)  # as NumPy 2.2 may crash comparing bytes with −1
         counted = labels != self.ignore
         wrong = counted & ((labels < 0) | (labels >= classes))
         if wrong.any():
