@@ -272,5 +272,5 @@ def test_pairs_are_a_function_of_seed_and_step(data):
 def test_pairs_need_somebody_with_two_photos(data):
     data.identities = np.arange(N)
     loader = PairLoader(data, "identities", 4, SIZE, seed=0)
-    with loader, pytest.raises(TinyfaceError, match="nobody has two photos"):
+    with loader, pytest.raises(TinyfaceError, match="no person has two photos"):
         next(loader)
