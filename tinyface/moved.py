@@ -1,6 +1,6 @@
-"""Modules under the names that they had before the application became a package: `tinyface.models` and the like.
+"""Old names of modules: `tinyface.models` is `tinyface.faces.models`, and so on, for programs that import these.
 
-An old name is imported as the module of the new name, the same object, submodules included.
+Both names give the same module object, submodules included.
 """
 
 import sys
@@ -24,7 +24,7 @@ NEW_NAMES = {
 
 
 def names_of(module, *names):
-    """A `__getattr__` for the module in which names of `module` stood before."""
+    """A `__getattr__` for the module that has `names` of `module` as well."""
 
     def __getattr__(name):
         if name in names:

@@ -172,7 +172,7 @@ def test_a_class_never_seen_is_named_and_left_out_of_the_mean():
             "skin              0.00        0.00",
             "----------------------------------",
             "mean             33.33       40.00",
-            "mean over 2 of 3, never seen: hair",
+            "mean over 2 of 3, never present: hair",
             "pixel accuracy 66.67 %",
         ]
     )

@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_with_other_data_learned_from_both():
     one, other = ({"trained_on": [{"faces": kind}]} for kind in (DRAWN, PHOTOS))
     both = provenance.resumed(one, {**other, "step": 3})
     assert both == {"trained_on": [{"faces": DRAWN}, {"faces": PHOTOS}], "step": 3}
-    assert provenance.resumed(one, one) == one and provenance.gone_on({}, one) == one
+    assert provenance.resumed(one, one) == one and provenance.resumed({}, one) == one
 
 
 @pytest.mark.parametrize(
