@@ -51,16 +51,6 @@ def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, opt
     )
 
 
-@every_case
-def test_gradients(check_gradients, normal, shape, kernel, stride, padding, ceil_mode):
-    check_gradients(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
-
-
-@every_case
-def test_manners(check_op_contract, normal, shape, kernel, stride, padding, ceil_mode):
-    check_op_contract(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
-
-
 @pytest.mark.cpu
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):

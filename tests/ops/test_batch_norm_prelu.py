@@ -10,7 +10,6 @@ from tinyface.kernels.cpu import row_matrix
 
 SHAPES = [(2, 3, 2, 3), (4, 2), (1, 2, 3, 1), (3, 1, 2), (2, 2, 2, 2, 2)]
 LARGE = [(3, 2, 37, 41), (2, 1, 150, 130), (3000, 2), (61, 3, 6, 7)]
-every_shape = pytest.mark.parametrize("shape", SHAPES)
 train_and_eval = pytest.mark.parametrize("training", [True, False])
 
 
@@ -77,18 +76,6 @@ def test_equals_its_halves(put, normal, shape, training):
     whole = run(lambda *inputs: ops.batch_norm_prelu(*inputs, training))
     for got, wanted in zip(whole, run(halves), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-10)
-
-
-@every_shape
-@train_and_eval
-def test_gradients(check_gradients, fused, normal, shape, training):
-    check_gradients(fused(training, eps=0.1), *inputs_of(normal, shape))
-
-
-@every_shape
-@train_and_eval
-def test_manners(check_op_contract, fused, normal, shape, training):
-    check_op_contract(fused(training), *inputs_of(normal, shape))
 
 
 @pytest.mark.cpu

@@ -22,15 +22,6 @@ def test_equals_pytorch(compare_with_torch, torch, normal, base, lengths, data):
     compare_with_torch(lambda *xs: ops.concat(xs, axis), lambda *xs: torch.cat(xs, axis), *arrays)
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_gradients(check_gradients, normal, axis):
-    check_gradients(lambda a, b: ops.concat([a, b], axis), normal((2, 3, 2)), normal((2, 3, 2), 1))
-
-
-def test_manners(check_op_contract, normal):
-    check_op_contract(lambda a, b, c: ops.concat((a, b, c)), *(normal((2, k, 3), k) for k in (1, 3, 2)))
-
-
 def test_each_gets_its_own_stretch(put):
     a = Tensor(put(np.array([[1.0], [2.0]])), requires_grad=True)
     b = Tensor(put(np.array([[3.0, 4.0], [5.0, 6.0]])), requires_grad=True)

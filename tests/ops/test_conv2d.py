@@ -15,21 +15,6 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("algorithm", WAYS[metafunc.config.getoption("--device")])
 
 
-# (x shape, w shape, stride, padding)
-CASES = [
-    ((2, 2, 5, 4), (3, 2, 3, 3), 1, 1),
-    ((1, 1, 4, 4), (1, 1, 1, 1), 1, 0),
-    ((1, 2, 5, 6), (2, 2, 3, 2), 2, 1),
-    ((1, 2, 6, 7), (2, 2, 2, 2), 3, 0),
-    ((1, 1, 3, 3), (2, 1, 2, 3), 2, 3),
-    ((1, 2, 3, 3), (1, 2, 3, 3), 1, 3),
-    ((1, 1, 1, 5), (1, 1, 1, 3), 1, 0),
-    ((2, 2, 5, 6), (2, 2, 3, 3), 1, 0),
-    ((1, 2, 5, 6), (2, 2, 2, 3), 1, 0),
-]
-every_case = pytest.mark.parametrize("x, w, stride, padding", CASES)
-
-
 @st.composite
 def geometries(draw):
     kh, kw, stride, padding = (draw(st.integers(*limits)) for limits in ((1, 4), (1, 4), (1, 5), (0, 4)))
@@ -74,27 +59,6 @@ def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, 
         normal((8, 16, 3, 3), 1),
         normal(8, 2),
     )
-
-
-@every_case
-def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
-    with algorithms.force(algorithm):
-        check_gradients(
-            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
-            normal(x),
-            normal(w, 1),
-            normal(w[0], 2),
-        )
-
-
-@every_case
-@pytest.mark.parametrize("bias", [True, False])
-def test_manners(check_op_contract, normal, algorithm, x, w, stride, padding, bias):
-    arrays = normal(x), normal(w, 1), normal(w[0], 2)
-    with algorithms.force(algorithm):
-        check_op_contract(
-            lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays[: 3 if bias else 2]
-        )
 
 
 @given(geometry=geometries(), channels=st.integers(1, 6))

@@ -6,19 +6,6 @@ from hypothesis import strategies as st
 from tinyface import Tensor, ops
 from tinyface.kernels.cpu import im2col, winograd
 
-# (x shape, w shape, stride, padding, output padding)
-CASES = [
-    ((2, 2, 4, 3), (2, 3, 3, 3), 1, 1, 0),
-    ((1, 1, 3, 3), (1, 1, 1, 1), 1, 0, 0),
-    ((1, 2, 3, 2), (2, 2, 3, 2), 2, 1, 1),
-    ((1, 2, 2, 3), (2, 1, 2, 2), 3, 0, 2),
-    ((1, 1, 4, 4), (1, 2, 2, 3), 2, 2, 1),
-    ((1, 1, 5, 4), (1, 1, 1, 2), 1, 1, 0),
-    ((2, 2, 3, 4), (2, 2, 3, 3), 1, 2, 0),
-    ((1, 2, 3, 4), (2, 2, 2, 3), 1, 0, 0),
-]
-every_case = pytest.mark.parametrize("x, w, stride, padding, output_padding", CASES)
-
 
 @st.composite
 def geometries(draw):
@@ -47,24 +34,6 @@ def test_equals_pytorch(compare_with_torch, torch, normal, geometry, bias):
     x, w, *options = geometry
     arrays = normal(x), normal(w, 1), normal(w[1], 2)
     compare_with_torch(*both(torch, *options), *arrays[: 3 if bias else 2])
-
-
-@every_case
-def test_gradients(check_gradients, normal, x, w, stride, padding, output_padding):
-    check_gradients(
-        lambda *xs: ops.conv_transpose2d(*xs, stride, padding, output_padding),
-        normal(x),
-        normal(w, 1),
-        normal(w[1], 2),
-    )
-
-
-@every_case
-def test_manners(check_op_contract, normal, x, w, stride, padding, output_padding):
-    options = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    arrays = normal(x), normal(w, 1), normal(w[1], 2)
-    check_op_contract(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays)
-    check_op_contract(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays[:2])
 
 
 @given(geometry=geometries())

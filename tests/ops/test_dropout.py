@@ -31,15 +31,6 @@ def test_equals_pytorch_with_the_same_mask(compare_with_torch, torch, normal, sh
     compare_with_torch(seeded(p), lambda x: x * keep / (1 - p), normal(shape))
 
 
-@pytest.mark.parametrize("p", [0, 0.3, 0.8])
-def test_gradients(check_gradients, normal, p):
-    check_gradients(seeded(p), normal((3, 4)))
-
-
-def test_manners(check_op_contract, normal):
-    check_op_contract(seeded(0.4), normal((3, 4, 5)))
-
-
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_share_and_scale(put, p):
     """Each element is 0 with probability p, else 1/(1 − p): the mean stays."""

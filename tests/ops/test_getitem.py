@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tinyface import Tensor, backend, ops
+from tinyface import Tensor, backend
 
 INDICES = [
     0,
@@ -14,23 +14,12 @@ INDICES = [
     (1, slice(None), -2),
     (0, 1, 2),
 ]
-every_index = pytest.mark.parametrize("index", INDICES, ids=str)
 
 
 @pytest.mark.reference
 @pytest.mark.parametrize("index", [i for i in INDICES if i != slice(None, None, -1)], ids=str)
 def test_equals_pytorch(compare_with_torch, normal, index):
     compare_with_torch(lambda x: x[index], lambda x: x[index], normal((3, 4, 5)))
-
-
-@every_index
-def test_gradients(check_gradients, normal, index):
-    check_gradients(lambda x: ops.getitem(x, index), normal((3, 4, 3)))
-
-
-@every_index
-def test_manners(check_op_contract, normal, index):
-    check_op_contract(lambda x: x[index], normal((3, 4, 5)))
 
 
 def test_gradient_is_zero_elsewhere(put):

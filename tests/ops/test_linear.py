@@ -5,9 +5,6 @@ from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
 
-LEADING = [(), (1,), (4,), (2, 3), (2, 1, 3)]
-every_leading = pytest.mark.parametrize("leading", LEADING)
-
 
 @pytest.mark.reference
 @given(
@@ -19,17 +16,6 @@ every_leading = pytest.mark.parametrize("leading", LEADING)
 def test_equals_pytorch(compare_with_torch, torch, normal, leading, inputs, outputs, bias):
     arrays = normal((*leading, inputs)), normal((outputs, inputs), 1), normal(outputs, 2)
     compare_with_torch(ops.linear, torch.nn.functional.linear, *arrays[: 3 if bias else 2])
-
-
-@every_leading
-def test_gradients(check_gradients, normal, leading):
-    check_gradients(ops.linear, normal((*leading, 3)), normal((2, 3), 1), normal(2, 2))
-
-
-@every_leading
-def test_manners(check_op_contract, normal, leading):
-    check_op_contract(ops.linear, normal((*leading, 3)), normal((2, 3), 1), normal(2, 2))
-    check_op_contract(ops.linear, normal((*leading, 3)), normal((2, 3), 1))
 
 
 def test_by_hand(put):

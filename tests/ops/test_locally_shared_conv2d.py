@@ -34,17 +34,6 @@ def test_equals_pytorch(compare_with_torch, torch, normal, grid, kernel, dilatio
     )
 
 
-def test_gradients(check_gradients, normal):
-    arrays = normal((2, 2, 5, 6)), normal((2, 2, 3, 2, 2, 2)), normal((2, 2, 3))
-    check_gradients(lambda x, w, b: ops.locally_shared_conv2d(x, w, b, dilation=2), *arrays)
-    check_gradients(ops.locally_shared_conv2d, *arrays[:2])
-
-
-def test_manners(check_op_contract, normal):
-    arrays = normal((2, 2, 5, 6)), normal((2, 2, 3, 2, 2, 2)), normal((2, 2, 3))
-    check_op_contract(ops.locally_shared_conv2d, *arrays)
-
-
 @given(
     n=st.integers(1, 3), size=st.tuples(st.integers(4, 9), st.integers(4, 9)), grid=st.tuples(*[st.integers(1, 3)] * 2),
     kernel=st.integers(1, 2), dilation=st.integers(1, 2),

@@ -63,18 +63,8 @@ def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, shape, opt
     )
 
 
-@every_case
-def test_gradients(check_gradients, shape, kernel, stride, padding, ceil_mode):
-    check_gradients(lambda x: ops.max_pool2d(x, kernel, stride, padding, ceil_mode), distinct(shape))
-
-
 def test_gradients_at_ties(check_gradients):
     check_gradients(lambda x: ops.max_pool2d(x, 2), np.zeros((1, 1, 4, 4)))
-
-
-@every_case
-def test_manners(check_op_contract, shape, kernel, stride, padding, ceil_mode):
-    check_op_contract(lambda x: ops.max_pool2d(x, kernel, stride, padding, ceil_mode), distinct(shape))
 
 
 @pytest.mark.cpu

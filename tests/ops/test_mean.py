@@ -28,17 +28,6 @@ def test_any_shape_equals_pytorch(compare_with_torch, normal, shape, axis, keepd
     compare_with_torch(lambda x: ops.mean(x, axis, keepdims), theirs(axis, keepdims), normal(shape))
 
 
-@every_axis
-@both_keepdims
-def test_gradients(check_gradients, normal, axis, keepdims):
-    check_gradients(lambda x: ops.mean(x, axis, keepdims), normal((2, 3, 2)))
-
-
-@every_axis
-def test_manners(check_op_contract, normal, axis):
-    check_op_contract(lambda x: ops.mean(x, axis), normal((2, 3, 4)))
-
-
 def test_by_hand(put):
     x = Tensor(put(np.array([[1.0, 2.0], [3.0, 4.0]])), requires_grad=True)
     y = x.mean(axis=0)

@@ -38,16 +38,6 @@ def test_any_broadcast_equals_pytorch(compare_with_torch, normal, data):
     compare_with_torch(ops.mul, lambda a, b: a * b, normal(shapes[0]), normal(shapes[1], 1))
 
 
-@every_shape
-def test_gradients(check_gradients, normal, a, b):
-    check_gradients(ops.mul, normal(a), normal(b, 1))
-
-
-@every_shape
-def test_manners(check_op_contract, normal, a, b):
-    check_op_contract(ops.mul, normal(a), normal(b, 1))
-
-
 def test_gradient_is_the_other_factor_summed_where_repeated(put):
     row = Tensor(put(np.array([10.0, 20.0])), requires_grad=True)
     y = ops.mul(put(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])), row)

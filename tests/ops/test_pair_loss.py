@@ -21,14 +21,6 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal):
     compare_with_torch(lambda f: ops.pair_loss(f, put(IDS)), pair_by_pair(torch), normal((6, 5)))
 
 
-def test_gradients(check_gradients, put, normal):
-    check_gradients(lambda f: ops.pair_loss(f, put(IDS)), normal((6, 5)))
-
-
-def test_manners(check_op_contract, put, normal):
-    check_op_contract(lambda f: ops.pair_loss(f, put(IDS)), normal((6, 5)))
-
-
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
 def test_is_the_sum_over_pairs(put, normal, identities):
     f, wanted = normal((len(identities), 4)), 0.0

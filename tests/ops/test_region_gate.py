@@ -37,16 +37,6 @@ def test_more_than_a_block_takes(compare_with_torch, normal, c, r, h, w):
     compare_with_torch(ops.region_gate, theirs, normal((2, c, h, w)), masks_for((2, r, h, w), normal))
 
 
-@every_case
-def test_gradients(check_gradients, normal, n, c, r, h, w):
-    check_gradients(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
-
-
-@every_case
-def test_manners(check_op_contract, normal, n, c, r, h, w):
-    check_op_contract(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
-
-
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)

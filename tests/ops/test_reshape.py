@@ -20,14 +20,6 @@ def test_flat_equals_pytorch(compare_with_torch, normal, shape):
     compare_with_torch(lambda x: x.reshape((-1,)), lambda x: x.reshape(-1), normal(shape))
 
 
-def test_gradients(check_gradients, normal):
-    check_gradients(lambda x: ops.reshape(x, (4, 3)), normal((2, 3, 2)))
-
-
-def test_manners(check_op_contract, normal):
-    check_op_contract(lambda x: ops.reshape(x, (4, -1)), normal((2, 3, 2)))
-
-
 def test_reading_order(put):
     x = Tensor(put(np.arange(6.0).reshape(2, 3)), requires_grad=True)
     y = x.reshape([3, 2])

@@ -17,14 +17,6 @@ def test_more_elements_than_a_block_has_threads(compare_with_torch, normal):
     compare_with_torch(ops.sigmoid, lambda x: x.sigmoid(), normal((7, 111)))
 
 
-def test_gradients(check_gradients, normal):
-    check_gradients(ops.sigmoid, normal((3, 4)) * 3)
-
-
-def test_manners(check_op_contract, normal):
-    check_op_contract(ops.sigmoid, normal((2, 3, 4)))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_far_out(put, dtype):
     x = Tensor(put(np.array([-1e4, -1000, -80, 0, 1000, 1e4], dtype)), requires_grad=True)

@@ -14,16 +14,6 @@ def test_equals_pytorch(compare_with_torch, normal, shape, data):
     compare_with_torch(lambda x: ops.softmax(x, axis), lambda x: x.softmax(axis), 3 * normal(shape), scale=1)
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_gradients(check_gradients, normal, axis):
-    check_gradients(lambda x: ops.softmax(x, axis), normal((2, 3, 4)))
-
-
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_manners(check_op_contract, normal, axis):
-    check_op_contract(lambda x: ops.softmax(x, axis), normal((2, 3, 4)))
-
-
 @pytest.mark.reference
 @pytest.mark.parametrize("classes", [16, 17, 40])
 @pytest.mark.parametrize("axis", [1, 2])

@@ -7,9 +7,6 @@ from tinyface import Tensor, backend, ops
 from tinyface.kernels.cpu import blocks
 from tinyface.kernels.cuda import softmax_cross_entropy as softmax_cross_entropy_kernel
 
-SHAPES = [(4, 3), (2, 3, 2, 3), (1, 1, 2, 2), (2, 4, 3)]
-every_shape = pytest.mark.parametrize("shape", SHAPES)
-
 
 def labels_for(shape, ignore=-1, share=0.3):
     """Random labels, about `share` of them `ignore`; the first is not."""
@@ -53,18 +50,6 @@ def test_many_equal_pytorch(compare_with_torch, torch, put, normal, monkeypatch,
         3 * normal(shape),
         scale=1,
     )
-
-
-@every_shape
-def test_gradients(check_gradients, put, normal, shape):
-    labels = put(labels_for(shape))
-    check_gradients(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
-
-
-@every_shape
-def test_manners(check_op_contract, put, normal, shape):
-    labels = put(labels_for(shape))
-    check_op_contract(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
 
 
 @pytest.mark.cpu

@@ -22,16 +22,6 @@ def test_equals_pytorch(compare_with_torch, torch, normal, shape, levels):
     compare_with_torch(lambda x: ops.spatial_pyramid_pool(x, levels), theirs, normal(shape))
 
 
-@every_case
-def test_gradients(check_gradients, normal, shape, levels):
-    check_gradients(lambda x: ops.spatial_pyramid_pool(x, levels), normal(shape))
-
-
-@every_case
-def test_manners(check_op_contract, normal, shape, levels):
-    check_op_contract(lambda x: ops.spatial_pyramid_pool(x, levels), normal(shape))
-
-
 def test_coarse_level_first(put):
     """Then, for each level, channel by channel and cell by cell."""
     x = np.array([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 20.0], [30.0, 40.0]]]])

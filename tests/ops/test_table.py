@@ -67,15 +67,6 @@ def assert_close(got, wanted, dtype, scale, what):
 
 
 @every_example
-@every_implementation
-def test_gradients(example, implementation, put, check_gradients):
-    if not example.trained:
-        pytest.skip("has no gradient")
-    with kernels.use(implementation), algorithms.force(example.algorithm):
-        check_gradients(lambda *tensors: example.run(put, *tensors), *example.arrays, samples=12)
-
-
-@every_example
 @every_dtype
 def test_kernels_equal_the_reference(example, dtype, put, normal):
     got, wanted = (outcome(example, name, dtype, put, normal) for name in ("optimized", "reference"))

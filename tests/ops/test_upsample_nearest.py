@@ -56,16 +56,6 @@ def test_large_maps_equal_pytorchs(compare_with_torch, torch, normal, length):
     )
 
 
-@every_case
-def test_gradients(check_gradients, normal, shape, size):
-    check_gradients(lambda x: ops.upsample_nearest(x, size), normal(shape))
-
-
-@every_case
-def test_manners(check_op_contract, normal, shape, size):
-    check_op_contract(lambda x: ops.upsample_nearest(x, size), normal(shape))
-
-
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
