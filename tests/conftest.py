@@ -7,6 +7,7 @@ import pytest
 from tinyface import Tensor, backend, no_grad
 from tinyface.errors import TinyfaceError
 from tinyface.gradcheck import gradcheck
+from tinyface.runtime import memory
 
 # On cuda an example costs some twenty launches, each in a shape of its own; ten examples find what fifty do.
 for name, examples in (("cpu", 50), ("cuda", 10)):
@@ -42,17 +43,6 @@ def missing_gpu():
         backend.cupy()
     except TinyfaceError as error:
         return str(error)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem):
-    """An op without a CUDA kernel skips its tests on cuda, and says so."""
-    try:
-        return (yield)
-    except TinyfaceError as error:
-        if pyfuncitem.config.getoption("--device") == "cuda" and "no CUDA kernel" in str(error):
-            pytest.skip(str(error))
-        raise
 
 
 # Most fixtures hold no state, so one serves the whole session and hypothesis may share it between examples.
@@ -135,8 +125,8 @@ def check_gradients(put):
 
 
 @pytest.fixture(scope="session")
-def check_manners(put, normal):
-    """check_manners(fn, *arrays): what every op owes its callers, whatever it computes.
+def check_op_contract(put, normal):
+    """check_op_contract(fn, *arrays): what every op owes its callers, whatever it computes.
 
     It keeps the type of its inputs in the output and the gradients; it reads any memory layout, also of the
     gradient handed in; it changes none of them; and each gradient is the same whether asked for alone or not,
@@ -193,7 +183,7 @@ def check_threads(threads, normal):
         backend.stop_workers()  # another test's would cut work as the modules stand, not as this test may have set them
         threads(1)
         wanted = bits(fn, arrays)
-        for buffer, _ in vars(backend._worker).get("scratch", {}).values():
+        for buffer, _ in vars(memory._thread).get("scratch", {}).values():
             buffer[...] = 255  # NaN in every float type
         for count in (1, 2, 3):
             threads(count)

@@ -69,8 +69,10 @@ def workshop(tmp_path):
     def build(page):
         unwanted = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "tinyface", tmp_path / "tinyface", ignore=unwanted)
-        (tmp_path / "tests" / "ops").mkdir(parents=True)
-        for name in ("cli.py", "pyproject.toml", "tests/conftest.py"):
+        for folder in ("ops", "helpers"):
+            (tmp_path / "tests" / folder).mkdir(parents=True)
+        tests = "tests/conftest.py", "tests/helpers/op_table.py", "tests/ops/test_table.py"
+        for name in ("cli.py", "pyproject.toml", *tests):
             shutil.copy(ROOT / name, tmp_path / name)
         for path, content in marked(page, "new file"):
             assert not (tmp_path / path).exists(), f"{path} is not new"
@@ -79,7 +81,8 @@ def workshop(tmp_path):
             insert(tmp_path / path, content)
 
         def python(*arguments):
-            environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+            path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+            environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
             done = subprocess.run(
                 [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
             )
@@ -137,14 +140,26 @@ def test_the_new_operation_has_right_gradients(workshop):
     assert "softplus" in workshop(ADDING)("cli.py", "gradcheck", "softplus")
 
 
+TABLE = "-m", "pytest", "tests/ops/test_table.py", "-k", "softplus or registered or every"
+
+
 def test_the_new_operation_passes_its_tests(workshop):
-    assert "3 passed" in workshop(ADDING)("-m", "pytest", "tests/ops/test_softplus.py", "-m", "not reference")
+    printed = workshop(ADDING)(*TABLE, "-m", "not reference")
+    assert "failed" not in printed and "." in printed
 
 
 @pytest.mark.reference
 def test_the_new_operation_equals_pytorch(workshop):
     pytest.importorskip("torch")
-    assert "1 passed" in workshop(ADDING)("-m", "pytest", "tests/ops/test_softplus.py", "-m", "reference")
+    assert "failed" not in workshop(ADDING)(*TABLE, "-m", "reference")
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_the_new_operation_on_a_gpu(workshop):
+    assert "failed" not in workshop(ADDING)(
+        *TABLE[:-1], "softplus", "-m", "not reference", "--device", "cuda"
+    )
 
 
 # ---------------------------------------------------------------- commands, names, links

@@ -12,7 +12,7 @@ from tinyface.faces.data.layouts import open_dataset
 from tinyface.faces.data.loader import TrainLoader
 from tinyface.faces.data.toyfaces import draw_dataset
 from tinyface.faces.models.attributes import MODES
-from tinyface.ops.conv2d import force
+from tinyface.kernels.algorithms import force
 
 pytestmark = pytest.mark.gpu
 SIZE = 55, 45  # of the tiny preset

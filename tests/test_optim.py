@@ -7,8 +7,10 @@ import pytest
 from tinyface import Parameter, backend, optim
 from tinyface.backend import device_of, to_device
 from tinyface.errors import TinyfaceError
+from tinyface.kernels.cpu import optim as cpu_kernel
+from tinyface.kernels.cuda import optim as cuda_kernel
 
-SHAPES = [(), (1,), (3, 5), (300, 257)]  # the last spans several slices of CHUNK_BYTES in both precisions
+SHAPES = [(), (1,), (3, 5), (300, 257)]  # the last spans several slices of SLICE_BYTES in both precisions
 
 
 @pytest.fixture
@@ -137,8 +139,8 @@ def test_slices_do_not_change_a_bit(name, monkeypatch, make_parameters):
     kind, _, options = OPTIMIZERS[name]
     sliced, whole = make_parameters(np.float32), make_parameters(np.float32)
     run(kind(sliced, **options), make_gradients(np.float32, 3))
-    monkeypatch.setattr(optim, "CHUNK_BYTES", 1 << 30)
-    monkeypatch.setattr(optim, "SMALL", -1)
+    monkeypatch.setattr(cpu_kernel, "SLICE_BYTES", 1 << 30)
+    monkeypatch.setattr(cpu_kernel, "SMALL", -1)
     run(kind(whole, **options), make_gradients(np.float32, 3))
     assert all(np.array_equal(a.data, b.data) for a, b in zip(sliced, whole, strict=True))
 
@@ -148,10 +150,10 @@ def test_slices_do_not_change_a_bit(name, monkeypatch, make_parameters):
 def test_small_parameters_are_updated_together(name, monkeypatch, make_parameters):
     """Each as by itself: in either memory order, with the steps that it has done, and none behind a large one."""
     kind, _, options = OPTIMIZERS[name]
-    shapes = [(5,), (3, 4, 2, 2), (optim.SMALL + 1,), (), (0,), (7, 3)]
+    shapes = [(5,), (3, 4, 2, 2), (cpu_kernel.SMALL + 1,), (), (0,), (7, 3)]
     together, alone = make_parameters(np.float32, shapes), make_parameters(np.float32, shapes)
-    for parameters, largest in ((together, optim.SMALL), (alone, -1)):
-        monkeypatch.setattr(optim, "SMALL", largest)
+    for parameters, largest in ((together, cpu_kernel.SMALL), (alone, -1)):
+        monkeypatch.setattr(cpu_kernel, "SMALL", largest)
         parameters[1].data = parameters[1].data.transpose(2, 3, 1, 0).copy().transpose(3, 2, 0, 1)
         gradients = make_gradients(np.float32, 3, shapes)
         gradients[1][0] = None
@@ -251,15 +253,22 @@ def test_both_types_at_once(make_parameters):
         np.testing.assert_allclose(values([p])[0], to_device(wanted, "cpu"), rtol=1e-6)
 
 
-def test_a_rule_of_ones_own(make_parameters):
-    """Without a kernel of its own a GPU runs `update`."""
+@pytest.mark.parametrize("form", ["rule", "update"])
+def test_a_rule_of_ones_own(make_parameters, form):
+    """Without a kernel of its own a GPU runs `rule`; `update`, an older form of it, is still called."""
 
     class Signs(optim.Optimizer):
         slots = ("steps",)
 
-        def update(self, step, w, g, scratch, steps):
-            steps += 1
-            w -= self.lr * g / abs(g)
+    def rule(self, step, w, g, steps):
+        steps += 1
+        w -= self.lr * g / abs(g)
+
+    def update(self, step, w, g, scratch, steps):
+        scratch[...] = abs(g)
+        rule(self, step, w, g * scratch, steps)
+
+    setattr(Signs, form, locals()[form])
 
     shapes = [(3, 5), (40000,)]
     parameters, gradients = make_parameters(np.float64, shapes), make_gradients(np.float64, 3, shapes)
@@ -300,7 +309,7 @@ def test_state_goes_on_on_another_device(name, there, here):
 def test_one_launch_for_all_parameters_on_a_gpu(name, monkeypatch):
     kind, _, options = OPTIMIZERS[name]
     launches = []
-    monkeypatch.setattr(optim.backend, "launch", lambda kernel, *_, **__: launches.append(kernel.name))
+    monkeypatch.setattr(cuda_kernel, "launch", lambda kernel, *_, **__: launches.append(kernel.name))
     arrays = make_gradients(np.float32, 1, SHAPES)[0]
     parameters = [SimpleNamespace(data=to_device(a, "cuda"), grad=None) for a in arrays]
     run(kind(parameters, **options), [arrays])

@@ -1,4 +1,4 @@
-"""The engine: tensors that remember how they were made, and the walk back that turns this into gradients.
+"""The engine: tensors that remember how they were made, and the backward pass that turns this into gradients.
 
 A `Function` computes arrays from arrays (`forward`) and gradients from gradients (`backward`). Calling one on
 tensors records it; the records form a graph from the result back to the leaves. `Tensor.backward` walks the
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import backend
+from .runtime import devices, dispatch, memory, threads
 
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _state = threading.local()
 
 
@@ -92,7 +93,7 @@ class Tensor:
     @property
     def device(self) -> str:
         """ "cpu" or "cuda"."""
-        return backend.device_of(self.data)
+        return devices.device_of(self.data)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -108,8 +109,8 @@ class Tensor:
         return self.data.item()
 
     def numpy(self) -> np.ndarray:
-        """The data as a NumPy array; copied if it lies on a GPU."""
-        return backend.to_device(self.data, "cpu")
+        """The data as a NumPy array; copied if it is on a GPU."""
+        return devices.to_device(self.data, "cpu")
 
     def detach(self) -> Tensor:
         """The same data without history."""
@@ -119,7 +120,7 @@ class Tensor:
         """A leaf with the data on "cpu" or "cuda"; this very tensor if it is there already."""
         if device == self.device:
             return self
-        return Tensor(backend.to_device(self.data, device), self.requires_grad)
+        return Tensor(devices.to_device(self.data, device), self.requires_grad)
 
     def backward(self, grad: np.ndarray | None = None) -> None:
         """Gradients of this tensor for every leaf that it was computed from, added to their `.grad`.
@@ -128,7 +129,7 @@ class Tensor:
             may be left out where this tensor is itself a scalar.
         The graph is freed on the way: a second backward through it raises RuntimeError.
         """
-        xp = backend.get_array_module(self.data)
+        xp = devices.get_array_module(self.data)
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor has no history and requires no gradient")
         if grad is None:
@@ -141,8 +142,8 @@ class Tensor:
         if grad.shape != self.shape:
             raise ValueError(f"backward: gradient of shape {grad.shape} for a tensor of shape {self.shape}")
         if self.creator is None:
-            self.grad = _sum(self.grad, grad)
-            _own_gradients([self], grad)
+            self.grad = _accumulate(self.grad, grad)
+            _unalias_gradients([self], grad)
             return
 
         leaves = {}  # in the order in which they were reached
@@ -151,21 +152,21 @@ class Tensor:
             for function in reversed(_topological_order(self.creator)):
                 if function not in pending:  # behind a tensor whose requires_grad was switched off
                     continue
-                inputs, input_grads = function._consume(pending.pop(function))
+                inputs, input_grads = function._run_backward(pending.pop(function))
                 for tensor, tensor_grad in zip(inputs, input_grads, strict=True):
                     if tensor_grad is None:
                         continue
                     if tensor.creator is None:
-                        tensor.grad = _sum(tensor.grad, tensor_grad)
+                        tensor.grad = _accumulate(tensor.grad, tensor_grad)
                         leaves[tensor] = None
                     else:
                         of_creator = pending.setdefault(tensor.creator, {})
                         index = tensor.output_index
-                        of_creator[index] = _sum(of_creator.get(index), tensor_grad)
+                        of_creator[index] = _accumulate(of_creator.get(index), tensor_grad)
         finally:
-            _own_gradients(leaves, grad)
+            _unalias_gradients(leaves, grad)
 
-    if TYPE_CHECKING:  # `tinyface.ops` gives tensors these, as it lies above this module
+    if TYPE_CHECKING:  # `tinyface.ops` gives tensors these, as it is above this module
 
         def __add__(self, other: Operand) -> Tensor: ...
         def __radd__(self, other: Operand) -> Tensor: ...
@@ -197,14 +198,21 @@ class Parameter(Tensor):
 class Function:
     """One differentiable operation. Options go to the constructor, arrays through the call.
 
+    check(*arrays): raises ValueError or TypeError where shapes or types don't fit; runs before forward.
     forward(*arrays) → array or tuple of arrays; may keep on `self` what backward will need, and look at
         `self.needs_grad`, one bool per input, to compute no more than that.
     backward(*grads) → one gradient per input (None where there is none), of that input's shape and type: new
         arrays, or those handed in, or views of either. Gradients handed in may be shared: never change them
         in place.
+    supports(*arrays): of a kernel, whether it can compute these (non-empty) arrays; if not, the reference does.
+    computes_in_float: whether the first input must be float32 or float64, and everything is computed in its type.
+
+    A subclass registered as a kernel takes over forward and backward on its device (runtime/dispatch.py).
     """
 
     inputs: tuple[Tensor, ...] | None = None
+    computes_in_float = False
+    device: str | None = None  # of a kernel, where it runs
     stays_home = True
 
     @property
@@ -216,8 +224,8 @@ class Function:
         inputs = _as_tensors(inputs)
         record = is_grad_enabled() and any(x.requires_grad for x in inputs)
         self.needs_grad = tuple(record and x.requires_grad for x in inputs)
-        backend.get_ready()
-        outputs = self.forward(*(x.data for x in inputs))
+        threads.init_once()
+        outputs = self._run_forward([x.data for x in inputs])
         results = tuple(Tensor(y, record) for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
         if record:
             self.inputs = inputs
@@ -226,13 +234,34 @@ class Function:
                 result.creator, result.output_index = self, index
         return results if isinstance(outputs, tuple) else results[0]
 
+    def check(self, *arrays: Any) -> None:
+        pass
+
+    def supports(self, *arrays: Any) -> bool:
+        return True
+
     def forward(self, *arrays: Any) -> Any:
         raise NotImplementedError
 
     def backward(self, *grads: Any) -> Any:
         raise NotImplementedError
 
-    def _consume(self, grads):
+    def _run_forward(self, arrays):
+        """Check the arrays, choose the implementation, which this function becomes, and run it."""
+        if self.computes_in_float and arrays[0].dtype not in FLOATS:
+            raise TypeError(f"{self.name}: x is {arrays[0].dtype}; make it float32 or float64")
+        self.check(*arrays)
+        if not self.computes_in_float:
+            return self._dispatch(arrays)
+        dtype = arrays[0].dtype
+        y = self._dispatch([a.astype(dtype, copy=False) for a in arrays])
+        return y.astype(dtype, copy=False)  # NumPy before 2.0 makes float64 of a float32 scalar and a number
+
+    def _dispatch(self, arrays):
+        self.__class__ = dispatch.choose(self, arrays)
+        return self.forward(*dispatch.to_layout(self, arrays))
+
+    def _run_backward(self, grads):
         """Run backward once, check what it returns, and let go of everything kept for it.
 
         → the inputs, and for each its gradient in its own type, None where it has none or needs none.
@@ -242,12 +271,12 @@ class Function:
                 f"backward: the graph behind {self.name} was freed by an earlier backward; run forward again"
             )
         inputs = self.inputs
-        xp = backend.get_array_module(*(x.data for x in inputs))
-        complete = (
+        xp = devices.get_array_module(*(x.data for x in inputs))
+        complete = [
             grads[i] if i in grads else xp.zeros(shape, dtype)
             for i, (shape, dtype) in enumerate(self.output_like)
-        )
-        input_grads = self.backward(*complete)
+        ]
+        input_grads = self.backward(*dispatch.to_layout(self, complete, maps=range(len(complete))))
         input_grads = input_grads if isinstance(input_grads, tuple) else (input_grads,)
         if len(input_grads) != len(inputs):
             raise RuntimeError(
@@ -272,7 +301,7 @@ class Function:
 def _as_tensors(inputs):
     """Plain arrays become tensors; plain numbers too, of the type and device that the tensors beside them have."""
     like = next((x.data for x in inputs if isinstance(x, Tensor)), np.empty(0, np.float32))
-    xp = backend.get_array_module(like)
+    xp = devices.get_array_module(like)
     dtype = like.dtype if like.dtype.kind == "f" else None  # beside integers 0.5 must not become 0
 
     def as_tensor(x):
@@ -283,15 +312,15 @@ def _as_tensors(inputs):
     return tuple(map(as_tensor, inputs))
 
 
-def _sum(so_far, grad):
+def _accumulate(so_far, grad):
     if so_far is None:
         return grad
     if isinstance(grad, np.ndarray):
-        return np.add(so_far, grad, out=backend.empty_in_order_of(so_far))
+        return np.add(so_far, grad, out=memory.empty_in_order_of(so_far))
     return so_far + grad
 
 
-def _own_gradients(leaves, seed):
+def _unalias_gradients(leaves, seed):
     """Give each leaf a gradient in memory of its own. seed: the caller's array, which began the pass.
 
     Functions hand on what they were given, or views of it: `add` to both inputs the same array, `sum` one element

@@ -1,14 +1,15 @@
-"""Gradients held against differences: the check that students, tests and `cli.py gradcheck` share.
+"""Gradients compared with finite differences, for users, tests and `cli.py gradcheck`.
 
 For a function f of tensors and random weights v, L = Σ v·f(…) is a scalar. For each element x_i of an input
 
     right = (L(x_i + ε) − L(x_i)) / ε,     left = (L(x_i) − L(x_i − ε)) / ε
 
-On smooth ground both agree with ∂L/∂x_i, and their mean is exact to ε². Where they disagree there is a kink
+Where f is smooth both agree with ∂L/∂x_i, and their mean is exact to ε². Where they disagree there is a kink
 (PReLU at 0, a tie in max pooling): any slope between the two is a valid subgradient.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -82,10 +83,8 @@ def _compare(op, i, index, analytic, right, left, atol, rtol):
     low, high = (min(left, right), max(left, right)) if kink else (numeric, numeric)
     if not low - slack <= analytic <= high + slack:
         between = f", at a kink between {left:.9g} and {right:.9g}" if kink else ""
-        raise GradcheckError(
-            f"{op}: gradient of input {i} at {index} is {analytic:.9g}, "
-            f"differences say {numeric:.9g}{between}"
-        )
+        here = f"{op}: gradient of input {i} at {index}"
+        raise GradcheckError(f"{here} is {analytic:.9g}, differences say {numeric:.9g}{between}")
 
 
 # ---------------------------------------------------------------- one example of every op
@@ -123,23 +122,16 @@ def _max_pool2d(rng):
 
 def _batch_norm(rng):
     x, gamma, beta = rng.standard_normal((3, 3, 3, 5)) * 2 + 1, rng.standard_normal(3), rng.standard_normal(3)
-    return lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, *_statistics(x), training=True), [
-        x,
-        gamma,
-        beta,
-    ]
+    return lambda x, *tensors: ops.batch_norm(x, *tensors, *_statistics(x), training=True), [x, gamma, beta]
 
 
 def _batch_norm_prelu(rng):
-    _, (x, gamma, beta) = _batch_norm(rng)
-    return (
-        lambda x, *parameters: ops.batch_norm_prelu(x, *parameters, *_statistics(x), training=True),
-        [x, gamma, beta, rng.standard_normal(3)],
-    )
+    inputs = [*_batch_norm(rng)[1], rng.standard_normal(3)]
+    return lambda x, *tensors: ops.batch_norm_prelu(x, *tensors, *_statistics(x), training=True), inputs
 
 
 def _statistics(x):
-    """Running mean and variance where x lies."""
+    """Running mean and variance on the device of x."""
     return [backend.to_device(a, x.device) for a in (np.zeros(3), np.ones(3))]
 
 
@@ -169,12 +161,8 @@ def _softmax_cross_entropy(rng):
 
 
 def _pair_loss(rng):
-    identities = np.array([2, 0, 2, 1, 2, 0])
-
-    def fn(f):
-        return ops.pair_loss(f, backend.to_device(identities, f.device))
-
-    return fn, [rng.standard_normal((6, 3))]
+    ids = np.array([2, 0, 2, 1, 2, 0])
+    return lambda f: ops.pair_loss(f, backend.to_device(ids, f.device)), [rng.standard_normal((6, 3))]
 
 
 def _sigmoid_cross_entropy(rng):
@@ -182,6 +170,8 @@ def _sigmoid_cross_entropy(rng):
     return lambda x: ops.sigmoid_cross_entropy(x, targets, weights), [4 * _with_kinks((3, 5))(rng)]
 
 
+_deconvolve = partial(ops.conv_transpose2d, stride=2, padding=1, output_padding=1)
+_dilated = partial(ops.locally_shared_conv2d, dilation=2)
 EXAMPLES = {
     "add": _of(ops.add, (2, 3, 5), (3, 1)),
     "avg_pool2d": _of(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode=True), (2, 2, 5, 6)),
@@ -189,22 +179,12 @@ EXAMPLES = {
     "batch_norm_prelu": _batch_norm_prelu,
     "concat": _of(lambda *x: ops.concat(x), (2, 1, 3), (2, 4, 3), (2, 2, 3)),
     "conv2d": _of(lambda x, w, b: ops.conv2d(x, w, b, stride=2, padding=1), (2, 3, 5, 7), (4, 3, 3, 3), (4,)),
-    "conv_transpose2d": _of(
-        lambda x, w, b: ops.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1),
-        (2, 3, 3, 4),
-        (3, 2, 3, 3),
-        (2,),
-    ),
+    "conv_transpose2d": _of(_deconvolve, (2, 3, 3, 4), (3, 2, 3, 3), (2,)),
     "dropout": _dropout,
     "getitem": _of(lambda x: ops.getitem(x, (slice(None), slice(1, 4, 2), ..., -1)), (2, 5, 3, 3)),
     "global_avg_pool2d": _of(ops.global_avg_pool2d, (2, 3, 5, 7)),
     "linear": _of(ops.linear, (2, 3, 5), (4, 5), (4,)),
-    "locally_shared_conv2d": _of(
-        lambda x, w, b: ops.locally_shared_conv2d(x, w, b, dilation=2),
-        (2, 2, 5, 7),
-        (2, 3, 3, 2, 2, 2),
-        (2, 3, 3),
-    ),
+    "locally_shared_conv2d": _of(_dilated, (2, 2, 5, 7), (2, 3, 3, 2, 2, 2), (2, 3, 3)),
     "max_pool2d": _max_pool2d,
     "mean": _of(lambda x: ops.mean(x, axis=(0, 2)), (2, 3, 5)),
     "mul": _of(ops.mul, (2, 3, 5), (3, 1)),

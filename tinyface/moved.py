@@ -15,7 +15,9 @@ FACES = (
 )
 # fmt: on
 NEW_NAMES = {
+    "gpu_probe": "runtime.gpu_probe",
     "train": "training",
+    "workers": "runtime.workers",
     "visualize": "faces.pictures.visualize",
     **{name: f"faces.{name}" for name in FACES},
 }

@@ -1,41 +1,21 @@
 """Optimizers (AdaGrad, SGD, Adam) and learning-rate schedules.
 
 An optimizer changes each parameter's `.data` in place from its `.grad`; a parameter without a gradient is
-left alone. The arithmetic is PyTorch's: weight decay is added to the gradient, g ← g + λw, before the rule.
-
-A rule written as plain NumPy expressions would stream six full-size temporaries through memory. Here every
-parameter is walked in slices that fit into the cache, so that memory is read and written once per step; the
-threads share the slices. Small parameters, most of them a number for each channel, are updated as one. Each
-element's arithmetic is its own, so the bits don't depend on the cut. On a GPU one kernel launch updates all
-parameters (optim.cu).
+left alone. The arithmetic is PyTorch's: weight decay is added to the gradient, g ← g + λw, before the rule. Kernels
+apply the rule to slices that fit into the cache, or have a rule of their own on a GPU (kernels/*/optim.py).
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import backend
 from .core import Tensor
 from .errors import TinyfaceError
-
-SMALL = 1 << 12  # numbers; parameters of no more are updated together
-CHUNK_BYTES = 256 * 1024  # per array: an AdaGrad slice touches five, which fit into a core's own cache
-
-# As in optim.cu: parameters of one launch, elements and threads of a block, the addresses that come with a launch.
-TENSORS, CHUNK, BLOCK = 100, 4096, 256
-TABLE = np.dtype(
-    [
-        ("w", np.uint64, TENSORS),
-        ("g", np.uint64, TENSORS),
-        ("slots", np.uint64, (2, TENSORS)),
-        ("size", np.int32, TENSORS),
-        ("blocks", np.int32, TENSORS),
-    ]
-)
+from .runtime import dispatch
+from .runtime.devices import device_of, get_array_module, to_device
+from .runtime.memory import zeros_in_order_of
 
 
 class Optimizer:
@@ -47,11 +27,9 @@ class Optimizer:
     Raises TinyfaceError, naming the option, for values out of range.
     """
 
-    slots: tuple[
-        str, ...
-    ] = ()  # names of the arrays kept per parameter, each of the parameter's shape, zero at the start
+    slots: tuple[str, ...] = ()  # names of the arrays kept per parameter, of its shape, zero at the start
     kernel: str | None = (
-        None  # in optim.cu, the same as `update`; None: on a GPU too it is `update` that does it
+        None  # the CUDA kernel of the same rule; None: on a GPU too it is `rule` that does it
     )
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
@@ -67,36 +45,33 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        launches = {}  # what a launch has in common -> the arrays of each of its parameters
-        small = {}  # the same for parameters that are updated together on the CPU
+        updates = {}  # device -> of each parameter the count of its updates, and its arrays
         for index, parameter in enumerate(self.parameters):
-            if parameter.grad is None:
+            if parameter.grad is not None:
+                updates.setdefault(device_of(parameter.data), []).append(self._flat_arrays(index, parameter))
+        for device, parameters in updates.items():
+            kernel = dispatch.find("optimizer", device)
+            if kernel is not None:
+                kernel(self, parameters)
                 continue
-            step, arrays = self._flat_arrays(index, parameter)
-            if not backend.on_gpu(parameter.data):
-                if arrays[0].size <= SMALL:
-                    small.setdefault((step, arrays[0].dtype), []).append(arrays)
-                else:
-                    self._update_in_slices(step, arrays)
-            elif self.kernel is None:
-                self._update_slice(step, arrays, backend.cupy().empty((2, arrays[0].size), arrays[0].dtype))
-            else:
-                key = arrays[0].dtype, self.constants(step)
-                launches.setdefault(key, []).append(arrays)
-        for (step, *_), parameters in small.items():
-            self._update_together(step, parameters)
-        for (dtype, constants), parameters in launches.items():
-            for piece in backend.slices(len(parameters), TENSORS):
-                self._launch(parameters[piece], dtype, constants)
+            for count, arrays in parameters:
+                self.apply(count, *arrays)
+
+    def apply(self, step: int, w: np.ndarray, g: np.ndarray, *slots: np.ndarray) -> None:
+        """Weight decay and the rule, for flat arrays or slices of them."""
+        self.rule(step, w, g + self.weight_decay * w, *slots)
+
+    def rule(self, step: int, w: np.ndarray, g: np.ndarray, *slots: np.ndarray) -> None:
+        """The rule, element by element: change `w` and the `slots` in place.
+
+        g: the gradient with weight decay added. step: this parameter's count of updates, 1 at the first.
+        """
+        self.update(step, w, g, get_array_module(g).empty_like(g), *slots)
 
     def update(
         self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, *slots: np.ndarray
     ) -> None:
-        """The rule, for one slice: change `w` and the `slots` in place.
-
-        g: the gradient with weight decay added, a copy that may be overwritten. scratch: free memory of the
-        same size. step: this parameter's count of updates, 1 at the first. All arrays are flat.
-        """
+        """An older form of `rule`, still called where a subclass has it: `scratch` is free memory of g's size."""
         raise NotImplementedError
 
     def constants(self, step: int) -> tuple[Any, ...]:
@@ -113,70 +88,19 @@ class Optimizer:
         if grad.shape != data.shape:
             raise ValueError(f"parameter {index} has shape {data.shape}, its gradient {grad.shape}")
         if index not in self.state:
-            self.state[index] = {"step": 0} | {name: _zeros_like(data) for name in self.slots}
+            self.state[index] = {"step": 0} | {name: zeros_in_order_of(data) for name in self.slots}
         state = self.state[index]
         state["step"] += 1
         for name in self.slots:
             slot = state[name]
             if slot.dtype != data.dtype or not slot.transpose(order).flags.c_contiguous:  # as data was, once
-                state[name] = _zeros_like(data)
+                state[name] = zeros_in_order_of(data)
                 state[name][...] = slot
 
         arrays = [data, grad, *(state[name] for name in self.slots)]
         if not all(a.flags.c_contiguous for a in arrays):
             arrays = [a.transpose(order) for a in arrays]
         return state["step"], [a.reshape(-1) for a in arrays]
-
-    def _update_in_slices(self, step, arrays):
-        data, rule = arrays[0], self._rule()
-        pieces = backend.slices(data.size, CHUNK_BYTES // data.itemsize)
-
-        def work(i):
-            shape = (2, pieces[i].stop - pieces[i].start)
-            buffers = backend.scratch("optim", shape, data.dtype)
-            rule._update_slice(step, [a[pieces[i]] for a in arrays], buffers)
-
-        backend.parallel_for(work, len(pieces))
-
-    def _update_together(self, step, parameters):
-        """Copies of many small parameters one behind the other: the loops of NumPy are short beside their start."""
-        data, gradient, *slots = (np.concatenate(arrays) for arrays in zip(*parameters, strict=True))
-        buffers = backend.scratch("optim", (2, data.size), data.dtype)
-        self._update_slice(step, [data, gradient, *slots], buffers)
-        stop = 0
-        for own_data, _, *own_slots in parameters:
-            start, stop = stop, stop + own_data.size
-            for own, new in zip((own_data, *own_slots), (data, *slots), strict=True):
-                own[...] = new[start:stop]
-
-    def _update_slice(self, step, arrays, buffers):
-        w, gradient, *slots = arrays
-        g, scratch = buffers
-        backend.get_array_module(w).multiply(w, self.weight_decay, out=g)
-        g += gradient
-        self.update(step, w, g, scratch, *slots)
-
-    def _launch(self, parameters, dtype, constants):
-        """Update up to TENSORS parameters, each given as data, gradient and slots, all flat."""
-        names = "data", "gradient", *self.slots
-        for arrays in parameters:
-            backend.check_pointers(self.kernel, dtype, **dict(zip(names, arrays, strict=True)))
-        table, count = np.zeros((), TABLE), len(parameters)
-        pointers = np.array([[a.data.ptr for a in arrays] for arrays in parameters], np.uint64).T
-        table["w"][:count], table["g"][:count] = pointers[:2]
-        table["slots"][: len(self.slots), :count] = pointers[2:]
-        sizes = [arrays[0].size for arrays in parameters]
-        table["size"][:count], table["blocks"][:count] = sizes, np.cumsum([-(-n // CHUNK) for n in sizes])
-        blocks = int(table["blocks"][count - 1])
-        kernel = backend.load_kernels(Path(__file__).with_suffix(".cu"), dtype).get_function(self.kernel)
-        numbers = (c if isinstance(c, np.bool_) else dtype.type(c) for c in constants)
-        backend.launch(kernel, blocks * BLOCK, table[()], np.int32(count), *numbers, block=BLOCK)
-
-    def _rule(self):
-        """This optimizer without parameters and state: its hyperparameters and `update`."""
-        rule = copy.copy(self)
-        rule.parameters, rule.state = [], {}
-        return rule
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """The accumulated state as {"<parameter index>": {"step": int, slot: NumPy array}}; copies.
@@ -185,7 +109,7 @@ class Optimizer:
         """
         return {
             str(index): {
-                name: value if name == "step" else np.array(backend.to_device(value, "cpu"))
+                name: value if name == "step" else np.array(to_device(value, "cpu"))
                 for name, value in state.items()
             }
             for index, state in self.state.items()
@@ -210,7 +134,7 @@ class Optimizer:
                     "keeps: resume with the --optimizer the checkpoint was made with"
                 )
             data = self.parameters[index].data
-            xp = backend.get_array_module(data)
+            xp = get_array_module(data)
             state[index] = {"step": int(entry["step"])}
             for name in self.slots:
                 if entry[name].shape != data.shape:
@@ -218,7 +142,7 @@ class Optimizer:
                         f"the optimizer state of parameter {index} has shape {entry[name].shape}, the "
                         f"parameter {data.shape}: resume with the options the checkpoint was made with"
                     )
-                state[index][name] = _zeros_like(data)
+                state[index][name] = zeros_in_order_of(data)
                 state[index][name][...] = xp.asarray(entry[name], dtype=data.dtype)
         self.state = state
 
@@ -238,14 +162,9 @@ class AdaGrad(Optimizer):
     def constants(self, step: int) -> tuple[Any, ...]:
         return self.lr, self.weight_decay, self.eps
 
-    def update(self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, sum: np.ndarray) -> None:
-        np.multiply(g, g, out=scratch)
-        sum += scratch
-        np.sqrt(sum, out=scratch)
-        scratch += self.eps
-        g /= scratch
-        g *= self.lr
-        w -= g
+    def rule(self, step: int, w: np.ndarray, g: np.ndarray, sum: np.ndarray) -> None:
+        sum += g * g
+        w -= self.lr * (g / (sum**0.5 + self.eps))
 
 
 class SGD(Optimizer):
@@ -271,19 +190,12 @@ class SGD(Optimizer):
     def constants(self, step: int) -> tuple[Any, ...]:
         return self.lr, self.weight_decay, self.momentum, np.bool_(self.nesterov)
 
-    def update(
-        self, step: int, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, velocity: np.ndarray | None = None
-    ) -> None:
+    def rule(self, step: int, w: np.ndarray, g: np.ndarray, velocity: np.ndarray | None = None) -> None:
         if velocity is not None:
             velocity *= self.momentum
             velocity += g
-            if self.nesterov:
-                np.multiply(velocity, self.momentum, out=scratch)
-                g += scratch
-            else:
-                g[...] = velocity
-        g *= self.lr
-        w -= g
+            g = g + self.momentum * velocity if self.nesterov else velocity
+        w -= self.lr * g
 
 
 class Adam(Optimizer):
@@ -312,38 +224,14 @@ class Adam(Optimizer):
         rate, root = self.lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
         return rate, self.weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps
 
-    def update(
-        self,
-        step: int,
-        w: np.ndarray,
-        g: np.ndarray,
-        scratch: np.ndarray,
-        mean: np.ndarray,
-        square: np.ndarray,
-    ) -> None:
+    def rule(self, step: int, w: np.ndarray, g: np.ndarray, mean: np.ndarray, square: np.ndarray) -> None:
         beta1, beta2 = self.betas
         mean *= beta1
-        np.multiply(g, 1 - beta1, out=scratch)
-        mean += scratch
+        mean += (1 - beta1) * g
         square *= beta2
-        g *= g
-        g *= 1 - beta2
-        square += g
-
-        np.sqrt(square, out=scratch)
-        scratch /= math.sqrt(1 - beta2**step)
-        scratch += self.eps
-        np.divide(mean, scratch, out=g)
-        g *= self.lr / (1 - beta1**step)
-        w -= g
-
-
-def _zeros_like(data):
-    if not isinstance(data, np.ndarray):
-        return backend.get_array_module(data).zeros_like(data)
-    zeros = backend.empty_in_order_of(data)
-    zeros[...] = 0
-    return zeros
+        square += (1 - beta2) * (g * g)
+        rate, root = self.lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+        w -= rate * (mean / (square**0.5 / root + self.eps))
 
 
 # Schedules: functions from the step (0 at the first) to a factor on the base learning rate. They have no

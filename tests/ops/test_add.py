@@ -44,8 +44,8 @@ def test_gradients(check_gradients, normal, a, b):
 
 
 @every_shape
-def test_manners(check_manners, normal, a, b):
-    check_manners(ops.add, normal(a), normal(b, 1))
+def test_manners(check_op_contract, normal, a, b):
+    check_op_contract(ops.add, normal(a), normal(b, 1))
 
 
 def test_gradient_is_summed_where_repeated(put):

@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+from tinyface.kernels.cpu import blocks
 
 # (x shape, kernel, stride, padding, ceil mode)
 CASES = [
@@ -60,14 +57,14 @@ def test_gradients(check_gradients, normal, shape, kernel, stride, padding, ceil
 
 
 @every_case
-def test_manners(check_manners, normal, shape, kernel, stride, padding, ceil_mode):
-    check_manners(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
+def test_manners(check_op_contract, normal, shape, kernel, stride, padding, ceil_mode):
+    check_op_contract(lambda x: ops.avg_pool2d(x, kernel, stride, padding, ceil_mode), normal(shape))
 
 
 @pytest.mark.cpu
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mode):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
     check_threads(lambda x: ops.avg_pool2d(x, 3, 2, 1, ceil_mode), normal((3, 7, 23, 19)))
     check_threads(lambda x: ops.avg_pool2d(x, 2, 2, 0, ceil_mode), normal((3, 7, 23, 19)))
 
@@ -76,8 +73,8 @@ def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, ceil_mo
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, kernel, stride, padding, ceil_mode):
     results = []
-    for size_of_piece in (max_pool2d_module.PIECE_BYTES, 1):
-        monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", size_of_piece)
+    for size_of_piece in (blocks.BLOCK_BYTES, 1):
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", size_of_piece)
         x = Tensor(put(normal(shape)), requires_grad=True)
         y = ops.avg_pool2d(x, kernel, stride, padding, ceil_mode)
         y.backward(normal(y.shape, 1))
@@ -138,7 +135,7 @@ def test_memory_layout(put, normal, shape):
 
 @pytest.mark.cpu
 def test_a_piece_of_rows_beyond_the_last_window(monkeypatch, put):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 3 * 7 * 2 * 8)  # three rows
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 3 * 7 * 2 * 8)  # three rows
     x = Tensor(put(np.arange(126.0).reshape(1, 2, 9, 7)), requires_grad=True)
     y = ops.avg_pool2d(x, 5, 1)
     y.sum().backward()

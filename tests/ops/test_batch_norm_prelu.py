@@ -1,15 +1,12 @@
 """batch_norm_prelu is prelu(batch_norm(·)): each half is tested by itself, here they are held together."""
 
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-batch_norm_module = importlib.import_module("tinyface.ops.batch_norm")
+from tinyface.kernels.cpu import row_matrix
 
 SHAPES = [(2, 3, 2, 3), (4, 2), (1, 2, 3, 1), (3, 1, 2), (2, 2, 2, 2, 2)]
 LARGE = [(3, 2, 37, 41), (2, 1, 150, 130), (3000, 2), (61, 3, 6, 7)]
@@ -90,14 +87,14 @@ def test_gradients(check_gradients, fused, normal, shape, training):
 
 @every_shape
 @train_and_eval
-def test_manners(check_manners, fused, normal, shape, training):
-    check_manners(fused(training), *inputs_of(normal, shape))
+def test_manners(check_op_contract, fused, normal, shape, training):
+    check_op_contract(fused(training), *inputs_of(normal, shape))
 
 
 @pytest.mark.cpu
 @train_and_eval
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, fused, normal, training):
-    monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", 10_000)
+    monkeypatch.setattr(row_matrix, "BLOCK_BYTES", 10_000)
     check_threads(fused(training), *inputs_of(normal, (3, 17, 13, 11)))
 
 
@@ -108,8 +105,8 @@ def test_cuts_make_no_difference(monkeypatch, fused, put, normal, training, row)
     """Rows of one pixel, of some or of all; pieces of one row or of all."""
 
     def run(piece_bytes, shortest_row):
-        monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", piece_bytes)
-        monkeypatch.setattr(batch_norm_module, "SHORTEST_ROW", shortest_row)
+        monkeypatch.setattr(row_matrix, "BLOCK_BYTES", piece_bytes)
+        monkeypatch.setattr(row_matrix, "SHORTEST_ROW", shortest_row)
         inputs = [Tensor(put(a), requires_grad=True) for a in inputs_of(normal, (2, 5, 3, 4))]
         y = fused(training)(*inputs)
         y.backward(put(normal(y.shape, 4)))
@@ -121,7 +118,7 @@ def test_cuts_make_no_difference(monkeypatch, fused, put, normal, training, row)
 
 def test_shapes_that_dont_fit(put, normal):
     good = [put(normal(3)) for _ in range(5)]
-    with pytest.raises(ValueError, match=r"batch_norm_prelu: x of shape \(2, 3, 4\) needs .* slope .*\(4,\)"):
+    with pytest.raises(ValueError, match=r"batch_norm_prelu: x of shape \(2, 3, 4\) needs .* slope.*\(4,\)"):
         ops.batch_norm_prelu(put(normal((2, 3, 4))), *good[:2], put(normal(4)), *good[3:], True)
 
 

@@ -27,8 +27,8 @@ def test_gradients(check_gradients, normal, axis):
     check_gradients(lambda a, b: ops.concat([a, b], axis), normal((2, 3, 2)), normal((2, 3, 2), 1))
 
 
-def test_manners(check_manners, normal):
-    check_manners(lambda a, b, c: ops.concat((a, b, c)), *(normal((2, k, 3), k) for k in (1, 3, 2)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(lambda a, b, c: ops.concat((a, b, c)), *(normal((2, k, 3), k) for k in (1, 3, 2)))
 
 
 def test_each_gets_its_own_stretch(put):

@@ -1,15 +1,13 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-from tinyface.ops import im2col, winograd
+from tinyface.kernels import algorithms
+from tinyface.kernels.cpu import conv2d, im2col, winograd
 
-conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
-WAYS = {"cpu": ["im2col", "winograd4", "winograd6", "few_outputs"], "cuda": ["im2col", "direct"]}
+WAYS = {"cpu": ["im2col", "winograd4", "winograd6", "shift_and_add"], "cuda": ["im2col", "direct"]}
 
 
 def pytest_generate_tests(metafunc):
@@ -45,7 +43,7 @@ def geometries(draw):
 def test_equals_pytorch(compare_with_torch, torch, normal, algorithm, geometry, bias):
     x, w, stride, padding = geometry
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
-    with conv2d_module.force(algorithm):
+    with algorithms.force(algorithm):
         compare_with_torch(
             lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
             lambda *xs: torch.nn.functional.conv2d(*xs, stride=stride, padding=padding),
@@ -55,7 +53,7 @@ def test_equals_pytorch(compare_with_torch, torch, normal, algorithm, geometry, 
 
 @pytest.mark.reference
 @pytest.mark.parametrize("size, padding", [(3, 1), (2, 0), (3, 2), (3, 4)])
-def test_few_outputs_equal_pytorch(compare_with_torch, torch, normal, size, padding):
+def test_shift_and_add_equal_pytorch(compare_with_torch, torch, normal, size, padding):
     compare_with_torch(
         lambda *xs: ops.conv2d(*xs, padding=padding),
         lambda *xs: torch.nn.functional.conv2d(*xs, padding=padding),
@@ -80,7 +78,7 @@ def test_a_wide_layer_equals_pytorch(compare_with_torch, torch, normal, stride, 
 
 @every_case
 def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
-    with conv2d_module.force(algorithm):
+    with algorithms.force(algorithm):
         check_gradients(
             lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
             normal(x),
@@ -91,10 +89,10 @@ def test_gradients(check_gradients, normal, algorithm, x, w, stride, padding):
 
 @every_case
 @pytest.mark.parametrize("bias", [True, False])
-def test_manners(check_manners, normal, algorithm, x, w, stride, padding, bias):
+def test_manners(check_op_contract, normal, algorithm, x, w, stride, padding, bias):
     arrays = normal(x), normal(w, 1), normal(w[0], 2)
-    with conv2d_module.force(algorithm):
-        check_manners(
+    with algorithms.force(algorithm):
+        check_op_contract(
             lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding), *arrays[: 3 if bias else 2]
         )
 
@@ -106,7 +104,7 @@ def test_all_ways_agree(put, normal, device, geometry, channels):
     def run(algorithm):
         arrays = normal((n, channels, h, w)), normal((o, channels, kh, kw), 1), normal(o, 2)
         inputs = [Tensor(put(a), requires_grad=True) for a in arrays]
-        with conv2d_module.force(algorithm):
+        with algorithms.force(algorithm):
             y = ops.conv2d(*inputs, stride=stride, padding=padding)
             y.backward(put(normal(y.shape, 3)))
         return [y.numpy(), *(backend.to_device(t.grad, "cpu") for t in inputs)]
@@ -124,9 +122,9 @@ def test_bits_dont_depend_on_threads(
     monkeypatch, check_threads, normal, algorithm, channels, stride, padding
 ):
     for module in (im2col, winograd):
-        monkeypatch.setattr(module, "PIECE_BYTES", 20_000)
+        monkeypatch.setattr(module, "BLOCK_BYTES", 20_000)
     monkeypatch.setattr(im2col, "ROWS", 1)
-    with conv2d_module.force(algorithm):
+    with algorithms.force(algorithm):
         check_threads(
             lambda *xs: ops.conv2d(*xs, stride=stride, padding=padding),
             normal((3, channels, 33, 29)),
@@ -148,14 +146,14 @@ def test_bits_dont_depend_on_threads(
         ),  # six of the larger tiles, two of them half empty
         ((4, 3, 218, 178), (64, 3, 3, 3), 1, 1, "im2col"),  # RGB
         ((1, 1024, 14, 12), (1024, 1024, 3, 3), 1, 1, "im2col"),  # twelve tiles, 38 million numbers in U
-        ((4, 64, 218, 178), (7, 64, 3, 3), 1, 1, "few_outputs"),
+        ((4, 64, 218, 178), (7, 64, 3, 3), 1, 1, "shift_and_add"),
         ((4, 64, 218, 178), (64, 64, 3, 3), 2, 1, "im2col"),
         ((4, 64, 218, 178), (64, 64, 1, 1), 1, 0, "im2col"),
         ((4, 64, 218, 178), (64, 64, 5, 5), 1, 2, "im2col"),
     ],
 )
 def test_choice(x, w, stride, padding, expected):
-    assert conv2d_module.choose(x, w, stride, padding) == expected
+    assert conv2d.choose(x, w, stride, padding) == expected
 
 
 def test_by_hand(put):

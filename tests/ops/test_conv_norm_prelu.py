@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, models, no_grad, ops
-from tinyface.ops.conv2d import force
+from tinyface.kernels.algorithms import force
 
 WAYS = {"cpu": ["im2col", "winograd4", "winograd6"], "cuda": ["im2col", "winograd"]}
 

@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
-from tinyface.ops import im2col, winograd
+from tinyface.kernels.cpu import im2col, winograd
 
 # (x shape, w shape, stride, padding, output padding)
 CASES = [
@@ -60,11 +60,11 @@ def test_gradients(check_gradients, normal, x, w, stride, padding, output_paddin
 
 
 @every_case
-def test_manners(check_manners, normal, x, w, stride, padding, output_padding):
+def test_manners(check_op_contract, normal, x, w, stride, padding, output_padding):
     options = {"stride": stride, "padding": padding, "output_padding": output_padding}
     arrays = normal(x), normal(w, 1), normal(w[1], 2)
-    check_manners(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays)
-    check_manners(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays[:2])
+    check_op_contract(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays)
+    check_op_contract(lambda *xs: ops.conv_transpose2d(*xs, **options), *arrays[:2])
 
 
 @given(geometry=geometries())
@@ -81,7 +81,7 @@ def test_is_the_transpose_of_conv2d(put, normal, geometry):
 
 def small_pieces(monkeypatch, limit):
     for module in (im2col, winograd):
-        monkeypatch.setattr(module, "PIECE_BYTES", limit)
+        monkeypatch.setattr(module, "BLOCK_BYTES", limit)
     monkeypatch.setattr(im2col, "ROWS", 1)
     monkeypatch.setattr(winograd, "ROWS", (1, 512))
 

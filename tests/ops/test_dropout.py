@@ -36,8 +36,8 @@ def test_gradients(check_gradients, normal, p):
     check_gradients(seeded(p), normal((3, 4)))
 
 
-def test_manners(check_manners, normal):
-    check_manners(seeded(0.4), normal((3, 4, 5)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(seeded(0.4), normal((3, 4, 5)))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

@@ -29,8 +29,8 @@ def test_gradients(check_gradients, normal, index):
 
 
 @every_index
-def test_manners(check_manners, normal, index):
-    check_manners(lambda x: x[index], normal((3, 4, 5)))
+def test_manners(check_op_contract, normal, index):
+    check_op_contract(lambda x: x[index], normal((3, 4, 5)))
 
 
 def test_gradient_is_zero_elsewhere(put):

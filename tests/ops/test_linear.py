@@ -27,9 +27,9 @@ def test_gradients(check_gradients, normal, leading):
 
 
 @every_leading
-def test_manners(check_manners, normal, leading):
-    check_manners(ops.linear, normal((*leading, 3)), normal((2, 3), 1), normal(2, 2))
-    check_manners(ops.linear, normal((*leading, 3)), normal((2, 3), 1))
+def test_manners(check_op_contract, normal, leading):
+    check_op_contract(ops.linear, normal((*leading, 3)), normal((2, 3), 1), normal(2, 2))
+    check_op_contract(ops.linear, normal((*leading, 3)), normal((2, 3), 1))
 
 
 def test_by_hand(put):

@@ -40,9 +40,9 @@ def test_gradients(check_gradients, normal):
     check_gradients(ops.locally_shared_conv2d, *arrays[:2])
 
 
-def test_manners(check_manners, normal):
+def test_manners(check_op_contract, normal):
     arrays = normal((2, 2, 5, 6)), normal((2, 2, 3, 2, 2, 2)), normal((2, 2, 3))
-    check_manners(ops.locally_shared_conv2d, *arrays)
+    check_op_contract(ops.locally_shared_conv2d, *arrays)
 
 
 @given(

@@ -1,13 +1,11 @@
 """Inputs of other types and layouts than x: ops compute in the type of x, on both devices, or say what is wrong."""
 
-import importlib
-
 import numpy as np
 import pytest
 
 from tinyface import Tensor, backend, ops
+from tinyface.kernels import algorithms
 
-conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
 FLOATS = [np.float32, np.float64]
 OTHERS = [np.float16, np.int32, np.int64, np.uint8, np.bool_, np.complex64]
 
@@ -24,7 +22,7 @@ def pytest_generate_tests(metafunc):
 def way(request):
     """A way of convolution, forced."""
     if request.param != "tf32":
-        with conv2d_module.force(request.param):
+        with algorithms.force(request.param):
             yield
     elif int(backend.cupy().cuda.Device().compute_capability) < 80:
         pytest.skip("this GPU has no tensor cores")

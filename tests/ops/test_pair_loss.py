@@ -25,8 +25,8 @@ def test_gradients(check_gradients, put, normal):
     check_gradients(lambda f: ops.pair_loss(f, put(IDS)), normal((6, 5)))
 
 
-def test_manners(check_manners, put, normal):
-    check_manners(lambda f: ops.pair_loss(f, put(IDS)), normal((6, 5)))
+def test_manners(check_op_contract, put, normal):
+    check_op_contract(lambda f: ops.pair_loss(f, put(IDS)), normal((6, 5)))
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9))

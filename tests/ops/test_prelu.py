@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
-
-batch_norm_module = importlib.import_module("tinyface.ops.batch_norm")  # where the channels are cut
+from tinyface.kernels.cpu import row_matrix
 
 # (x shape, slope shape)
 CASES = [((2, 3, 4, 2), (3,)), ((2, 3, 4, 2), (1,)), ((4, 3), (3,)), ((4, 3), (1,)), ((1, 1, 2), (1,))]
@@ -40,14 +37,14 @@ def test_gradients_at_the_kink(check_gradients):
 
 
 @every_case
-def test_manners(check_manners, normal, x, slope):
-    check_manners(ops.prelu, normal(x), normal(slope, 1))
+def test_manners(check_op_contract, normal, x, slope):
+    check_op_contract(ops.prelu, normal(x), normal(slope, 1))
 
 
 @pytest.mark.cpu
 @pytest.mark.parametrize("slopes", [1, 17])
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal, slopes):
-    monkeypatch.setattr(batch_norm_module, "PIECE_BYTES", 10_000)
+    monkeypatch.setattr(row_matrix, "BLOCK_BYTES", 10_000)
     check_threads(ops.prelu, normal((3, 17, 13, 11)), normal(slopes, 1))
 
 

@@ -5,7 +5,6 @@ On a GPU an op also does with types what it does on the CPU: the same type of re
 """
 
 import contextlib
-import importlib
 import os
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ import pytest
 
 from tinyface import Tensor, TinyfaceError, backend, ops
 from tinyface.gradcheck import EXAMPLES
+from tinyface.kernels import algorithms
 
 COUNT = int(os.environ.get("TINYFACE_CASES", 10))  # of each op
 FLOATS = [np.float32, np.float64]
@@ -25,7 +25,6 @@ TOLERANCE = {
     np.float32: 3e-5,
     np.float64: 1e-10,
 }  # as a share of the largest value beside it
-conv2d_module = importlib.import_module("tinyface.ops.conv2d")  # `ops.conv2d` is the function
 
 
 @dataclass
@@ -396,7 +395,7 @@ def way_of_computing(case, device, rng):
     except TinyfaceError:  # a GPU without tensor cores
         way = None
     try:
-        with conv2d_module.force(way) if way not in (None, "tf32") else contextlib.nullcontext():
+        with algorithms.force(way) if way not in (None, "tf32") else contextlib.nullcontext():
             yield way
     finally:
         backend.set_tf32(False)

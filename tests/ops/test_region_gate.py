@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+from tinyface.kernels.cpu import blocks
 
 # (N, C, R, H, W)
 CASES = [(2, 3, 2, 3, 4), (1, 1, 1, 1, 1), (1, 2, 7, 2, 1), (2, 1, 3, 1, 5)]
@@ -46,13 +43,13 @@ def test_gradients(check_gradients, normal, n, c, r, h, w):
 
 
 @every_case
-def test_manners(check_manners, normal, n, c, r, h, w):
-    check_manners(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
+def test_manners(check_op_contract, normal, n, c, r, h, w):
+    check_op_contract(ops.region_gate, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
 
 
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
     check_threads(ops.region_gate, normal((5, 8, 13, 11)), masks_for((5, 7, 13, 11), normal))
 
 

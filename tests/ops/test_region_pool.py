@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyface import Tensor, backend, ops
+from tinyface import Tensor, ops
 
 # (N, C, R, H, W)
 CASES = [(2, 3, 2, 3, 4), (1, 1, 1, 1, 1), (1, 2, 7, 2, 1), (2, 1, 3, 1, 5)]
@@ -43,8 +43,8 @@ def test_gradients(check_gradients, normal, n, c, r, h, w):
 
 
 @every_case
-def test_manners(check_manners, normal, n, c, r, h, w):
-    check_manners(ops.region_pool, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
+def test_manners(check_op_contract, normal, n, c, r, h, w):
+    check_op_contract(ops.region_pool, normal((n, c, h, w)), masks_for((n, r, h, w), normal))
 
 
 def test_by_hand(put):
@@ -93,18 +93,3 @@ def test_shapes_that_dont_fit(put, normal, x, masks):
         ValueError, match=r"region_pool: x \(N, C, H, W\) and masks .* must agree in N, H, W; got"
     ):
         ops.region_pool(put(normal(x)), put(normal(masks)))
-
-
-@pytest.mark.cpu
-@every_case
-def test_memory_layout(put, normal, n, c, r, h, w):
-    """All maps lie as (H, W, N, C), whether the inputs do or not, and are the same."""
-    arrays, results = (normal((n, c, h, w)), masks_for((n, r, h, w), normal)), []
-    for layout in (lambda a: a, lambda a: backend.as_nchw(backend.as_hwnc(a))):
-        x, m = (Tensor(put(layout(a)), requires_grad=True) for a in arrays)
-        y = ops.region_pool(x, m)
-        y.backward(normal(y.shape, 2))
-        results.append([y.data, x.grad, m.grad])
-        assert all(a.transpose(2, 3, 0, 1).flags.c_contiguous for a in results[-1] if a.ndim == 4)
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)

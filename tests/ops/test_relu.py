@@ -24,8 +24,8 @@ def test_gradients_also_at_the_kink(check_gradients, normal):
     check_gradients(ops.relu, WITH_ZEROS)
 
 
-def test_manners(check_manners, normal):
-    check_manners(ops.relu, normal((2, 3, 4, 5)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(ops.relu, normal((2, 3, 4, 5)))
 
 
 def test_gradient_at_zero_is_zero(put):

@@ -24,8 +24,8 @@ def test_gradients(check_gradients, normal):
     check_gradients(lambda x: ops.reshape(x, (4, 3)), normal((2, 3, 2)))
 
 
-def test_manners(check_manners, normal):
-    check_manners(lambda x: ops.reshape(x, (4, -1)), normal((2, 3, 2)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(lambda x: ops.reshape(x, (4, -1)), normal((2, 3, 2)))
 
 
 def test_reading_order(put):

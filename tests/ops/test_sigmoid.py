@@ -21,8 +21,8 @@ def test_gradients(check_gradients, normal):
     check_gradients(ops.sigmoid, normal((3, 4)) * 3)
 
 
-def test_manners(check_manners, normal):
-    check_manners(ops.sigmoid, normal((2, 3, 4)))
+def test_manners(check_op_contract, normal):
+    check_op_contract(ops.sigmoid, normal((2, 3, 4)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

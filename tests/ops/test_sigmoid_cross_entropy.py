@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, ops
-
-sigmoid_cross_entropy_module = importlib.import_module("tinyface.ops.sigmoid_cross_entropy")
+from tinyface.kernels.cuda import sigmoid_cross_entropy as sigmoid_cross_entropy_kernel
 
 
 def targets_for(shape, soft=False):
@@ -41,7 +38,7 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, soft, wei
 @pytest.mark.parametrize("weight", [(40,), (7, 40), (1, 40), (70, 1), ()])
 def test_many_equal_pytorch(compare_with_torch, torch, put, normal, monkeypatch, weight):
     """More elements than three of a GPU's blocks have threads; weights of every shape that broadcasts."""
-    monkeypatch.setattr(sigmoid_cross_entropy_module, "MOST_BLOCKS", 3)
+    monkeypatch.setattr(sigmoid_cross_entropy_kernel, "MOST_BLOCKS", 3)
     shape = (3, 7, 40) if weight == (7, 40) else (70, 40)
     targets, weight = targets_for(shape, soft=True), np.abs(normal(weight, 4)) + 0.1
 
@@ -66,11 +63,11 @@ def test_gradients_at_zero_where_the_stable_form_has_kinks(check_gradients, put)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, bool, np.int8])
-def test_manners(check_manners, put, normal, dtype):
+def test_manners(check_op_contract, put, normal, dtype):
     targets = put(targets_for((4, 3)).astype(dtype))
-    check_manners(lambda x: ops.sigmoid_cross_entropy(x, targets), normal((4, 3)))
+    check_op_contract(lambda x: ops.sigmoid_cross_entropy(x, targets), normal((4, 3)))
     weight = put(np.array([0.5, 1.0, 4.0]))
-    check_manners(lambda x: ops.sigmoid_cross_entropy(x, targets, weight), normal((4, 3)))
+    check_op_contract(lambda x: ops.sigmoid_cross_entropy(x, targets, weight), normal((4, 3)))
 
 
 def test_by_hand(put):

@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+from tinyface.kernels.cpu import blocks
 
 
 @pytest.mark.reference
@@ -23,8 +20,8 @@ def test_gradients(check_gradients, normal, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_manners(check_manners, normal, axis):
-    check_manners(lambda x: ops.softmax(x, axis), normal((2, 3, 4)))
+def test_manners(check_op_contract, normal, axis):
+    check_op_contract(lambda x: ops.softmax(x, axis), normal((2, 3, 4)))
 
 
 @pytest.mark.reference
@@ -74,16 +71,16 @@ def test_the_largest_may_come_last(put, classes, axis):
     np.testing.assert_array_equal(y.numpy(), np.eye(classes))
 
 
-def test_maps(check_gradients, check_manners, normal):
+def test_maps(check_gradients, check_op_contract, normal):
     """Over the channels of maps there is a way of its own."""
     for shape in ((2, 3, 3, 2), (1, 1, 2, 2), (2, 7, 1, 1)):
         check_gradients(ops.softmax, normal(shape))
-        check_manners(ops.softmax, normal(shape))
+        check_op_contract(ops.softmax, normal(shape))
 
 
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
     check_threads(ops.softmax, normal((3, 7, 13, 11)))
 
 

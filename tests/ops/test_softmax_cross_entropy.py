@@ -1,14 +1,11 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
-softmax_cross_entropy_module = importlib.import_module("tinyface.ops.softmax_cross_entropy")
+from tinyface.kernels.cpu import blocks
+from tinyface.kernels.cuda import softmax_cross_entropy as softmax_cross_entropy_kernel
 
 SHAPES = [(4, 3), (2, 3, 2, 3), (1, 1, 2, 2), (2, 4, 3)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -48,7 +45,7 @@ def test_equals_pytorch(compare_with_torch, torch, put, normal, shape, ignore, s
 @pytest.mark.parametrize("shape", [(3, 16, 5), (3, 17, 5), (7, 40), (5, 7, 23, 19)])
 def test_many_equal_pytorch(compare_with_torch, torch, put, normal, monkeypatch, shape):
     """A GPU keeps 16 classes in registers, and adds up so many positions in each block."""
-    monkeypatch.setattr(softmax_cross_entropy_module, "MOST_BLOCKS", 3)
+    monkeypatch.setattr(softmax_cross_entropy_kernel, "MOST_BLOCKS", 3)
     labels = labels_for(shape)
     compare_with_torch(
         lambda x: ops.softmax_cross_entropy(x, put(labels)),
@@ -65,14 +62,14 @@ def test_gradients(check_gradients, put, normal, shape):
 
 
 @every_shape
-def test_manners(check_manners, put, normal, shape):
+def test_manners(check_op_contract, put, normal, shape):
     labels = put(labels_for(shape))
-    check_manners(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
+    check_op_contract(lambda x: ops.softmax_cross_entropy(x, labels), normal(shape))
 
 
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 20000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20000)
     shape = (7, 7, 13, 11)
     check_threads(lambda x: ops.softmax_cross_entropy(x, labels_for(shape)), normal(shape))
 

@@ -28,8 +28,8 @@ def test_gradients(check_gradients, normal, shape, levels):
 
 
 @every_case
-def test_manners(check_manners, normal, shape, levels):
-    check_manners(lambda x: ops.spatial_pyramid_pool(x, levels), normal(shape))
+def test_manners(check_op_contract, normal, shape, levels):
+    check_op_contract(lambda x: ops.spatial_pyramid_pool(x, levels), normal(shape))
 
 
 def test_coarse_level_first(put):

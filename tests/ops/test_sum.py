@@ -35,8 +35,8 @@ def test_gradients(check_gradients, normal, axis, keepdims):
 
 
 @every_axis
-def test_manners(check_manners, normal, axis):
-    check_manners(lambda x: ops.sum(x, axis), normal((2, 3, 4)))
+def test_manners(check_op_contract, normal, axis):
+    check_op_contract(lambda x: ops.sum(x, axis), normal((2, 3, 4)))
 
 
 def test_by_hand(put):

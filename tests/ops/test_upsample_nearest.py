@@ -1,13 +1,10 @@
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyface import Tensor, backend, ops
-
-max_pool2d_module = importlib.import_module("tinyface.ops.max_pool2d")  # where the pieces are cut
+from tinyface.kernels.cpu import blocks
 
 # (x shape, size)
 CASES = [
@@ -65,13 +62,13 @@ def test_gradients(check_gradients, normal, shape, size):
 
 
 @every_case
-def test_manners(check_manners, normal, shape, size):
-    check_manners(lambda x: ops.upsample_nearest(x, size), normal(shape))
+def test_manners(check_op_contract, normal, shape, size):
+    check_op_contract(lambda x: ops.upsample_nearest(x, size), normal(shape))
 
 
 @pytest.mark.cpu
 def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
-    monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
     for size in ((25, 22), (26, 21), (30, 17)):
         check_threads(lambda x, size=size: ops.upsample_nearest(x, size), normal((3, 7, 13, 11)))
 
@@ -80,8 +77,8 @@ def test_bits_dont_depend_on_threads(monkeypatch, check_threads, normal):
 @every_case
 def test_pieces_make_no_difference(monkeypatch, put, normal, shape, size):
     results = []
-    for size_of_piece in (max_pool2d_module.PIECE_BYTES, 1):
-        monkeypatch.setattr(max_pool2d_module, "PIECE_BYTES", size_of_piece)
+    for size_of_piece in (blocks.BLOCK_BYTES, 1):
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", size_of_piece)
         x = Tensor(put(normal(shape)), requires_grad=True)
         y = ops.upsample_nearest(x, size)
         y.backward(normal(y.shape, 1))

@@ -117,7 +117,7 @@ class Module:
 
     @property
     def device(self) -> str:
-        """ "cpu" or "cuda", by where the first parameter lies; "cpu" where there is none."""
+        """ "cpu" or "cuda", by where the first parameter is; "cpu" where there is none."""
         return next((backend.device_of(p.data) for p in self.parameters()), "cpu")
 
     def zero_grad(self) -> None:

@@ -3,7 +3,8 @@
 from ..core import Tensor
 from .add import add
 from .avg_pool2d import avg_pool2d
-from .batch_norm import batch_norm, batch_norm_prelu
+from .batch_norm import batch_norm
+from .batch_norm_prelu import batch_norm_prelu
 from .concat import concat
 from .conv2d import conv2d
 from .conv_norm_prelu import conv_norm_prelu
@@ -31,36 +32,12 @@ from .sum import sum
 from .upsample_nearest import upsample_nearest
 
 __all__ = [
-    "add",
-    "avg_pool2d",
-    "batch_norm",
-    "batch_norm_prelu",
-    "concat",
-    "conv2d",
-    "conv_norm_prelu",
-    "conv_transpose2d",
-    "dropout",
-    "getitem",
-    "global_avg_pool2d",
-    "linear",
-    "locally_shared_conv2d",
-    "max_pool2d",
-    "mean",
-    "mul",
-    "pair_loss",
-    "prelu",
-    "region_gate",
-    "region_pool",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "sigmoid_cross_entropy",
-    "softmax",
-    "softmax_cross_entropy",
-    "spatial_pyramid_pool",
-    "sum",
+    "add", "avg_pool2d", "batch_norm", "batch_norm_prelu", "concat", "conv2d", "conv_norm_prelu",
+    "conv_transpose2d", "dropout", "getitem", "global_avg_pool2d", "linear", "locally_shared_conv2d",
+    "max_pool2d", "mean", "mul", "pair_loss", "prelu", "region_gate", "region_pool", "relu", "reshape",
+    "sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "spatial_pyramid_pool", "sum",
     "upsample_nearest",
-]
+]  # fmt: skip
 
 Tensor.__add__ = Tensor.__radd__ = add
 Tensor.__mul__ = Tensor.__rmul__ = mul

@@ -1,9 +1,9 @@
-"""Arrays joined along an axis.   The gradient of each is its own stretch of g."""
+"""Arrays joined along an axis.   The gradient of each is its own part of g."""
 
 from collections.abc import Sequence
 
-from .. import backend
 from ..core import Function, Tensor
+from ..runtime.devices import get_array_module
 
 
 class Concat(Function):
@@ -13,7 +13,7 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *arrays):
-        xp = backend.get_array_module(*arrays)
+        xp = get_array_module(*arrays)
         self.lengths = [a.shape[self.axis] for a in arrays]
         try:
             return xp.concatenate(arrays, axis=self.axis)

@@ -11,19 +11,12 @@ this does backward, and the other way round.
 """
 
 from ..core import Function, Tensor
-from .conv2d import (
-    bias_gradient,
-    check_options,
-    check_shapes,
-    convolve,
-    input_gradient,
-    settled,
-    weight_gradient,
-)
+from .conv2d import check_options, check_shapes, convolve, input_gradient, weight_gradient
 
 
 class ConvTranspose2d(Function):
     op = "conv_transpose2d"
+    computes_in_float = True
 
     def __init__(self, stride, padding, output_padding):
         check_options(self.op, stride, padding)
@@ -33,25 +26,19 @@ class ConvTranspose2d(Function):
             )
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
 
-    def forward(self, x, w, b=None):
+    def check(self, x, w, b=None):
         check_shapes(self.op, x, w, b, channels_axis=0)
-        self.x, self.w = x, w = settled(x), w
-        (n, _, h, width), (_, o, kh, kw) = x.shape, w.shape
-        s, p, extra = self.stride, self.padding, self.output_padding
-        out_h, out_w = (h - 1) * s - 2 * p + kh + extra, (width - 1) * s - 2 * p + kw + extra
-        if out_h < 1 or out_w < 1:
-            raise ValueError(f"conv_transpose2d: padding {p} leaves nothing of x of shape {x.shape}")
-        return input_gradient(x, w, (n, o, out_h, out_w), s, p, b=b)
+        self.y_shape = transposed_shape(self.op, x, w, self.stride, self.padding, self.output_padding)
+
+    def forward(self, x, w, b=None):
+        self.x, self.w = x, w
+        y = input_gradient(x, w, self.y_shape, self.stride, self.padding)
+        return y if b is None else y + b[:, None, None]
 
     def backward(self, g):
-        dx = dw = None
-        if self.needs_grad[0]:
-            dx = convolve(g, self.w, None, self.stride, self.padding)
-        if self.needs_grad[1]:
-            dw = weight_gradient(g, self.x, self.w.shape, self.stride, self.padding)
-        if len(self.needs_grad) == 2:
-            return dx, dw
-        return dx, dw, bias_gradient(g) if self.needs_grad[2] else None
+        dx = convolve(g, self.w, self.stride, self.padding)
+        dw = weight_gradient(g, self.x, self.w.shape, self.stride, self.padding)
+        return dx, dw, *[g.sum(axis=(0, 2, 3)) for _ in self.needs_grad[2:]]
 
 
 def conv_transpose2d(
@@ -64,3 +51,14 @@ def conv_transpose2d(
     """
     inputs = (x, w) if b is None else (x, w, b)
     return ConvTranspose2d(stride, padding, output_padding)(*inputs)
+
+
+def transposed_shape(op, x, w, stride, padding, output_padding):
+    """(N, O, H', W'). Raises ValueError where nothing is left."""
+    out = [
+        (length - 1) * stride - 2 * padding + k + output_padding
+        for length, k in zip(x.shape[2:], w.shape[2:], strict=True)
+    ]
+    if min(out) < 1:
+        raise ValueError(f"{op}: padding {padding} leaves nothing of x of shape {x.shape}")
+    return (len(x), w.shape[1], *out)

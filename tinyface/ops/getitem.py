@@ -1,7 +1,7 @@
 """A part of a tensor by slices and integers.   The gradient is g in that part and 0 elsewhere."""
 
-from .. import backend
 from ..core import Function, Index, Tensor
+from ..runtime.devices import get_array_module
 
 
 class GetItem(Function):
@@ -17,7 +17,7 @@ class GetItem(Function):
         return x[self.index]
 
     def backward(self, g):
-        dx = backend.get_array_module(g).zeros_like(self.x, dtype=g.dtype)  # lies in memory as x does
+        dx = get_array_module(g).zeros_like(self.x, dtype=g.dtype)  # in the memory order of x
         dx[self.index] = g
         return dx
 

@@ -11,11 +11,13 @@ from ..core import Function, Tensor
 class Linear(Function):
     op = "linear"
 
-    def forward(self, x, w, b=None):
+    def check(self, x, w, b=None):
         if w.ndim != 2 or x.ndim < 1 or x.shape[-1] != w.shape[1]:
             raise ValueError(f"linear: x of shape {x.shape} does not fit w of shape {w.shape} (out, in)")
         if b is not None and b.shape != w.shape[:1]:
             raise ValueError(f"linear: bias must have shape {w.shape[:1]}, got {b.shape}")
+
+    def forward(self, x, w, b=None):
         self.shape, self.w = x.shape, w
         # One product of two matrices, whatever x's other axes.
         self.x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -7,8 +7,10 @@ from .add import check_broadcast, sum_to
 class Mul(Function):
     op = "mul"
 
-    def forward(self, a, b):
+    def check(self, a, b):
         check_broadcast(self.op, a, b)
+
+    def forward(self, a, b):
         self.a, self.b = a, b
         return a * b
 

@@ -9,7 +9,6 @@ With n_i, how many share i's identity, and d_i = f_i − the mean of their featu
 
 import numpy as np
 
-from .. import backend
 from ..core import Function, Tensor
 
 
@@ -19,15 +18,18 @@ class PairLoss(Function):
     def __init__(self, identities):
         self.identities = identities
 
-    def forward(self, f):
-        xp, ids = backend.get_array_module(f), self.identities
+    def check(self, f):
+        ids = self.identities
         if f.ndim != 2 or ids.shape != f.shape[:1]:
             raise ValueError(f"pair_loss: f of shape {f.shape} (N, D) needs identities (N,), got {ids.shape}")
+
+    def forward(self, f):
+        ids = self.identities
         same = (ids[:, None] == ids).astype(f.dtype)
         self.count = same.sum(axis=1)[:, None]
         self.apart = f - same @ f / self.count
         self.apart -= same @ self.apart / self.count  # what rounding left of a mean far from 0
-        return xp.asarray((self.count * self.apart * self.apart).sum())
+        return (self.count * self.apart * self.apart).sum()
 
     def backward(self, g):
         return 2 * g * self.count * self.apart

@@ -7,7 +7,7 @@ import warnings
 
 import click
 
-from tinyface import __version__
+from tinyface import __version__, kernels
 
 
 class Examples(click.Command):
@@ -54,11 +54,24 @@ class Commands(Examples, click.Group):
 
 
 class Command(Examples):
-    """A command that stands in a section, and whose options do."""
+    """A command that stands in a section, and whose options do. Each has --kernels."""
 
     def __init__(self, *args, section, **settings):
         self.section = section
         super().__init__(*args, **settings)
+        sections = [getattr(parameter, "section", "Options") for parameter in self.params]
+        self.params.append(
+            Option(
+                ["--kernels"],
+                type=click.Choice(kernels.IMPLEMENTATIONS),
+                default=kernels.IMPLEMENTATIONS[0],
+                show_default=True,
+                expose_value=False,
+                callback=lambda context, option, value: kernels.set_implementation(value),
+                section=RUN if RUN in sections else "Options",
+                help="Run operations on their optimized kernels, or all on their references, which is slower.",
+            )
+        )
 
     def format_options(self, ctx, formatter):
         options = (p for p in self.get_params(ctx) if isinstance(p, click.Option))
@@ -119,6 +132,7 @@ def print_error(text, code=1):
     return code
 
 
+RUN = "Run"  # a section of options
 TRAINING, USING, DRAWING, INSPECTING = "Training", "Using trained networks", "Drawing data sets", "Inspecting"
 
 

@@ -9,9 +9,9 @@ from tinyface.optim import SCHEDULES
 
 from .. import choices
 from ..presets import DEFAULT, PRESETS
-from .base import option
+from .base import RUN, option
 
-NETWORKS, DATA, OPTIMIZATION, RUN = "Networks", "Data", "Optimization", "Run"
+NETWORKS, DATA, OPTIMIZATION = "Networks", "Data", "Optimization"
 
 
 class FiniteNumber(click.FloatRange):

@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinyface import backend
+from tinyface.runtime.devices import gpu_of, to_gpu
 
 GRID = 3
 TILES, ANGLES = GRID * GRID, 4
@@ -55,13 +56,13 @@ def turn_table(size: tuple[int, int]) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _table_on(gpu: int | None, size: tuple[int, int]):
-    return backend.to_gpu(turn_table(size), gpu)
+    return to_gpu(turn_table(size), gpu)
 
 
 def turn_tiles(maps, tiles, turns):
     """A copy of maps (N, …, H, W) with tile tiles[n] of map n turned by turns[n] quarters; both integers (N,)."""
     xp, size = backend.get_array_module(maps), tuple(maps.shape[-2:])
-    table = _table_on(backend.gpu_of(maps), size)
+    table = _table_on(gpu_of(maps), size)
     source = table[tiles, turns].reshape(len(maps), *(1,) * (maps.ndim - 3), -1)
     flat = maps.reshape(*maps.shape[:-2], -1)
     return xp.take_along_axis(flat, source, axis=-1).reshape(maps.shape)

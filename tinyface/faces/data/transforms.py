@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinyface import backend
 from tinyface.errors import TinyfaceError
+from tinyface.runtime.cuda import launch, load_kernels
 
 Size = tuple[int, int]  # (height, width) everywhere in tinyface; only Pillow says (width, height)
 T = TypeVar("T")
@@ -167,7 +168,7 @@ def flipped_input_on_gpu(images, labels, flips):
     result = cupy.empty((n, 3, h, w), np.float32)
     targets = None if labels is None else cupy.empty((n, h, w), np.uint8)
     arrays = [None if a is None else backend.contiguous(a) for a in (images, labels, flips)]
-    kernel = backend.load_kernels(Path(__file__).with_suffix(".cu")).get_function("to_network_input")
+    kernel = load_kernels(Path(__file__).with_suffix(".cu")).get_function("to_network_input")
     sizes = np.int32(w), np.int64(h * w), np.int64(n * h * w)
-    backend.launch(kernel, n * h * w, *arrays, result, targets, *sizes)
+    launch(kernel, n * h * w, *arrays, result, targets, *sizes)
     return result, targets

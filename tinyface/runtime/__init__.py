@@ -1,0 +1,1 @@
+"""What operations run on: devices, memory layout, threads, memory, random numbers, and the choice of a kernel."""
