@@ -226,18 +226,18 @@ def transform_weights(config, w, u):
         kernels = scratch("winograd.kernels", kernels.shape, u.dtype)
         np.copyto(kernels, w.transpose(2, 3, 1, 0))
     matrix = config.matrices[u.dtype]["gg"]
-    for source, out in blas_blocks(matrix, kernels.reshape(KERNEL**2, -1), u.reshape(config.patch**2, -1)):
+    for source, out in blas_products(matrix, kernels.reshape(KERNEL**2, -1), u.reshape(config.patch**2, -1)):
         np.matmul(matrix, source, out=out)
 
 
 def transform_weights_back(config, du, dw):
     """dw (9, C, O) = Gᵀ dU G of dU (P², C, O)."""
     matrix = config.matrices[du.dtype]["gg"].T
-    for source, out in blas_blocks(matrix, du.reshape(config.patch**2, -1), dw.reshape(KERNEL**2, -1)):
+    for source, out in blas_products(matrix, du.reshape(config.patch**2, -1), dw.reshape(KERNEL**2, -1)):
         np.matmul(matrix, source, out=out)
 
 
-def blas_blocks(matrix, source, out):
+def blas_products(matrix, source, out):
     """[(source, out), …]: out = matrix @ source, for a small matrix and long rows, cut into products small for BLAS."""
     longest = BLAS_SMALL // matrix.size // 16 * 16
     cuts = slices(source.shape[-1], _even(source.shape[-1], longest))
@@ -337,7 +337,7 @@ class Patches:
         overlapping_columns = strided_view(
             half, 0, (patch, t, j, patch, pixel), (row, patch * row, tile * pixel, pixel, 1)
         )
-        self.along_columns = blas_blocks(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
+        self.along_columns = blas_products(self.bt, overlapping_columns, v.transpose(0, 2, 3, 1, 4))
         self.matrices = v.reshape(patch**2, t * j * grid.images, c)
         self.transposed = self.matrices.transpose(0, 2, 1)
 
@@ -368,7 +368,7 @@ def _along_rows(matrix, x, tile, top, left, out):
         x, w, start = padded, last - first, 0
     else:
         start = top * w + left + first
-    for source, to in blas_blocks(
+    for source, to in blas_products(
         matrix, strided_view(x, start, (t, rows, last - first), (tile * w, w, 1)), out
     ):
         np.matmul(matrix, source, out=to)
@@ -397,7 +397,7 @@ class Tiles:
             rows = y[side * tile : side * (tile + 1)]
             at, flat = self.at[: len(rows)], half[:, :columns].reshape(len(half), -1)
             lines = rows if rows[0].flags.c_contiguous else scratch("winograd.rows", rows.shape, y.dtype)
-            for source, out in blas_blocks(at, flat, lines.reshape(len(rows), -1)):
+            for source, out in blas_products(at, flat, lines.reshape(len(rows), -1)):
                 np.matmul(at, source, out=out)
             if epilogue:
                 epilogue(lines, channels)
@@ -415,7 +415,7 @@ class Gradients:
         self.half = half = scratch("winograd.half", (t, patch, tile * j * pixel), dtype)
         m = scratch("winograd.m", (patch, patch, t, j, pixel), dtype)
         columns = half.reshape(t, patch, j, tile, pixel).transpose(1, 0, 2, 3, 4)
-        self.along_columns = blas_blocks(self.a, columns, m.transpose(0, 2, 3, 1, 4))
+        self.along_columns = blas_products(self.a, columns, m.transpose(0, 2, 3, 1, 4))
         self.matrices = m.reshape(patch**2, t * j * grid.images, o)
 
     def transform(self, g, top, left):
