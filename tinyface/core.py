@@ -255,8 +255,8 @@ class Function:
         if not self.computes_in_float:
             return self._dispatch(arrays)
         dtype = arrays[0].dtype
-        y = self._dispatch([a.astype(dtype, copy=False) for a in arrays])
-        return y.astype(dtype, copy=False)  # whatever else took part, such as float64 statistics
+        y = self._dispatch([a if a.dtype == dtype else a.astype(dtype) for a in arrays])
+        return y if y.dtype == dtype else y.astype(dtype)  # whatever else took part, such as float64 statistics
 
     def _dispatch(self, arrays):
         self.__class__ = dispatch.choose(self, arrays)

@@ -50,8 +50,7 @@ def choose(function, arrays):
     Kernels never get an empty array: there is nothing to gain.
     """
     reference = function.reference or type(function)  # it may have been called before
-    device = "cpu" if devices.get_array_module(*arrays) is devices.np else "cuda"
-    kernel = find(reference, device)
+    kernel = find(reference, devices.device_of(arrays[0]))
     if kernel is None or not all(a.size for a in arrays) or not kernel.supports(function, *arrays):
         return reference
     return kernel

@@ -37,4 +37,7 @@ def as_oihw(w):
 
 def channels_last(x):
     """x (N, C, …) with its memory in the order (…, N, C): x itself where it is so already, else a copy."""
-    return as_nchw(as_hwnc(x)) if x.ndim > 1 else contiguous(x)
+    if x.ndim < 2:
+        return contiguous(x)
+    hwnc = x.transpose(*range(2, x.ndim), 0, 1)
+    return x if hwnc.flags.c_contiguous else as_nchw(contiguous(hwnc))
