@@ -256,7 +256,7 @@ class Function:
             return self._dispatch(arrays)
         dtype = arrays[0].dtype
         y = self._dispatch([a if a.dtype == dtype else a.astype(dtype) for a in arrays])
-        return y if y.dtype == dtype else y.astype(dtype)  # whatever else took part, such as float64 statistics
+        return y if y.dtype == dtype else y.astype(dtype)  # float64 may have taken part
 
     def _dispatch(self, arrays):
         self.__class__ = dispatch.choose(self, arrays)

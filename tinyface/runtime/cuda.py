@@ -82,7 +82,7 @@ _tf32 = False
 def set_tf32(on):
     """Whether convolutions on a GPU may round their factors to TF32, for its tensor cores. Off at the start.
 
-    Raises TinyfaceError where the GPU has no such units. ops/conv_tf32.py says what is rounded.
+    Raises TinyfaceError where the GPU has no such units. kernels/cuda/tf32.py says what is rounded.
     """
     global _tf32
     if on:

@@ -317,7 +317,7 @@ def power_of_two(number):
 
 
 def add_parts(parts, w_shape):
-    """Shares (count, …) of ∂L/∂w → ∂L/∂w, where (…) is (9, O, C) or what w_shape flattens to."""
+    """Parts (count, …) of ∂L/∂w → ∂L/∂w, where (…) is (9, O, C) or what w_shape flattens to."""
     dw = cupy().empty(w_shape, parts.dtype)
     taps = parts.shape[1] if parts.ndim == 4 else 1
     kernel = load_kernels(DIRECT, dw.dtype).get_function("add_parts")

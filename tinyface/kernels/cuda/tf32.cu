@@ -1,5 +1,5 @@
 // nvrtc: -arch>=80
-// Convolution at stride 1 on tensor cores, for conv_tf32.py. Maps are (N, C, H, W); p = (image, row, column) counts the
+// Convolution at stride 1 on tensor cores, for tf32.py. Maps are (N, C, H, W); p = (image, row, column) counts the
 // output's pixels of all images, s = (u, v) the places of the kernel.
 //
 //   pack              w (O, C, kh, kw) → (C / 16, kh·kw, 16, O), in TF32, with zeros up to whole tiles

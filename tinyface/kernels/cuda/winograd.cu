@@ -1,6 +1,6 @@
 // nvrtc: -Dreal=float
 // nvrtc: -Dreal=double
-// The transforms of Winograd's F(4×4, 3×3), for winograd_gpu.py. Maps and kernels are (N, C, H, W) and (O, C, 3, 3).
+// The transforms of Winograd's F(4×4, 3×3), for winograd.py. Maps and kernels are (N, C, H, W) and (O, C, 3, 3).
 //
 //   kernels        U = G w Gᵀ          (36, O, C)             one thread for each kernel
 //   patches        V = Bᵀ d B          (parts, 36, C, part)   one thread for each tile and channel
